@@ -1,0 +1,30 @@
+"""The distill family: train a student to match a teacher."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from pith.base import Change, Need, Step
+from pith.ids import ModelId
+from pith.training import TrainingOptions
+
+
+class DistillLogits(Step, TrainingOptions):
+    """Train the model to give the teacher's softened outputs, and its labels where there are any."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"training_data", "teacher"})
+    changes: ClassVar[frozenset[Change]] = frozenset({"values"})
+    paper: ClassVar[str] = "Hinton, Vinyals and Dean 2015, arXiv 1503.02531"
+    limits: ClassVar[str] = "Classification only; teacher and student must have the same classes."
+
+    kind: Literal["distill.logits"] = "distill.logits"
+    teacher: Literal["baseline"] | ModelId = Field(
+        "baseline", description="The model that was uploaded for this job, or the id of another one."
+    )
+    temperature: float = Field(4.0, gt=0, le=100, description="Divisor of both logits before softmax.")
+    hard_label_weight: float = Field(
+        0.1, ge=0, le=1, description="Weight of the cross-entropy with the labels; the rest goes to the teacher."
+    )
+
+
+Distill = Annotated[DistillLogits, Field(discriminator="kind")]

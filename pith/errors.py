@@ -1,0 +1,208 @@
+"""The one table of errors: a stable code, an HTTP status, and a sentence with the value and the way out.
+
+    PithError
+    ├── raised by the API        → the response, as application/problem+json (RFC 9457)
+    ├── raised by the engine     → Job.error, written by the worker
+    └── raised by the client     → from a response that carried a problem
+"""
+
+from typing import NamedTuple
+
+from pydantic import Field
+
+from pith.base import Frozen
+
+
+class Row(NamedTuple):
+    """``sentence`` is a format string; its fields are the values that the raiser must give."""
+
+    status: int
+    title: str
+    sentence: str
+
+
+ERRORS: dict[str, Row] = {
+    # requests
+    "malformed_request": Row(422, "Malformed request", "{count} field(s) are wrong: {summary}"),
+    "not_found": Row(404, "Not found", "There is no {what} {id!r}; list what there is at {listing}."),
+    "route_not_found": Row(404, "No such route", "{method} {path} is not a route; see /docs for those that are."),
+    "method_not_allowed": Row(405, "Method not allowed", "{path} does not take {method}; it takes {allowed}."),
+    "host_not_allowed": Row(
+        400, "Host not allowed", "The Host {host!r} is not served here; set PITH_ALLOWED_HOSTS to serve it."
+    ),
+    "origin_not_allowed": Row(
+        403,
+        "Origin not allowed",
+        "A page at {origin!r} may not write here; call the API from its own address or without a browser.",
+    ),
+    "bad_cursor": Row(400, "Bad cursor", "{cursor!r} is no cursor of this list; use next_cursor as it was given."),
+    "recipe_order": Row(
+        400,
+        "Impossible order",
+        "recipe[{index}] ({kind}) cannot follow recipe[{earlier_index}] ({earlier}), which finishes the graph by "
+        "changing its dtype; move {earlier} to the end.",
+    ),
+    "dataset_required": Row(
+        400, "Dataset required", 'recipe[{index}] ({kind}) needs {needs}; upload a dataset and name it in "dataset".'
+    ),
+    "dataset_required_by_constraint": Row(
+        400,
+        "Dataset required",
+        'max_metric_drop {limit} can only be checked on data; upload a dataset and name it in "dataset".',
+    ),
+    "in_use": Row(
+        409, "In use", "The {what} {id!r} is used by {jobs}, which has not ended; cancel that job first or wait for it."
+    ),
+    "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; there is nothing to cancel."),
+    "report_not_ready": Row(
+        409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded."
+    ),
+    # uploads and downloads
+    "upload_incomplete": Row(
+        400, "Upload incomplete", "{received} of {expected} bytes arrived, and nothing was stored; send the file again."
+    ),
+    "upload_empty": Row(400, "Upload empty", "The body has no bytes; send the file as the body or as the part 'file'."),
+    "upload_too_large": Row(
+        413, "Upload too large", "The file is larger than {limit} bytes; raise PITH_MAX_UPLOAD_BYTES or send a smaller one."
+    ),
+    "body_too_large": Row(413, "Body too large", "A JSON body may have {limit} bytes at most."),
+    "digest_mismatch": Row(
+        400, "Digest mismatch", "The bytes have the digest {actual}, not {expected}; nothing was stored, send them again."
+    ),
+    "storage_full": Row(507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."),
+    "range_not_satisfiable": Row(416, "Range not satisfiable", "{range!r} does not lie in the {size} bytes there are."),
+    "unavailable": Row(503, "Unavailable", "{what} does not answer; try again in a few seconds."),
+    "internal": Row(500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."),
+    # models
+    "model_not_an_archive": Row(
+        400,
+        "Not a .pt2 file",
+        "The model is not a zip archive (it starts with {start}); send what torch.export.save wrote.",
+    ),
+    "model_truncated": Row(
+        400, "Truncated model", "The model's archive ends too early or is damaged ({reason}); upload it again."
+    ),
+    "model_pickled": Row(
+        400,
+        "Pickled model",
+        "The model is a pickle ({found}), which could run code here and is never opened; export it: "
+        'torch.export.save(torch.export.export(model.eval(), (example,), dynamic_shapes=({{0: "AUTO"}},)), "model.pt2").',
+    ),
+    "model_unsafe": Row(400, "Unsafe model", "The model holds {found}, which could run code and is never loaded; {way_out}."),
+    "model_too_large": Row(
+        400, "Model too large", "{what} is {value}, and {limit} is the most that is opened; send a smaller model."
+    ),
+    "model_unsupported": Row(400, "Unsupported model", "The model uses {found}, which Pith does not take; {way_out}."),
+    "model_malformed": Row(400, "Malformed model", "The model's archive is wrong in {where}: {reason}; export it again."),
+    "model_fixed_batch": Row(
+        400,
+        "Fixed batch size",
+        "The model was exported for a batch of exactly {batch}; export it with a dynamic first dimension: "
+        'dynamic_shapes=({{0: torch.export.Dim("batch")}},).',
+    ),
+    "model_finished": Row(
+        400,
+        "Model is quantized",
+        "The model holds {count} layers with integer weights, so {kind} cannot work on it; start from the model it "
+        "was made from.",
+    ),
+    # datasets
+    "dataset_unreadable": Row(
+        400, "Unreadable dataset", "The dataset cannot be read ({reason}); send what numpy.savez wrote."
+    ),
+    "dataset_unsafe": Row(
+        400,
+        "Unsafe dataset",
+        "The array {array!r} holds pickled objects, which could run code and are never loaded; save numbers only.",
+    ),
+    "dataset_too_large": Row(
+        400, "Dataset too large", "{what} is {value}, and {limit} is the most that is opened; send a smaller dataset."
+    ),
+    "dataset_mismatch": Row(400, "Dataset does not fit", "{array} {problem}; {way_out}."),
+    "dataset_split_missing": Row(
+        400, "Split missing", "recipe[{index}] ({kind}) needs {needs}, and the dataset has only {present}; add them."
+    ),
+    # steps
+    "technique_inapplicable": Row(400, "Technique does not apply", "recipe[{index}] ({kind}): {reason}; {way_out}."),
+    "teacher_mismatch": Row(
+        400,
+        "Teacher does not fit",
+        "The teacher gives {teacher} and the student {student}; both must have the same outputs.",
+    ),
+    "training_diverged": Row(
+        400,
+        "Training diverged",
+        "The loss became {loss} in epoch {epoch}, batch {batch}; lower learning_rate (it was {learning_rate}).",
+    ),
+    "reload_failed": Row(
+        500,
+        "Result does not reload",
+        "{name} was written, but a fresh process gave {problem}; the job fails rather than hand it out.",
+    ),
+    # jobs
+    "out_of_memory": Row(
+        507, "Out of memory", "The job needed more than {limit}; lower batch_size, or raise PITH_JOB_MEMORY_BYTES."
+    ),
+    "engine_died": Row(
+        500, "Job process died", "The job's process ended by {cause} at {where}{hint}; send the job again."
+    ),
+    "engine_timeout": Row(
+        500, "Job took too long", "The job was stopped after {limit} seconds; raise PITH_JOB_TIME_SECONDS or do less."
+    ),
+    "engine_fault": Row(500, "Engine fault", "The engine failed with {error}; that is a defect here, please report it."),
+    "worker_lost": Row(
+        500, "Worker lost", "{attempts} workers were lost while they had this job; look at the workers' log, then send it again."
+    ),
+    "blob_missing": Row(500, "Stored bytes missing", "The bytes {digest} of {what} are gone from the storage; upload it again."),
+}
+
+
+class FieldProblem(Frozen):
+    """One wrong field of a request; ``pointer`` is its place (RFC 6901)."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(Frozen):
+    """An error on the wire (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; a program may branch on it.")
+    errors: tuple[FieldProblem, ...] = ()
+
+
+class PithError(Exception):
+    """An error of the table.
+
+    Raises:
+        KeyError: the code is not in the table, or a value of its sentence is missing.
+    """
+
+    def __init__(self, code: str, *, errors: tuple[FieldProblem, ...] = (), **values: object) -> None:
+        row = ERRORS[code]
+        self.problem = Problem(
+            type=f"urn:pith:error:{code}",
+            title=row.title,
+            status=row.status,
+            detail=row.sentence.format(**values),
+            code=code,
+            errors=errors,
+        )
+        super().__init__(f"{code}: {self.problem.detail}")
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+    @classmethod
+    def of(cls, problem: Problem) -> "PithError":
+        """The error that a problem from elsewhere stands for."""
+        error = cls.__new__(cls)
+        error.problem = problem
+        Exception.__init__(error, f"{problem.code}: {problem.detail}")
+        return error

@@ -1,0 +1,121 @@
+"""The report: what a job says at the end. Before and after, measured by the same code."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from pith.artifact import Digest, OutputFormat
+from pith.base import Frozen
+from pith.ids import JobId
+from pith.job import JobSpec, Verdict
+
+MetricName = Literal[
+    "size_bytes",
+    "parameters",
+    "nonzero_parameters",
+    "macs",
+    "latency_median_ms",
+    "latency_p95_ms",
+    "accuracy",
+    "agreement",
+    "sqnr_db",
+]
+
+
+class Metric(Frozen):
+    """A number with a unit and a direction."""
+
+    name: MetricName
+    value: float
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+class Measurement(Frozen):
+    """One model, measured. ``agreement`` is with the baseline's predictions."""
+
+    metrics: tuple[Metric, ...]
+
+    def get(self, name: MetricName) -> float | None:
+        return next((metric.value for metric in self.metrics if metric.name == name), None)
+
+
+class StepReport(Frozen):
+    """The model after one step."""
+
+    index: int = Field(ge=0)
+    kind: str
+    seconds: float = Field(ge=0)
+    after: Measurement
+    notes: tuple[str, ...] = ()
+
+
+class Comparison(Frozen):
+    """Baseline beside result, paired: the same samples, the same device, alternately."""
+
+    compression_ratio: float
+    speedup: float
+    quality: MetricName | None = Field(description="The metric that constraints are about; null without a dataset.")
+    quality_drop: float | None = None
+    quality_drop_interval: tuple[float, float] | None = Field(
+        None, description="95 % confidence interval of the drop, from the paired differences."
+    )
+    samples: int = Field(0, ge=0)
+    flipped_to_wrong: int = Field(0, ge=0)
+    flipped_to_right: int = Field(0, ge=0)
+
+
+class ConstraintResult(Frozen):
+    """One constraint and how far the result is from it; ``margin`` is negative when it is not met."""
+
+    name: Literal["max_metric_drop", "min_compression_ratio", "min_speedup"]
+    limit: float
+    value: float
+    met: bool
+    margin: float
+
+
+class OutputReport(Frozen):
+    """One artifact, loaded back in a fresh process and run on the same inputs as when it was written."""
+
+    name: str
+    format: OutputFormat
+    size_bytes: int = Field(ge=0)
+    digest: Digest
+    reload_max_abs_difference: float = Field(ge=0)
+    agreement_with_result: float = Field(
+        ge=0, le=1, description="Fraction of checked samples where it predicts what the measured result predicts."
+    )
+
+
+class Environment(Frozen):
+    """Where the numbers were made."""
+
+    device: str
+    device_name: str
+    runtime: str
+    threads: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    versions: dict[str, str]
+    sandbox: tuple[str, ...] = Field(description="Protections that were on; empty when there were none.")
+
+
+class Report(Frozen):
+    """What a job says at the end."""
+
+    job: JobId | None
+    created_at: datetime
+    verdict: Verdict
+    headline: tuple[str, ...] = Field(description="What a reader must know first, worst news first.")
+    spec: JobSpec
+    model_digest: Digest
+    dataset_digest: Digest | None
+    baseline: Measurement
+    result: Measurement
+    steps: tuple[StepReport, ...]
+    comparison: Comparison
+    constraints: tuple[ConstraintResult, ...]
+    outputs: tuple[OutputReport, ...]
+    environment: Environment
+    seconds: float = Field(ge=0)

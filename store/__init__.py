@@ -1,0 +1,1 @@
+"""What the API and the workers both touch: database, blobs, queue. No torch, no HTTP."""
