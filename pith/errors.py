@@ -30,6 +30,9 @@ ERRORS: dict[str, Row] = {
     "host_not_allowed": Row(
         400, "Host not allowed", "The Host {host!r} is not served here; set PITH_ALLOWED_HOSTS to serve it."
     ),
+    "media_type_not_supported": Row(
+        415, "Media type not supported", "{path} takes {wanted}, and the request says {given}; set Content-Type."
+    ),
     "origin_not_allowed": Row(
         403,
         "Origin not allowed",
@@ -61,6 +64,17 @@ ERRORS: dict[str, Row] = {
     "upload_incomplete": Row(
         400, "Upload incomplete", "{received} of {expected} bytes arrived, and nothing was stored; send the file again."
     ),
+    "multipart_malformed": Row(
+        400,
+        "Malformed form",
+        "The multipart body is wrong: {reason}; send one part named 'file', with a file name, and nothing after it.",
+    ),
+    "download_damaged": Row(
+        502,
+        "Download damaged",
+        "{name} arrived as {actual}, not {expected}; nothing was kept, download it again.",
+    ),
+    "file_unreadable": Row(400, "File unreadable", "The file {path!r} cannot be used: {reason}; name another one."),
     "upload_empty": Row(400, "Upload empty", "The body has no bytes; send the file as the body or as the part 'file'."),
     "upload_too_large": Row(
         413, "Upload too large", "The file is larger than {limit} bytes; raise PITH_MAX_UPLOAD_BYTES or send a smaller one."
@@ -72,6 +86,16 @@ ERRORS: dict[str, Row] = {
     "storage_full": Row(507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."),
     "range_not_satisfiable": Row(416, "Range not satisfiable", "{range!r} does not lie in the {size} bytes there are."),
     "unavailable": Row(503, "Unavailable", "{what} does not answer; try again in a few seconds."),
+    "unreachable": Row(
+        503, "No answer", "{url} gives no answer ({reason}); start the service with `pith up`, or set PITH_URL to where it runs."
+    ),
+    "not_pith": Row(
+        502, "Not Pith", "{url} answered {status} with {found}, which is not what Pith says; set PITH_URL to a Pith service."
+    ),
+    "server_not_installed": Row(
+        501, "Server not installed", "Only the client is installed (there is no {missing}); pip install 'pith[embedded]' first."
+    ),
+    "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
     "internal": Row(500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."),
     # models
     "model_not_an_archive": Row(
