@@ -1,9 +1,9 @@
 """The one table of errors: a stable code, an HTTP status, and a sentence with the value and the way out.
 
-    PithError
-    ├── raised by the API        → the response, as application/problem+json (RFC 9457)
-    ├── raised by the engine     → Job.error, written by the worker
-    └── raised by the client     → from a response that carried a problem
+PithError
+├── raised by the API        → the response, as application/problem+json (RFC 9457)
+├── raised by the engine     → Job.error, written by the worker
+└── raised by the client     → from a response that carried a problem
 """
 
 from typing import NamedTuple
@@ -77,26 +77,40 @@ ERRORS: dict[str, Row] = {
     "file_unreadable": Row(400, "File unreadable", "The file {path!r} cannot be used: {reason}; name another one."),
     "upload_empty": Row(400, "Upload empty", "The body has no bytes; send the file as the body or as the part 'file'."),
     "upload_too_large": Row(
-        413, "Upload too large", "The file is larger than {limit} bytes; raise PITH_MAX_UPLOAD_BYTES or send a smaller one."
+        413,
+        "Upload too large",
+        "The file is larger than {limit} bytes; raise PITH_MAX_UPLOAD_BYTES or send a smaller one.",
     ),
     "body_too_large": Row(413, "Body too large", "A JSON body may have {limit} bytes at most."),
     "digest_mismatch": Row(
-        400, "Digest mismatch", "The bytes have the digest {actual}, not {expected}; nothing was stored, send them again."
+        400,
+        "Digest mismatch",
+        "The bytes have the digest {actual}, not {expected}; nothing was stored, send them again.",
     ),
-    "storage_full": Row(507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."),
+    "storage_full": Row(
+        507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."
+    ),
     "range_not_satisfiable": Row(416, "Range not satisfiable", "{range!r} does not lie in the {size} bytes there are."),
     "unavailable": Row(503, "Unavailable", "{what} does not answer; try again in a few seconds."),
     "unreachable": Row(
-        503, "No answer", "{url} gives no answer ({reason}); start the service with `pith up`, or set PITH_URL to where it runs."
+        503,
+        "No answer",
+        "{url} gives no answer ({reason}); start the service with `pith up`, or set PITH_URL to where it runs.",
     ),
     "not_pith": Row(
-        502, "Not Pith", "{url} answered {status} with {found}, which is not what Pith says; set PITH_URL to a Pith service."
+        502,
+        "Not Pith",
+        "{url} answered {status} with {found}, which is not what Pith says; set PITH_URL to a Pith service.",
     ),
     "server_not_installed": Row(
-        501, "Server not installed", "Only the client is installed (there is no {missing}); pip install 'pith[embedded]' first."
+        501,
+        "Server not installed",
+        "Only the client is installed (there is no {missing}); pip install 'pith[embedded]' first.",
     ),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
-    "internal": Row(500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."),
+    "internal": Row(
+        500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."
+    ),
     # models
     "model_not_an_archive": Row(
         400,
@@ -110,14 +124,19 @@ ERRORS: dict[str, Row] = {
         400,
         "Pickled model",
         "The model is a pickle ({found}), which could run code here and is never opened; export it: "
-        'torch.export.save(torch.export.export(model.eval(), (example,), dynamic_shapes=({{0: "AUTO"}},)), "model.pt2").',
+        "torch.export.save(torch.export.export(model.eval(), (example,), "
+        'dynamic_shapes=({{0: "AUTO"}},)), "model.pt2").',
     ),
-    "model_unsafe": Row(400, "Unsafe model", "The model holds {found}, which could run code and is never loaded; {way_out}."),
+    "model_unsafe": Row(
+        400, "Unsafe model", "The model holds {found}, which could run code and is never loaded; {way_out}."
+    ),
     "model_too_large": Row(
         400, "Model too large", "{what} is {value}, and {limit} is the most that is opened; send a smaller model."
     ),
     "model_unsupported": Row(400, "Unsupported model", "The model uses {found}, which Pith does not take; {way_out}."),
-    "model_malformed": Row(400, "Malformed model", "The model's archive is wrong in {where}: {reason}; export it again."),
+    "model_malformed": Row(
+        400, "Malformed model", "The model's archive is wrong in {where}: {reason}; export it again."
+    ),
     "model_fixed_batch": Row(
         400,
         "Fixed batch size",
@@ -173,11 +192,17 @@ ERRORS: dict[str, Row] = {
     "engine_timeout": Row(
         500, "Job took too long", "The job was stopped after {limit} seconds; raise PITH_JOB_TIME_SECONDS or do less."
     ),
-    "engine_fault": Row(500, "Engine fault", "The engine failed with {error}; that is a defect here, please report it."),
-    "worker_lost": Row(
-        500, "Worker lost", "{attempts} workers were lost while they had this job; look at the workers' log, then send it again."
+    "engine_fault": Row(
+        500, "Engine fault", "The engine failed with {error}; that is a defect here, please report it."
     ),
-    "blob_missing": Row(500, "Stored bytes missing", "The bytes {digest} of {what} are gone from the storage; upload it again."),
+    "worker_lost": Row(
+        500,
+        "Worker lost",
+        "{attempts} workers were lost while they had this job; look at the workers' log, then send it again.",
+    ),
+    "blob_missing": Row(
+        500, "Stored bytes missing", "The bytes {digest} of {what} are gone from the storage; upload it again."
+    ),
 }
 
 

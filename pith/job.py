@@ -125,7 +125,7 @@ class EngineEvent(Frozen):
     type: EventType
     message: str = Field("", max_length=2000)
     step: int | None = Field(None, ge=0)
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
 
 
 class Event(EngineEvent):

@@ -8,7 +8,6 @@ from pith.base import Change, Need, Step
 from pith.training import TrainingOptions
 
 
-
 class Iterative(Step):
     """What every pruning step shares: a schedule, and recovery along it."""
 

@@ -1,0 +1,141 @@
+"""The client's jobs: submit, watch, wait, and fetch what came of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from pith.artifact import Artifact
+from pith.errors import PithError
+from pith.job import FINAL, Event, Job, JobSpec, JobStatus
+from pith.report import Report
+from pith.resources import Page
+from pith.sse import Message, messages
+from pith.transfer import Progress, receive, target
+from pith.wire import STREAM_TIMEOUT, Wire, decode, query
+
+PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 0.5
+_RETRIED = {"unreachable", "unavailable"}
+
+
+class Jobs:
+    """The jobs of one service."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def submit(self, spec: JobSpec) -> Job:
+        body = spec.model_dump_json().encode()
+        response = self._wire.call("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        return decode(Job, response)
+
+    def get(self, id: str) -> Job:
+        return decode(Job, self._wire.call("GET", _path(id)))
+
+    def page(self, limit: int | None = None, cursor: str | None = None, status: JobStatus | None = None) -> Page[Job]:
+        params = query(limit=limit, cursor=cursor, status=status)
+        return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
+
+    def list(self, status: JobStatus | None = None) -> Iterator[Job]:
+        """All of them, newest first, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.page(cursor=cursor, status=status)
+            yield from page.data
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def cancel(self, id: str) -> Job:
+        return decode(Job, self._wire.call("POST", _path(id, "cancel")))
+
+    def events(self, id: str, after: int = 0) -> Iterator[Event]:
+        """A job's history from ``after`` on, live, until the job has ended.
+
+        A connection that breaks is made again from the last event, so that none is missed or repeated.
+
+        Raises:
+            PithError: also when the service stays away for a minute.
+        """
+        patience = _Patience()
+        while True:
+            try:
+                for event in self._stream(id, after, patience):
+                    after = event.seq
+                    yield event
+                    if event.type in FINAL:
+                        return
+                if self.get(id).status in FINAL and not self._has_more(id, after):
+                    return
+            except PithError as error:
+                patience.spend(error)
+            time.sleep(RETRY_SECONDS)
+
+    def wait(self, id: str, on_event: Callable[[Event], None] | None = None) -> Job:
+        """The job once it has ended."""
+        for event in self.events(id):
+            if on_event:
+                on_event(event)
+        return self.get(id)
+
+    def report(self, id: str) -> Report:
+        return decode(Report, self._wire.call("GET", _path(id, "report"), headers={"Accept": "application/json"}))
+
+    def report_html(self, id: str) -> bytes:
+        return self._wire.call("GET", _path(id, "report"), headers={"Accept": "text/html"}).content
+
+    def artifacts(self, id: str) -> tuple[Artifact, ...]:
+        return decode(Page[Artifact], self._wire.call("GET", _path(id, "artifacts"))).data
+
+    def download(self, artifact: Artifact, to: Path | str, progress: Progress | None = None) -> Path:
+        """Fetch an artifact into a folder or to a path, where it appears whole and verified or not at all."""
+        path = target(Path(to), artifact.name)
+        with self._wire.stream("GET", _path(artifact.job, "artifacts", artifact.name)) as response:
+            return receive(
+                self._wire.read(response),
+                path,
+                name=artifact.name,
+                digest=artifact.digest,
+                total=artifact.size_bytes,
+                progress=progress,
+            )
+
+    def _stream(self, id: str, after: int, patience: "_Patience") -> Iterator[Event]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        with self._wire.stream("GET", _path(id, "events"), headers=headers, timeout=STREAM_TIMEOUT) as response:
+            patience.restore()
+            for message in messages(self._wire.read(response)):
+                yield _event(message, str(response.url))
+
+    def _has_more(self, id: str, after: int) -> bool:
+        params = query(after=after, limit=1)
+        return bool(decode(Page[Event], self._wire.call("GET", _path(id, "events"), params=params)).data)
+
+
+class _Patience:
+    """How long the service has been away."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def restore(self) -> None:
+        self._since = None
+
+    def spend(self, error: PithError) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+        if error.code not in _RETRIED or time.monotonic() - self._since > PATIENCE_SECONDS:
+            raise error
+
+
+def _path(id: str, *rest: str) -> str:
+    return "/".join(["/v1/jobs", *(quote(part, safe="") for part in (id, *rest))])
+
+
+def _event(message: Message, url: str) -> Event:
+    try:
+        return Event.model_validate_json(message.data)
+    except ValidationError as fault:
+        raise PithError("not_pith", url=url, status=200, found=f"the event {message.data[:80]!r}") from fault
