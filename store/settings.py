@@ -1,0 +1,77 @@
+"""The settings that every process of the service shares, from the environment (PITH_…). Not the API's or the worker's own."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from store import paths
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _a_database(url: str) -> str:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("is no database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME") from None
+    kind = parsed.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise ValueError(f"names the database {kind!r}, and only sqlite and postgresql are served")
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ValueError("names no file, and several processes must share the database; write sqlite:///FILE")
+    return url
+
+
+def _a_queue(url: str | None) -> str | None:
+    schemes = ("redis", "rediss", "redis+socket", "filesystem")
+    scheme = "" if url is None else url.partition("://")[0]
+    if url is not None and scheme not in schemes:
+        raise ValueError(f"has the scheme {scheme!r}; it takes {', '.join(schemes)}")
+    return url
+
+
+def _a_folder_url(url: str) -> str:
+    if not url.startswith("file:///"):
+        raise ValueError(f"has the scheme {url.partition(':')[0]!r}; only file:///FOLDER can be stored to yet")
+    return url
+
+
+def _database_in(data: dict[str, Any]) -> str:
+    return f"sqlite:///{paths.database(data['data_dir'])}" if "data_dir" in data else ""
+
+
+def _blobs_in(data: dict[str, Any]) -> str:
+    return f"file://{paths.blobs(data['data_dir'])}" if "data_dir" in data else ""
+
+
+class Settings(BaseSettings):
+    """Read once by each process: ``Settings()``. Refuses to be made from values that cannot work."""
+
+    # The input of a wrong setting is never repeated: a URL may hold a password.
+    model_config = SettingsConfigDict(
+        env_prefix="PITH_", frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
+    )
+
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path(".data"), description="Folder of everything that is kept."
+    )
+    database_url: Annotated[str, AfterValidator(_a_database)] = Field(
+        default_factory=_database_in, description="sqlite:///FILE (default: in data_dir) or postgresql://…"
+    )
+    redis_url: Annotated[str | None, AfterValidator(_a_queue)] = Field(
+        None, description="redis://…, rediss://…, redis+socket:///PATH, or filesystem:///FOLDER on one machine."
+    )
+    blob_url: Annotated[str, AfterValidator(_a_folder_url)] = Field(
+        default_factory=_blobs_in, description="file:///FOLDER (default: in data_dir)."
+    )
+    lease_seconds: float = Field(60, gt=0, description="How long a silent worker keeps its job.")
+    heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease.")
+    reap_seconds: float = Field(10, gt=0, description="How often the scheduler looks for expired leases.")
+    dispatch_seconds: float = Field(1, gt=0, description="How often the scheduler looks for jobs to send.")
+    max_attempts: int = Field(3, ge=1, description="How many lost workers make a job fail.")
