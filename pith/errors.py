@@ -31,7 +31,7 @@ ERRORS: dict[str, Row] = {
         400, "Host not allowed", "The Host {host!r} is not served here; set PITH_ALLOWED_HOSTS to serve it."
     ),
     "media_type_not_supported": Row(
-        415, "Media type not supported", "{path} takes {wanted}, and the request says {given}; set Content-Type."
+        415, "Media type not supported", "{path} takes {wanted}, and the request says {given}; change that header."
     ),
     "origin_not_allowed": Row(
         403,
@@ -90,6 +90,9 @@ ERRORS: dict[str, Row] = {
     "storage_full": Row(
         507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."
     ),
+    "irregular_file": Row(
+        400, "Not a plain file", "{name} is a link, a pipe, a device or a folder; only plain files are stored."
+    ),
     "range_not_satisfiable": Row(416, "Range not satisfiable", "{range!r} does not lie in the {size} bytes there are."),
     "unavailable": Row(503, "Unavailable", "{what} does not answer; try again in a few seconds."),
     "unreachable": Row(
@@ -108,6 +111,12 @@ ERRORS: dict[str, Row] = {
         "Only the client is installed (there is no {missing}); pip install 'pith[embedded]' first.",
     ),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
+    "queue_missing": Row(
+        503, "No queue", "PITH_REDIS_URL is not set, so no job can be sent; set it, or start the service with `pith up`."
+    ),
+    "sqlite_too_old": Row(
+        500, "SQLite is too old", "This Python carries SQLite {found}; 3.35 is needed, or PITH_DATABASE_URL=postgresql://…"
+    ),
     "internal": Row(
         500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."
     ),
