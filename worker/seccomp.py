@@ -1,0 +1,148 @@
+"""The seccomp filter: system calls that a compression job never needs, answered with EPERM. A deny-list, because torch,
+CUDA and the C library use too many others to list; Landlock and the namespaces stand behind it."""
+
+import ctypes
+import errno
+import struct
+from collections.abc import Iterator
+
+from worker import kernel
+from worker.kernel import Machine
+
+_AUDIT_ARCH: dict[Machine, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_X32_BIT = 0x40000000
+
+# name: (x86_64, aarch64); None where the machine has no such call.
+DENIED: dict[str, tuple[int | None, int | None]] = {
+    # another program, another process
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "setsid": (112, 157),
+    "setpgid": (109, 154),
+    # the network, and sockets by path
+    "socket": (41, 198),
+    # namespaces and the file system
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "mknod": (133, None),
+    "mknodat": (259, 33),
+    "fanotify_init": (300, 262),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    # wide doors into the kernel
+    "bpf": (321, 280),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "personality": (135, 92),
+    "modify_ldt": (154, None),
+    "iopl": (172, None),
+    "ioperm": (173, None),
+    "uselib": (134, None),
+    "lookup_dcookie": (212, 18),
+    "vhangup": (153, 58),
+    "move_pages": (279, 239),
+    "migrate_pages": (256, 238),
+    # the machine
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    "reboot": (169, 142),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "acct": (163, 89),
+    "syslog": (103, 116),
+    "sethostname": (170, 161),
+    "setdomainname": (171, 162),
+    "settimeofday": (164, 170),
+    "clock_settime": (227, 112),
+    "clock_adjtime": (305, 266),
+    "adjtimex": (159, 171),
+}
+_CLONE3 = 435
+_CLONE: dict[Machine, int] = {"x86_64": 56, "aarch64": 220}
+_PRCTL: dict[Machine, int] = {"x86_64": 157, "aarch64": 167}
+_PRLIMIT: dict[Machine, int] = {"x86_64": 302, "aarch64": 261}
+_IOCTL: dict[Machine, int] = {"x86_64": 16, "aarch64": 29}
+_NEW_NAMESPACES = 0x7E020000
+_TIOCSTI = 0x5412
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
+_KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
+_EPERM, _ENOSYS = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
+
+Instruction = tuple[int, int, int, int]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def install() -> None:
+    """Filter the calling thread and all that it starts. Needs ``no_new_privs``; raises OSError where it cannot be."""
+    here = kernel.machine()
+    if here is None:
+        raise OSError(errno.ENOSYS, "no system call numbers for this machine")
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(here))
+    kernel.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.byref(_Program(len(code) // 8, code)))
+
+
+def program(here: Machine) -> list[Instruction]:
+    """The filter as BPF instructions. A foreign architecture's calls (32-bit, x32) kill the process."""
+    return [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, _AUDIT_ARCH[here]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        *([(_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)] if here == "x86_64" else []),
+        *_numbers(here),
+        # clone3 hides its flags from a filter; without it the C library falls back to clone.
+        *_when(_CLONE3, [(_RETURN, 0, 0, _ENOSYS)]),
+        *_when(_CLONE[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _EPERM)]),
+        *_when(_PRCTL[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_EQUAL, 0, 1, kernel.PR_SET_PDEATHSIG), (_RETURN, 0, 0, _EPERM)]),
+        # limits of oneself only: another process of the same user would obey too
+        *_when(_PRLIMIT[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _EPERM)]),
+        *_when(_IOCTL[here], [(_LOAD, 0, 0, _ARGUMENT_1), (_EQUAL, 0, 1, _TIOCSTI), (_RETURN, 0, 0, _EPERM)]),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def _numbers(here: Machine) -> Iterator[Instruction]:
+    column = 0 if here == "x86_64" else 1
+    for numbers in DENIED.values():
+        if (number := numbers[column]) is not None:
+            yield from _when(number, [(_RETURN, 0, 0, _EPERM)])
+
+
+def _when(number: int, body: list[Instruction]) -> list[Instruction]:
+    """``body`` for that system call alone; a body that falls through allows it."""
+    allowed: list[Instruction] = [] if body[-1][0] == _RETURN and len(body) == 1 else [(_RETURN, 0, 0, _ALLOW)]
+    return [(_EQUAL, 0, len(body) + len(allowed), number), *body, *allowed]
