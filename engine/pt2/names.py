@@ -1,0 +1,78 @@
+"""Names and texts of a program. Node names and argument names become Python source inside torch, so they are strict."""
+
+import keyword
+import re
+from typing import Any
+
+from engine.pt2.checks import Wrong, show
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_CALL = re.compile(r"@\d{1,6}")
+_STACK_ITEM = re.compile(r"[\w.@\[\]'\"<>()-]{0,500}(?:,[\w.@\[\]'\"<>(), -]{0,500}){2}", re.ASCII)
+_TORCH_FN = re.compile(r"[\w.<>-]{1,200};[\w.<>-]{1,200}", re.ASCII)
+_MAX_TEXT = 4096
+
+
+def identifier(value: Any) -> str:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value) or keyword.iskeyword(value):
+        raise Wrong(f"{show(value)} is no plain name")
+    if value.startswith("__"):
+        raise Wrong(f"{show(value)} is a reserved name")
+    return value
+
+
+def dotted(value: Any) -> str:
+    """The name of a parameter, buffer or module: parts of letters, digits, ``_`` and ``-``, joined by dots."""
+    if not isinstance(value, str) or len(value) > 1000:
+        raise Wrong(f"{show(value)} is no dotted name")
+    for part in value.split("."):
+        if not _SEGMENT.fullmatch(part) or part.startswith("__"):
+            raise Wrong(f"{show(value)} is no dotted name")
+    return value
+
+
+def module_name(value: Any) -> str:
+    """A dotted name, empty for the root, with ``@1`` behind it for a second call."""
+    if not isinstance(value, str):
+        raise Wrong(f"{show(value)} is no module name")
+    name, at, call = value.partition("@")
+    if at and not _CALL.fullmatch(at + call):
+        raise Wrong(f"{show(value)} is no module name")
+    if name:
+        dotted(name)
+    return value
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or not value.isprintable():
+        raise Wrong(f"{show(value)} is no short printable text")
+    return value
+
+
+def word(value: Any) -> str:
+    """A text that could stand between quotes in source code."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w .,:/+-]{0,500}", value, re.ASCII):
+        raise Wrong(f"{show(value)} is no plain word")
+    return value
+
+
+def node_metadata(value: Any) -> dict[str, str]:
+    """Where a node came from: the stack of modules and the function. Stack traces and custom data are dropped."""
+    if not isinstance(value, dict):
+        raise Wrong(f"{show(value)} is no object")
+    kept = {}
+    if stack := value.get("nn_module_stack"):
+        kept["nn_module_stack"] = _module_stack(stack)
+    function = value.get("torch_fn")
+    if isinstance(function, str) and _TORCH_FN.fullmatch(function):
+        kept["torch_fn"] = function
+    return kept
+
+
+def _module_stack(value: Any) -> str:
+    items = value.split(";") if isinstance(value, str) and len(value) < 100_000 else [""]
+    for item in items:
+        if not _STACK_ITEM.fullmatch(item):
+            raise Wrong(f"{show(item)} is no entry of a module stack")
+    return str(value)
