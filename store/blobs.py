@@ -1,43 +1,168 @@
-"""Blobs: bytes named by their digest, in a folder (``LocalBlobs``)."""
+"""Blobs: bytes named by their digest, in a folder of one file system (others can follow behind ``Blobs``).
 
+A blob that is committed is *pinned* until ``settle`` says that the database refers to it. ``delete`` takes away
+only what is neither pinned nor referred to, so a file that somebody deletes while somebody else uploads the same
+bytes is never lost between the upload's commit and its row.
+"""
+
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
 
 from pith.artifact import Digest
-
-
-class Stored(NamedTuple):
-    digest: Digest
-    size: int
+from pith.errors import PithError
+from store import paths
+from store.blob_writer import LocalWriter, Stored
+from store.disk import CHUNK, copy_to, locked, open_plain, try_lock
 
 
 class BlobWriter(Protocol):
+    """Bytes that are arriving. One thread at a time."""
+
     def write(self, data: bytes) -> None:
         """Raises PithError ``storage_full``; the writer is then aborted."""
 
     def commit(self, expected: Digest | None = None) -> Stored:
-        """Make the bytes durable and give them their name. Raises ``digest_mismatch``, ``storage_full``.
+        """Make the bytes durable and give them their name. On an error nothing is stored.
 
-        The blob then waits, protected, for the database to refer to it (Resources.create, Jobs.succeed).
+        Raises:
+            PithError: ``digest_mismatch`` or ``storage_full``.
         """
 
     def abort(self) -> None:
-        """Forget the bytes. Harmless after commit or another abort."""
+        """Forget the bytes. Harmless after ``commit`` or another ``abort``."""
 
 
 class Blobs(Protocol):
     def writer(self) -> BlobWriter: ...
-    def put_file(self, path: Path) -> Stored: ...
-    def open(self, digest: Digest) -> BinaryIO: ...
-    def size(self, digest: Digest) -> int: ...
-    def path(self, digest: Digest) -> Path: ...
-    def link_to(self, digest: Digest, target: Path) -> None: ...
-    def settle(self, digest: Digest) -> None: ...
-    def delete(self, digest: Digest, referred: Callable[[Digest], bool]) -> bool: ...
-    def old(self, seconds: float) -> Iterator[Digest]: ...
+
+    def put_file(self, path: Path) -> Stored:
+        """Copy a plain file in. Raises PithError ``irregular_file`` or ``storage_full``."""
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Raises PithError ``blob_missing``."""
+
+    def size(self, digest: Digest) -> int:
+        """In bytes. Raises PithError ``blob_missing``."""
+
+    def path(self, digest: Digest) -> Path:
+        """Where the bytes can be read, and must not be written. Raises PithError ``blob_missing``."""
+
+    def link_to(self, digest: Digest, target: Path) -> None:
+        """Stage the bytes as a new file that is not the blob. Raises PithError ``blob_missing`` or ``storage_full``."""
+
+    def settle(self, digest: Digest) -> None:
+        """Take one pin off: a committed row refers to the blob now."""
+
+    def delete(self, digest: Digest, referred: Callable[[Digest], bool]) -> bool:
+        """Delete unless the blob is pinned or ``referred`` to. No upload can begin to name it meanwhile."""
+
+    def older_than(self, seconds: float) -> Iterator[Digest]:
+        """Blobs that were stored longer ago; pins of that age are dropped first."""
+
+    def check_writable(self) -> None:
+        """Raises PithError ``unavailable`` when nothing could be stored."""
 
 
 def open_blobs(url: str) -> Blobs:
-    """The store that ``Settings.blob_url`` names; sweeps what dead writers have left."""
-    raise NotImplementedError
+    """The blobs that ``Settings.blob_url`` names."""
+    return LocalBlobs(Path(unquote(urlsplit(url).path)))
+
+
+class LocalBlobs:
+    """Makes its folders, and sweeps what dead writers have left in them, when it is made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in (paths.incoming(root), paths.pins(root), root / "sha256"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(paths.blob_lock(root)):
+            for file in paths.incoming(root).iterdir():
+                _sweep(file)
+
+    def writer(self) -> LocalWriter:
+        return LocalWriter(self.root)
+
+    def put_file(self, path: Path) -> Stored:
+        with open_plain(path) as file:
+            writer = self.writer()
+            try:
+                while chunk := file.read(CHUNK):
+                    writer.write(chunk)
+                return writer.commit()
+            finally:
+                writer.abort()
+
+    def open(self, digest: Digest) -> BinaryIO:
+        return self.path(digest).open("rb")
+
+    def size(self, digest: Digest) -> int:
+        return self.path(digest).stat().st_size
+
+    def path(self, digest: Digest) -> Path:
+        path = paths.blob(self.root, digest)
+        if not path.is_file():
+            raise PithError("blob_missing", digest=digest, what="an earlier upload")
+        return path
+
+    def link_to(self, digest: Digest, target: Path) -> None:
+        """A copy, not a hard link, although blobs are read-only: a job runs as our own user, who may change the
+        mode and write, and where the system has no Landlock nothing else would keep it from rewriting bytes that
+        others share. On XFS and Btrfs the copy shares its blocks and costs nothing."""
+        with self.open(digest) as source:
+            copy_to(source, target)
+
+    def settle(self, digest: Digest) -> None:
+        with locked(paths.blob_lock(self.root)):
+            for pin in self._pins(digest)[:1]:
+                pin.unlink(missing_ok=True)
+
+    def delete(self, digest: Digest, referred: Callable[[Digest], bool]) -> bool:
+        with locked(paths.blob_lock(self.root)):
+            if self._pins(digest) or referred(digest):
+                return False
+            paths.blob(self.root, digest).unlink(missing_ok=True)
+            return True
+
+    def older_than(self, seconds: float) -> Iterator[Digest]:
+        before = time.time() - seconds
+        for pin in paths.pins(self.root).iterdir():
+            if _written_at(pin) < before:
+                pin.unlink(missing_ok=True)
+        for file in (self.root / "sha256").glob(f"??/{'[0-9a-f]' * 64}"):
+            if _written_at(file) < before:
+                yield f"sha256:{file.name}"
+
+    def check_writable(self) -> None:
+        try:
+            writer = self.writer()
+            try:
+                writer.write(secrets.token_bytes(1))
+            finally:
+                writer.abort()
+        except (OSError, PithError) as error:
+            raise PithError("unavailable", what="The storage") from error
+
+    def _pins(self, digest: Digest) -> list[Path]:
+        return list(paths.pins(self.root).glob(f"{paths.hex_of(digest)}.*"))
+
+
+def _sweep(file: Path) -> None:
+    """Remove the file of a writer that is dead: its lock can be had."""
+    try:
+        with file.open("rb") as abandoned:
+            if try_lock(abandoned):
+                file.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+
+
+def _written_at(file: Path) -> float:
+    """A file that has just gone counts as new: it is nothing to clean up."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

@@ -1,0 +1,71 @@
+"""Bytes on their way into a folder of blobs: hashed while they are written, then synced, pinned and named."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from pith.artifact import Digest
+from pith.errors import PithError
+from store import paths
+from store.disk import full_told_plainly, locked, sync, try_lock, write_all
+
+
+class Stored(NamedTuple):
+    digest: Digest
+    size: int
+
+
+class LocalWriter:
+    """See ``store.blobs.BlobWriter``. Its file is locked while it lives, so that nobody sweeps it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._path = paths.incoming(root) / secrets.token_hex(16)
+        with locked(paths.blob_lock(root)), full_told_plainly(0):
+            self._file = self._path.open("xb", buffering=0)
+            try_lock(self._file)
+
+    def write(self, data: bytes) -> None:
+        try:
+            with full_told_plainly(self._size + len(data)):
+                write_all(self._file, data)
+        except BaseException:
+            self.abort()
+            raise
+        self._hash.update(data)
+        self._size += len(data)
+
+    def commit(self, expected: Digest | None = None) -> Stored:
+        digest = f"sha256:{self._hash.hexdigest()}"
+        try:
+            if expected not in (None, digest):
+                raise PithError("digest_mismatch", actual=digest, expected=expected)
+            with full_told_plainly(self._size):
+                os.fchmod(self._file.fileno(), 0o444)
+                os.fsync(self._file.fileno())
+                self._place(paths.blob(self._root, digest))
+        finally:
+            self.abort()
+        return Stored(digest, self._size)
+
+    def abort(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _place(self, target: Path) -> None:
+        with locked(paths.blob_lock(self._root)):
+            target.parent.mkdir(exist_ok=True)
+            pin = paths.pins(self._root) / f"{target.name}.{secrets.token_hex(8)}"
+            pin.touch()
+            try:
+                # Also where the blob is already: ours has just been verified, and the move replaces it at once.
+                self._path.replace(target)
+            except BaseException:
+                pin.unlink()
+                raise
+        for folder in (target.parent, target.parent.parent, pin.parent):
+            sync(folder)
