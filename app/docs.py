@@ -1,0 +1,101 @@
+"""What the OpenAPI description says beyond the signatures: problems, upload bodies, examples that work when pasted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pith.errors import ERRORS
+
+EVERYWHERE = ("malformed_request", "host_not_allowed", "internal", "unavailable")
+
+JOB_EXAMPLES: dict[str, Any] = {
+    "quantize": {
+        "summary": "Smallest useful job: 8-bit linear layers, no dataset",
+        "value": {"model": "mdl_01jd0000000000000000000000", "recipe": [{"kind": "quantize.dynamic"}]},
+    },
+    "prune, distill, quantize": {
+        "summary": "Remove half the channels, recover, distill from the original, quantize",
+        "value": {
+            "model": "mdl_01jd0000000000000000000000",
+            "dataset": "dts_01jd0000000000000000000000",
+            "recipe": [
+                {"kind": "prune.channel", "pruning_ratio": 0.5, "iterations": 3, "recovery": {"epochs": 2}},
+                {"kind": "distill.logits", "teacher": "baseline", "temperature": 4, "epochs": 4},
+                {"kind": "quantize.static"},
+            ],
+            "constraints": {"max_metric_drop": 0.01, "min_compression_ratio": 8},
+            "outputs": ["onnx", "pt2", "safetensors"],
+            "seed": 0,
+        },
+    },
+}
+
+JOB_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}, "examples": JOB_EXAMPLES},
+        },
+    }
+}
+
+RAW_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of the file: `curl -T FILE`.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+FORM_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A form, as a page sends it: `curl -F file=@FILE`.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "name": {"type": "string", "description": "Instead of the file's own name."},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The problem responses of a route, as FastAPI's ``responses``: by status, each naming its codes."""
+    by_status: dict[int, list[str]] = {}
+    for code in (*codes, *EVERYWHERE):
+        by_status.setdefault(ERRORS[code].status, []).append(code)
+    return {status: _response(codes) for status, codes in sorted(by_status.items())}
+
+
+def _response(codes: list[str]) -> dict[str, Any]:
+    return {
+        "description": "; ".join(f"`{code}`: {ERRORS[code].title}" for code in codes),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {code: {"value": _example(code)} for code in codes},
+            }
+        },
+    }
+
+
+def _example(code: str) -> Mapping[str, object]:
+    row = ERRORS[code]
+    return {
+        "type": f"urn:pith:error:{code}",
+        "title": row.title,
+        "status": row.status,
+        "detail": row.sentence,
+        "code": code,
+    }
+
+
+def binary(description: str, media_type: str = "application/octet-stream") -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}

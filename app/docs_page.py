@@ -1,0 +1,77 @@
+"""The page at /docs: the OpenAPI description as plain HTML, with curl lines to paste. Needs no script and no network."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+Spec = Mapping[str, Any]
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;
+margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+pre{overflow:auto;padding:.7rem;border:1px solid #8886;border-radius:.3rem;font-size:.85rem}summary{cursor:pointer}
+details{margin:.4rem 0 .4rem .5rem}h2 code{font-size:1rem}td{padding:.1rem .8rem .1rem 0;vertical-align:top}"""
+
+
+def page(title: str, body: str) -> str:
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style><body>{body}</body></html>"
+    )
+
+
+def render(openapi: Spec, base_url: str) -> str:
+    info = openapi["info"]
+    body = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"]
+    body += [f"<p>{escape(part)}</p>" for part in info["description"].split("\n\n")]
+    body.append("<p>The same for programs: <a href='/openapi.json'>/openapi.json</a>.</p>")
+    for path, methods in openapi["paths"].items():
+        for method, route in methods.items():
+            body.extend(_route(method.upper(), path, route, base_url.rstrip("/")))
+    for name, schema in openapi["components"]["schemas"].items():
+        shown = escape(json.dumps(schema, indent=2, ensure_ascii=False))
+        body.append(
+            f"<details id='{escape(name)}'><summary>Schema <b>{escape(name)}</b></summary><pre>{shown}</pre></details>"
+        )
+    return page(f"{info['title']}: routes", "".join(body))
+
+
+def curl(method: str, path: str, route: Spec, base_url: str) -> str:
+    """A line that works when pasted, once ids are put in; the example values are the description's own."""
+    for parameter in route.get("parameters", ()):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", str(_example_of(parameter)))
+    content = route.get("requestBody", {}).get("content", {})
+    words = ["curl", "-sS", *([] if method in {"GET", "PUT"} else ["-X", method]), *_body_words(content)]
+    return shlex.join([*words, base_url + path])
+
+
+def _body_words(content: Spec) -> list[str]:
+    if "application/json" in content:
+        example = next(iter(content["application/json"]["examples"].values()))["value"]
+        return ["-H", "Content-Type: application/json", "-d", json.dumps(example)]
+    if "multipart/form-data" in content:
+        return ["-F", "file=@model.pt2"]
+    return ["-T", "model.pt2"] if "application/octet-stream" in content else []
+
+
+def _example_of(parameter: Spec) -> object:
+    return next(iter(parameter.get("examples", parameter.get("schema", {}).get("examples", ["ID"]))), "ID")
+
+
+def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
+    yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
+    yield f"<br>{escape(route['description'])}</p>" if "description" in route else "</p>"
+    yield f"<pre>{escape(curl(method, path, route, base_url))}</pre>"
+    if rows := "".join(map(_parameter, route.get("parameters", ()))):
+        yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
+    answers = "".join(
+        f"<tr><td>{escape(status)}<td>{escape(answer.get('description', ''))}</tr>"
+        for status, answer in sorted(route["responses"].items())
+    )
+    yield f"<details><summary>Answers</summary><table>{answers}</table></details>"
+
+
+def _parameter(parameter: Spec) -> str:
+    name, place = escape(parameter["name"]), escape(parameter["in"])
+    return f"<tr><td><code>{name}</code><td>{place}<td>{escape(parameter.get('description', ''))}</tr>"

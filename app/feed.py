@@ -1,0 +1,116 @@
+"""Live events: one loop that reads new events of the watched jobs from the database, for all connections.
+
+The loop runs while somebody watches; it asks in a thread, so a slow database delays events and nothing else.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from pith.errors import PithError
+from pith.job import FINAL, Event
+from store.jobs import Jobs
+
+PAGE = 500
+POLL_SECONDS = 0.25
+log = logging.getLogger("pith.api")
+
+
+class Watcher:
+    """One connection's place in one job's history."""
+
+    def __init__(self, job: str, after: int) -> None:
+        self.job = job
+        self.after = after
+        self.closed = False
+        self._ready: deque[Event] = deque()
+        self._wake = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Its reader is slow: nothing more is read for it until it has taken what there is."""
+        return len(self._ready) >= PAGE
+
+    def offer(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if event.seq > self.after:
+                self._ready.append(event)
+                self.after = event.seq
+                self.closed = self.closed or event.type in FINAL
+        self._wake.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake.set()
+
+    async def take(self, timeout: float) -> list[Event]:
+        """What has come; empty after ``timeout`` seconds of silence, or when it is closed and nothing is left."""
+        if not self._ready and not self.closed:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout)
+            except TimeoutError:
+                return []
+        taken = list(self._ready)
+        self._ready.clear()
+        return taken
+
+
+class Feed:
+    """All watchers of one process."""
+
+    def __init__(self, jobs: Jobs, stopping: Callable[[], bool]) -> None:
+        self._jobs = jobs
+        self._stopping = stopping
+        self._watchers: set[Watcher] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def watch(self, job: str, after: int) -> AsyncIterator[Watcher]:
+        watcher = Watcher(job, after)
+        self._watchers.add(watcher)
+        if self._loop is None or self._loop.done():
+            self._loop = asyncio.create_task(self._run())
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _run(self) -> None:
+        while self._watchers:
+            if self._stopping():
+                self._close_all()
+                return
+            try:
+                more = await self._poll()
+            except PithError as error:
+                log.warning("live events wait: %s", error)
+                more = False
+            except Exception:
+                log.exception("live events wait")
+                more = False
+            if not more:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _poll(self) -> bool:
+        """Hand out what is new; True when a job had more than a page of it."""
+        hungry: dict[str, list[Watcher]] = {}
+        for watcher in self._watchers:
+            if not watcher.closed and not watcher.full:
+                hungry.setdefault(watcher.job, []).append(watcher)
+        places = {job: min(watcher.after for watcher in watchers) for job, watchers in hungry.items()}
+        fresh = await asyncio.to_thread(self._read, places)
+        for job, events in fresh.items():
+            for watcher in hungry[job]:
+                watcher.offer(events)
+        return any(len(events) == PAGE for events in fresh.values())
+
+    def _read(self, places: dict[str, int]) -> dict[str, tuple[Event, ...]]:
+        pages = ((job, self._jobs.events(job, after, PAGE)) for job, after in places.items())
+        return {job: events for job, events in pages if events}
+
+    def _close_all(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()

@@ -1,0 +1,95 @@
+"""The outermost layer of the API: who may speak to it, and the headers of every answer. Pure ASGI, so streams pass."""
+
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import problem_of, problem_response
+from app.settings import ApiSettings
+from pith.errors import PithError
+
+AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::\d{1,5})?")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # A route that answers with a page sets its own.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Refuses a Host that is not ours (DNS rebinding) and writes that a page of another origin sends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        try:
+            check(scope["app"].state.service.settings, scope["method"], Headers(scope=scope))
+            await self.app(scope, receive, answer.send)
+        except Exception as error:
+            if answer.started:
+                raise
+            await problem_response(problem_of(error, scope))(scope, receive, answer.send)
+
+
+class _Answer:
+    """The way out, where every answer gets the headers above."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def check(settings: ApiSettings, method: str, headers: Headers) -> None:
+    """
+    Raises:
+        PithError: ``host_not_allowed`` or ``origin_not_allowed``.
+    """
+    host = headers.get("host", "")
+    if len(headers.getlist("host")) != 1 or not settings.serves(hostname(host)):
+        raise PithError("host_not_allowed", host=host[:255])
+    if method not in SAFE_METHODS:
+        _check_origin(host, headers)
+
+
+def hostname(host: str) -> str:
+    """``127.0.0.1:8000`` and ``[::1]:8000`` without port and brackets; empty when it is neither name nor address."""
+    match = AUTHORITY.fullmatch(host)
+    return (match[1] or match[2]).lower() if match else ""
+
+
+def _check_origin(host: str, headers: Headers) -> None:
+    origin = headers.get("origin")
+    if origin is not None and authority(origin) != host.lower():
+        raise PithError("origin_not_allowed", origin=origin[:255])
+    if origin is None and headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        raise PithError("origin_not_allowed", origin=headers["sec-fetch-site"][:255])
+
+
+def authority(origin: str) -> str | None:
+    """The authority of an http origin; None for ``null`` and everything else."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return parts.netloc.lower() if parts.scheme in {"http", "https"} else None

@@ -1,0 +1,63 @@
+"""The REST service, put together. Importing this does nothing; settings are read and the data opened when it starts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.concurrency import contextmanager_in_threadpool
+
+from app import problems
+from app.guard import Guard
+from app.routes import about, events, jobs, pages, results, uploads
+from app.service import opened
+from app.settings import ApiSettings
+from pith import __version__
+from pith.resources import Dataset, Model
+from store.settings import Settings
+
+DESCRIPTION = """Compresses trained models and reports honestly what it cost.
+
+Upload a model and, if it has one, a dataset; submit a job that names them and the steps to take; watch its events;
+fetch its report and its artifacts. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+
+
+def create_app(
+    settings: ApiSettings | None = None, store: Settings | None = None, stopping: Callable[[], bool] = lambda: False
+) -> FastAPI:
+    """The service; what is not given is read from the environment when it starts.
+
+    ``stopping`` tells live streams that the server wants to end.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = opened(settings or ApiSettings(), store or Settings(), stopping)
+        async with contextmanager_in_threadpool(service) as app.state.service:
+            yield
+
+    app = FastAPI(
+        title="Pith",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    app.add_middleware(Guard)
+    problems.install(app)
+    for router in (
+        uploads.routes("models", Model, lambda service: service.models, "model.pt2"),
+        uploads.routes("datasets", Dataset, lambda service: service.datasets, "dataset.npz"),
+        jobs.router,
+        events.router,
+        results.router,
+        about.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    return app
+
+
+app = create_app()

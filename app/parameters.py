@@ -1,0 +1,72 @@
+"""Parameters that several routes share."""
+
+import json
+import re
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+from pydantic import ValidationError
+
+from app.problems import malformed
+from app.service import TheService
+from pith.errors import PithError
+from pith.job import JobSpec
+
+_PLAUSIBLE = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of a page.")]
+Cursor = Annotated[str | None, Query(max_length=500, description="next_cursor of the page before.")]
+Sha256 = Annotated[
+    str | None,
+    Query(pattern="^(sha256:)?[0-9a-fA-F]{64}$", description="Refuse the file if this is not the digest of its bytes."),
+]
+FileName = Annotated[str, Query(max_length=255, description="What to call it.")]
+
+
+def plausible(id: str, what: str, listing: str) -> str:
+    """An id that the database may be asked for.
+
+    Raises:
+        PithError: ``not_found``, since nothing is called so.
+    """
+    if not _PLAUSIBLE.fullmatch(id):
+        raise PithError("not_found", what=what, id=id[:64], listing=listing)
+    return id
+
+
+def _job(id: Annotated[str, Path(description="Id of the job.", examples=["job_01jd0000000000000000000000"])]) -> str:
+    return plausible(id, "job", "/v1/jobs")
+
+
+JobPath = Annotated[str, Depends(_job)]
+
+
+async def _json_body(request: Request, service: TheService) -> bytes:
+    """The body, if it says that it is JSON and is not too long."""
+    kind = request.headers.get("content-type", "")
+    if kind.split(";")[0].strip().lower() != "application/json":
+        given = repr(kind[:100]) if kind else "nothing about it"
+        raise PithError("media_type_not_supported", path=request.url.path, wanted="application/json", given=given)
+    limit = service.settings.max_body_bytes
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise PithError("body_too_large", limit=limit)
+    return bytes(body)
+
+
+def _job_spec(body: Annotated[bytes, Depends(_json_body)]) -> JobSpec:
+    """In a thread: a megabyte of nonsense takes a while to be found wrong."""
+    try:
+        return JobSpec.model_validate_json(body)
+    except ValidationError as fault:
+        errors = fault.errors(include_url=False, include_context=False)
+        raise malformed(errors, _document(body, errors[0]["type"])) from fault
+
+
+def _document(body: bytes, first: str) -> object:
+    return None if first == "json_invalid" else json.loads(body)
+
+
+JobSpecBody = Annotated[JobSpec, Depends(_job_spec)]

@@ -1,0 +1,64 @@
+"""Pydantic's findings as RFC 6901 pointers into what the caller sent, free of the schema's own inner names."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from pith.errors import FieldProblem
+
+MOST = 20
+LONGEST = 300
+PLACES = {"body", "query", "path", "header"}
+
+
+def field_problems(errors: Iterable[Mapping[str, Any]], document: object) -> tuple[tuple[FieldProblem, ...], int]:
+    """At most 20 wrong fields, one entry each, and how many there are."""
+    found: dict[str, FieldProblem] = {}
+    for error in errors:
+        pointer = _pointer(error, document)
+        one = FieldProblem(pointer=pointer, code=error["type"], detail=_detail(error))
+        earlier = found.get(pointer)
+        found[pointer] = one if earlier is None else _both(earlier, one)
+    return tuple(islice(found.values(), MOST)), len(found)
+
+
+def _both(first: FieldProblem, second: FieldProblem) -> FieldProblem:
+    """A value that fits no branch of a union is one problem, not one per branch."""
+    if second.detail in first.detail:
+        return first
+    return first.model_copy(update={"detail": _short(f"{first.detail}, or: {second.detail}", 2 * LONGEST)})
+
+
+def _pointer(error: Mapping[str, Any], document: object) -> str:
+    place, *loc = error["loc"] if error["loc"] and error["loc"][0] in PLACES else ("body", *error["loc"])
+    steps = list(_walk(loc, document, error["type"])) if place == "body" else [place, *loc]
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1")[:100] for step in steps)
+
+
+def _walk(loc: Iterable[str | int], value: object, kind: str) -> Iterable[str | int]:
+    """The part of ``loc`` that leads through ``value``; names of union branches lead nowhere and are left out."""
+    steps = list(loc)
+    for position, step in enumerate(steps):
+        if _leads(step, value):
+            value = value[step]  # type: ignore[index]
+        elif not (kind == "missing" and isinstance(value, dict) and position == len(steps) - 1):
+            continue
+        yield step
+
+
+def _leads(step: str | int, value: object) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and step < len(value)
+    return isinstance(value, dict) and step in value
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    value = error.get("input")
+    if error["type"] == "missing" or not isinstance(value, str | int | float | bool | None):
+        return _short(message, LONGEST)
+    return _short(f"{_short(message, LONGEST - 60)} (it is {_short(repr(value), 50)})", LONGEST)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

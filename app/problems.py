@@ -1,0 +1,77 @@
+"""Every error as application/problem+json: ours, the framework's, and those that nobody expected."""
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
+
+from app.pointers import field_problems
+from pith.errors import PithError, Problem
+
+MEDIA_TYPE = "application/problem+json"
+log = logging.getLogger("pith.api")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(PithError, _pith_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    content = problem.model_dump_json(exclude_defaults=True)
+    return Response(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:
+    """The problem for what pydantic found wrong in ``document``."""
+    found, count = field_problems(errors, document)
+    named = [f"{field.pointer or 'the body'}: {field.detail}" for field in found[:3]]
+    rest = ["…"] if count > len(named) else []
+    return PithError("malformed_request", errors=found, count=count, summary="; ".join(named + rest))
+
+
+async def _pith_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PithError)
+    if error.problem.status >= 500:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+    headers = {"Retry-After": "5"} if error.problem.status == 503 else None
+    return problem_response(error.problem, headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_response(malformed(error.errors(), None).problem)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path[:255], request.method
+    if error.status_code == 405:
+        allowed = sorted(_methods(request))
+        problem = PithError("method_not_allowed", path=path, method=method, allowed=", ".join(allowed)).problem
+        return problem_response(problem, {"Allow": ", ".join(allowed)})
+    if error.status_code == 404:
+        return problem_response(PithError("route_not_found", method=method, path=path).problem)
+    return problem_response(problem_of(error, request.scope))
+
+
+def problem_of(error: Exception, scope: Scope) -> Problem:
+    """What a caller may know of any error at all; the rest goes to the log."""
+    if isinstance(error, PithError):
+        return error.problem
+    reference = secrets.token_hex(4)
+    log.error("%s: %s %s", reference, scope["method"], scope["path"], exc_info=error)
+    return PithError("internal", reference=reference).problem
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods of all routes at this path: each route knows only its own."""
+    at_path = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in at_path for method in getattr(route, "methods", None) or ()}

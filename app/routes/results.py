@@ -1,0 +1,75 @@
+"""What came of a job: its report and its artifacts."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.accept import preferred
+from app.docs import binary, problems
+from app.download import send
+from app.parameters import JobPath
+from app.service import Service, TheService
+from pith.artifact import Artifact
+from pith.errors import PithError
+from pith.report import Report
+from pith.resources import Page
+
+router = APIRouter(prefix="/v1/jobs", tags=["results"])
+# The page is made by a worker that has read an untrusted model: no script of it runs, whatever it holds.
+REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+DOWNLOAD = {
+    **problems("not_found", "range_not_satisfiable", "blob_missing"),
+    200: binary("The bytes; ETag is their digest."),
+    206: binary("The one range of bytes that was asked for."),
+    304: {"description": "The digest in If-None-Match is still right."},
+}
+
+
+@router.get(
+    "/{id}/report",
+    response_model=Report,
+    responses={
+        **problems("not_found", "report_not_ready", "blob_missing"),
+        200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}},
+    },
+    summary="A job's report: JSON, or a page with Accept: text/html",
+)
+def report(request: Request, id: JobPath, service: TheService) -> Response:
+    kind = preferred(request.headers.get("accept"), ("application/json", "text/html"))
+    stored = _stored_report(service, id, "html" if kind == "text/html" else "json")
+    response = send(request, service.blobs, stored, disposition="inline")
+    response.headers["Vary"] = "Accept"
+    if kind == "text/html":
+        response.headers["Content-Security-Policy"] = REPORT_CSP
+    return response
+
+
+@router.get("/{id}/artifacts", responses=problems("not_found"), summary="A job's artifacts")
+def artifacts(id: JobPath, service: TheService) -> Page[Artifact]:
+    """All of them at once; ``next_cursor`` is always null."""
+    return Page[Artifact](data=service.jobs.artifacts(id))
+
+
+@router.head("/{id}/artifacts/{name}", include_in_schema=False)
+@router.get("/{id}/artifacts/{name}", response_class=Response, responses=DOWNLOAD, summary="Download an artifact")
+def artifact(
+    request: Request,
+    id: JobPath,
+    name: Annotated[str, Path(description="Name of the artifact.", examples=["model.onnx"])],
+    service: TheService,
+) -> Response:
+    """Takes ``Range`` (one range), ``If-Range``, ``If-None-Match``, and HEAD."""
+    if not name.isprintable() or len(name) > 255:
+        raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
+    return send(request, service.blobs, service.jobs.artifact(id, name))
+
+
+def _stored_report(service: Service, id: str, form: str) -> Artifact:
+    job = service.jobs.get(id)
+    for stored in job.artifacts:
+        if stored.kind == "report" and stored.format == form:
+            return stored
+    raise PithError("report_not_ready", id=id, status=job.status)

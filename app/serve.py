@@ -1,0 +1,51 @@
+"""`python -m app.serve`: the API alone, under uvicorn, as PITH_* says. A database and a queue are somewhere else."""
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.main import create_app
+from app.settings import ApiSettings
+from pith.errors import PithError
+from store.settings import Settings
+
+
+def main() -> int:
+    try:
+        settings, store = ApiSettings(), Settings()
+    except (PithError, ValidationError) as error:
+        print(refusal(error), file=sys.stderr)  # noqa: T201
+        return 2
+    return _serve(settings, store)
+
+
+def refusal(error: PithError | ValidationError) -> str:
+    """One sentence for each setting that is wrong."""
+    if isinstance(error, PithError):
+        return error.problem.detail
+    wrong = error.errors(include_url=False, include_input=False)
+    return "\n".join(f"PITH_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}." for one in wrong)
+
+
+def _serve(settings: ApiSettings, store: Settings) -> int:
+    # The streams ask the server whether it wants to end, and the server is made from the app.
+    servers: list[uvicorn.Server] = []
+    app = create_app(settings, store, stopping=lambda: servers[0].should_exit)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        server_header=False,
+        access_log=False,
+        log_level="info",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+    servers.append(uvicorn.Server(config))
+    servers[0].run()
+    return 0 if servers[0].started else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
