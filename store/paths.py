@@ -1,16 +1,16 @@
 """Every path of the data folder, in one place.
 
-    <data_dir>/
-        pith.db                       the database, unless PITH_DATABASE_URL names another
-        pith.db.lock                  held while the database is migrated
-        blobs/                        PITH_BLOB_URL
-            lock                      held while a blob is put in its place or taken away
-            sha256/ab/<64 hex>        a blob; read-only, never changed
-            incoming/<random>         bytes that are still arriving; locked by their writer
-            pins/<64 hex>.<random>    a blob that is stored and not yet named in the database
-        work/<job>/<attempt>/         one run of the engine (engine/jobdir.py); removed when it ends
-        redis/                        socket and files of the embedded Redis
-        queue/                        messages, where the queue is a folder (filesystem://)
+<data_dir>/
+    pith.db                       the database, unless PITH_DATABASE_URL names another
+    pith.db.lock                  held while the database is migrated
+    blobs/                        PITH_BLOB_URL
+        lock                      held while a blob is put in its place or taken away
+        sha256/ab/<64 hex>        a blob; read-only, never changed
+        incoming/<random>         bytes that are still arriving; locked by their writer
+        pins/<64 hex>.<random>    a blob that is stored and not yet named in the database
+    work/<job>/<attempt>/         one run of the engine (engine/jobdir.py); removed when it ends
+    redis/                        socket and files of the embedded Redis
+    queue/                        messages, where the queue is a folder (filesystem://)
 """
 
 import re
@@ -34,8 +34,12 @@ def blobs(data_dir: Path) -> Path:
     return data_dir / "blobs"
 
 
+def all_work(data_dir: Path) -> Path:
+    return data_dir / "work"
+
+
 def work(data_dir: Path, job: JobId, attempt: int) -> Path:
-    return data_dir / "work" / job / str(attempt)
+    return all_work(data_dir) / job / str(attempt)
 
 
 def redis(data_dir: Path) -> Path:
