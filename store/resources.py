@@ -1,7 +1,8 @@
 """Models and datasets: names for blobs. What is inside the bytes is not looked at here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,8 +18,9 @@ from store.database import Database
 from store.references import delete_unreferred
 from store.tables import DatasetRow, JobInputRow, JobRow, ModelRow
 
-R = TypeVar("R", Model, Dataset)
+R = TypeVar("R", bound=Model | Dataset)
 Row = ModelRow | DatasetRow
+Lock = Literal["keep", "delete"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Kind(Generic[R]):
     listing: str
     prefix: Prefix
     table: type[ModelRow] | type[DatasetRow]
-    contract: type[R]
+    contract: Callable[..., R]
 
 
 MODEL = Kind("model", "/v1/models", "mdl", ModelRow, Model)
@@ -105,15 +107,19 @@ class Resources(Generic[R]):
         )
 
 
-def find(session: Session, kind: Kind[R], id: str, lock: str | None = None) -> Row:
+def find(session: Session, kind: Kind[R], id: str, lock: Lock | None = None) -> Row:
     """One row; ``lock="keep"`` keeps it from being deleted while the transaction lasts. Raises ``not_found``."""
-    query = select(kind.table).where(kind.table.id == id)
-    if lock is not None:
-        query = query.with_for_update(read=lock == "keep")
-    row = session.scalars(query).one_or_none()
+    row = _row(session, kind, id, lock) if listing.is_id(kind.prefix, id) else None
     if row is None:
         raise PithError("not_found", what=kind.word, id=id[:64], listing=kind.listing)
     return row
+
+
+def _row(session: Session, kind: Kind[R], id: str, lock: Lock | None) -> Row | None:
+    query = select(kind.table).where(kind.table.id == id)
+    if lock is not None:
+        query = query.with_for_update(read=lock == "keep")
+    return cast(Row | None, session.scalars(query).one_or_none())
 
 
 def _refuse_in_use(session: Session, word: str, id: str) -> None:

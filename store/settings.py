@@ -1,4 +1,4 @@
-"""The settings that every process of the service shares, from the environment (PITH_…). Not the API's or the worker's own."""
+"""The settings that every process shares, from the environment (PITH_…). Not the API's or the worker's own."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,8 +1,11 @@
 """The first tables."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 revision = "0001"
 down_revision = None
@@ -10,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 
-def _json() -> sa.types.TypeEngine[object]:
+def _json() -> TypeEngine[Any]:
     return sa.JSON().with_variant(JSONB(), "postgresql")
 
 

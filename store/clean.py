@@ -1,0 +1,73 @@
+"""What a job's process says, made fit to keep: bounded, printable, and the same in SQLite and PostgreSQL.
+
+That process is not trusted. PostgreSQL refuses NUL and lone surrogates in JSON, SQLite takes them: neither gets them.
+"""
+
+import json
+import math
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+from pith.errors import Problem
+from pith.job import EngineEvent, Progress
+
+MESSAGE_CHARACTERS = 2000
+DETAIL_CHARACTERS = 4000
+DATA_BYTES = 4096
+_DEPTH = 8
+_LARGEST = 2**63
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_YEARS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+
+
+def clean_event(event: EngineEvent, now: datetime) -> EngineEvent:
+    """A date that is absurd becomes ``now``."""
+    at = event.at if event.at.tzinfo else event.at.replace(tzinfo=UTC)
+    return EngineEvent(
+        at=at if _YEARS[0] < at < _YEARS[1] else now,
+        type=event.type,
+        message=clean_text(event.message, MESSAGE_CHARACTERS),
+        step=event.step if event.step is None or event.step < 2**31 else None,
+        data=clean_data(event.data),
+    )
+
+
+def clean_progress(progress: Progress) -> dict[str, Any]:
+    kept: dict[str, Any] = _clean(progress.model_dump(mode="json"))
+    return {**kept, "message": clean_text(progress.message, MESSAGE_CHARACTERS)}
+
+
+def clean_problem(problem: Problem) -> dict[str, Any]:
+    kept: dict[str, Any] = _clean(problem.model_dump(mode="json"))
+    return kept
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Control characters, line breaks, surrogates and direction overrides become spaces."""
+    return "".join(" " if _is_unprintable(character) else character for character in text[:limit])
+
+
+def clean_data(data: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = _clean(data)
+    size = len(json.dumps(kept))
+    return kept if size <= DATA_BYTES else {"dropped": f"{size} bytes; {DATA_BYTES} are kept at most"}
+
+
+def _is_unprintable(character: str) -> bool:
+    return character in _BIDI or unicodedata.category(character) in _UNPRINTABLE
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    if depth > _DEPTH:
+        return None
+    if isinstance(value, dict):
+        return {clean_text(str(key), 200): _clean(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item, depth + 1) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) and abs(value) < _LARGEST else None
+    return clean_text(str(value), DETAIL_CHARACTERS)

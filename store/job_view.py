@@ -1,0 +1,66 @@
+"""Jobs and artifacts as the contract has them, made from their rows."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pith.artifact import Artifact, ArtifactKind
+from pith.errors import PithError, Problem
+from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
+from store import listing
+from store.tables import ArtifactRow, JobRow
+
+
+def find(session: Session, id: str, lock: bool = False) -> JobRow:
+    """Raises PithError ``not_found``."""
+    query = select(JobRow).where(JobRow.id == id)
+    row = None
+    if listing.is_id("job", id):
+        row = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise PithError("not_found", what="job", id=id[:64], listing="/v1/jobs")
+    return row
+
+
+def contract(session: Session, row: JobRow) -> Job:
+    return contracts(session, [row])[0]
+
+
+def contracts(session: Session, rows: Sequence[JobRow]) -> tuple[Job, ...]:
+    found = defaultdict(list)
+    query = select(ArtifactRow).where(ArtifactRow.job_id.in_([row.id for row in rows])).order_by(ArtifactRow.id)
+    for artifact in session.scalars(query):
+        found[artifact.job_id].append(_artifact(artifact))
+    return tuple(_job(row, tuple(found[row.id])) for row in rows)
+
+
+def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
+    return Job(
+        id=row.id,
+        status=cast(JobStatus, row.status),
+        spec=JobSpec.model_validate(row.spec),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        attempt=row.attempt,
+        progress=Progress.model_validate(row.progress),
+        verdict=cast(Verdict | None, row.verdict),
+        error=None if row.error is None else Problem.model_validate(row.error),
+        artifacts=artifacts,
+    )
+
+
+def _artifact(row: ArtifactRow) -> Artifact:
+    return Artifact(
+        id=row.id,
+        job=row.job_id,
+        kind=cast(ArtifactKind, row.kind),
+        name=row.name,
+        format=row.format,
+        digest=row.digest,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )

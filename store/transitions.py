@@ -1,0 +1,55 @@
+"""The one way that a job's status changes: by TRANSITIONS, in one conditional UPDATE, with its event beside it."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, update
+from sqlalchemy.orm import Session
+
+from pith.job import FINAL, TRANSITIONS, EventType, JobStatus, Progress
+from store import clock, history
+from store.tables import JobRow
+
+HELD: frozenset[JobStatus] = frozenset({"running", "cancelling"})
+
+
+def move(
+    session: Session,
+    id: str,
+    to: JobStatus,
+    event: EventType,
+    *,
+    sources: Collection[JobStatus],
+    where: Sequence[ColumnElement[bool]] = (),
+    message: str = "",
+    data: dict[str, Any] | None = None,
+    **values: Any,
+) -> JobRow | None:
+    """Move a job, if it is in one of ``sources``, TRANSITIONS allows it and ``where`` holds; None if not."""
+    allowed = [status for status, after in TRANSITIONS.items() if to in after and status in sources]
+    statement = (
+        update(JobRow)
+        .where(JobRow.id == id, JobRow.status.in_(allowed), *where)
+        .values(status=to, event_seq=JobRow.event_seq + 1, **{**_implied(to), **values})
+        .returning(JobRow)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    row = session.scalars(statement).one_or_none()
+    if row is not None:
+        history.append(session, id, row.event_seq, event, message, {"attempt": row.attempt, **(data or {})})
+    return row
+
+
+def of_attempt(attempt: int) -> Sequence[ColumnElement[bool]]:
+    """The fence: nothing is written for an attempt that is over."""
+    return (JobRow.attempt == attempt,)
+
+
+def _implied(to: JobStatus) -> dict[str, Any]:
+    """What a status brings with it, whoever moves the job there."""
+    free = {"lease_owner": None, "lease_expires_at": None}
+    if to in FINAL:
+        return {**free, "finished_at": clock.now_plus()}
+    if to == "queued":
+        return {**free, "dispatched_at": None, "progress": Progress().model_dump(mode="json")}
+    return {}
