@@ -26,6 +26,10 @@ def database(data_dir: Path) -> Path:
     return data_dir / "pith.db"
 
 
+def up_lock(data_dir: Path) -> Path:
+    return data_dir / "up.lock"
+
+
 def lock_beside(file: Path) -> Path:
     return file.with_name(file.name + ".lock")
 
