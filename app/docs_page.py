@@ -1,4 +1,4 @@
-"""The page at /docs: the OpenAPI description as plain HTML, with curl lines to paste. Needs no script and no network."""
+"""The page at /docs: the OpenAPI description as plain HTML, with curl lines to paste. No script, no network."""
 
 import json
 import shlex

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +15,7 @@ from app.pointers import field_problems
 from pith.errors import PithError, Problem
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 log = logging.getLogger("pith.api")
 
 
@@ -54,7 +55,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path[:255], request.method
     if error.status_code == 405:
-        allowed = sorted(_methods(request))
+        allowed = list(_methods(request))
         problem = PithError("method_not_allowed", path=path, method=method, allowed=", ".join(allowed)).problem
         return problem_response(problem, {"Allow": ", ".join(allowed)})
     if error.status_code == 404:
@@ -71,7 +72,9 @@ def problem_of(error: Exception, scope: Scope) -> Problem:
     return PithError("internal", reference=reference).problem
 
 
-def _methods(request: Request) -> set[str]:
-    """All methods of all routes at this path: each route knows only its own."""
-    at_path = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return {method for route in at_path for method in getattr(route, "methods", None) or ()}
+def _methods(request: Request) -> Iterator[str]:
+    """All methods that this path takes: each route knows only its own, so every method is tried on all of them."""
+    for method in METHODS:
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            yield method

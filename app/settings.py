@@ -26,7 +26,7 @@ class ApiSettings(BaseSettings):
         False, description="Allow a host that other machines reach. Whoever reaches it may do everything."
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        LOOPBACK_NAMES, description="Names that a request may call the service by, separated by commas; * is any."
+        (), description="Names besides localhost that a request may call the service by, with commas; * is any."
     )
     max_upload_bytes: int = Field(20 * 2**30, ge=1, description="Most bytes of one uploaded file.")
     max_body_bytes: int = Field(2**20, ge=1024, description="Most bytes of a JSON body.")
@@ -53,7 +53,7 @@ class ApiSettings(BaseSettings):
 
     def serves(self, host: str) -> bool:
         """Whether a request may call the service by this name, without a port."""
-        return "*" in self.allowed_hosts or host in self.allowed_hosts or host == self.host.lower()
+        return bool({"*", host} & {*self.allowed_hosts, *LOOPBACK_NAMES, self.host.lower()})
 
 
 def is_loopback(host: str) -> bool:

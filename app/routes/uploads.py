@@ -67,13 +67,13 @@ def _add_uploads(router: APIRouter, kind: type[R], of: Callable[[Service], Resou
     async def put(
         request: Request, response: Response, service: TheService, name: FileName = default, sha256: Sha256 = None
     ) -> R:
+        """The name can be in the path too: curl adds it to a URL that ends in a slash."""
         return await created(service, await receive_body(request, service, name or default, sha256), response)
 
-    @router.put("/{name}", **route, openapi_extra=RAW_BODY, summary="The same, with the name in the path")
+    # Left out of the description, where it would be the same path as the next ones under another name.
+    @router.put("/{name}", **route, include_in_schema=False)
     async def put_named(
-        name: Annotated[
-            str, Path(max_length=255, description="What to call it; curl adds it to a URL that ends in /.")
-        ],
+        name: Annotated[str, Path(max_length=255)],
         request: Request,
         response: Response,
         service: TheService,

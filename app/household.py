@@ -1,0 +1,85 @@
+"""The children of the embedded service, tended in one thread: their words passed on, the fallen started again."""
+
+import selectors
+import signal
+import time
+from collections.abc import Sequence
+
+import click
+
+from app.child import Child
+
+STOP_SECONDS = 30.0
+LOOK_SECONDS = 0.2
+
+
+class Stop:
+    """How often we were asked to stop: once is in order, twice is at once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.asked += 1
+
+
+class Household:
+    """A child that ends is started again after a pause, except the API."""
+
+    def __init__(self, members: Sequence[Child]) -> None:
+        self._members = {child.name: child for child in members}
+        self._mortal = {"api"}
+        self._selector = selectors.DefaultSelector()
+        self._watched: dict[str, int] = {}
+
+    def has(self, name: str) -> bool:
+        return name in self._members
+
+    def tend(self, restart: bool = True) -> None:
+        for name, child in list(self._members.items()):
+            if name in self._watched and not child.alive:
+                self._part(child)
+            if restart and name in self._members and name not in self._watched and time.monotonic() >= child.start_at:
+                self._watched[name] = child.start()
+                self._selector.register(self._watched[name], selectors.EVENT_READ, child)
+        if not self._watched:
+            time.sleep(LOOK_SECONDS)
+            return
+        for key, _ in self._selector.select(LOOK_SECONDS):
+            self._pass_on(key.data)
+
+    def end(self, stop: Stop) -> None:
+        """First the API, then who works, then the queue they talk over."""
+        patience = time.monotonic() + STOP_SECONDS
+        for group in (("api",), ("worker", "scheduler"), ("redis",)):
+            self._signal(group, signal.SIGTERM)
+            while self._alive(group) and stop.asked < 2 and time.monotonic() < patience:
+                self.tend(restart=False)
+            self._signal(group, signal.SIGKILL)
+        while self._watched:
+            self.tend(restart=False)
+
+    def _alive(self, group: Sequence[str]) -> bool:
+        return any(self._members[name].alive for name in group if name in self._members)
+
+    def _signal(self, group: Sequence[str], number: signal.Signals) -> None:
+        for name in group:
+            if name in self._members:
+                self._members[name].signal(number)
+
+    def _part(self, child: Child) -> None:
+        self._pass_on(child)
+        self._selector.unregister(self._watched.pop(child.name))
+        say(f"{child.name} ended by {child.bury()}")
+        if child.name in self._mortal:
+            del self._members[child.name]
+
+    def _pass_on(self, child: Child) -> None:
+        for line in child.lines():
+            say(line, child.name)
+
+
+def say(line: str, who: str = "up") -> None:
+    click.echo(f"{who:<9} | {line}")
