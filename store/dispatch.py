@@ -1,10 +1,21 @@
-"""Sending a job: publish its id, then note in the outbox that it was sent."""
+"""Sending a job: publish its id, then note in the outbox that it was sent. Once too often does no harm."""
 
+import logging
+
+from pith.errors import PithError
 from pith.ids import JobId
 from store.jobs import Jobs
 from store.queue import Queue
 
+log = logging.getLogger(__name__)
+
 
 def dispatch(jobs: Jobs, queue: Queue, job: JobId) -> bool:
-    """Send now; False when the queue does not answer: the scheduler sends it later. Never raises for that."""
-    raise NotImplementedError
+    """Send now; False when queue or database does not answer: the scheduler sends it later. Never raises for that."""
+    try:
+        queue.send(job)
+        jobs.mark_dispatched(job)
+    except PithError as error:
+        log.warning("job %s stays in the outbox: %s", job, error)
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""The scheduler: sends what is due, takes jobs from lost workers, sweeps blobs that nobody named. Runs no job.
+
+``python -m store.scheduler``; any number of them may run, and none is needed for the API to answer.
+"""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pith.errors import PithError
+from store.blobs import Blobs, open_blobs
+from store.database import Database
+from store.dispatch import dispatch
+from store.jobs import Jobs
+from store.queue import Queue
+from store.references import sweep
+from store.settings import Settings
+
+LOST_MESSAGE_SECONDS = 60
+SWEEP_SECONDS = 3600
+log = logging.getLogger("store.scheduler")
+
+
+def elapsed() -> float:
+    """Seconds that also pass while the machine is suspended, where the system can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Scheduler:
+    def __init__(
+        self, db: Database, blobs: Blobs, queue: Queue, settings: Settings, clock: Callable[[], float] = elapsed
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._jobs = Jobs(db, settings.max_attempts)
+        self._queue = queue
+        self._settings = settings
+        self._clock = clock
+        self._ticked_at = clock()
+        self._sweep_at = clock()
+        self._away = False
+        self._wait_a_lease()
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.tick()
+            stop.wait(self._settings.dispatch_seconds)
+
+    def tick(self) -> None:
+        """Do what is due. Never raises because the database or the queue is away."""
+        if self._clock() - self._ticked_at > self._settings.lease_seconds:
+            self._wait_a_lease()  # suspended: so were the workers, perhaps
+        try:
+            self._send()
+            self._reap()
+            self._sweep()
+            self._away = False
+        except (PithError, SQLAlchemyError) as error:
+            self._wait_a_lease()
+            if not self._away:
+                log.warning("the database does not answer; jobs wait: %s", error)
+            self._away = True
+        self._ticked_at = self._clock()
+
+    def _wait_a_lease(self) -> None:
+        """Workers that could not renew their lease either get the time to do so before anything is reaped."""
+        self._reap_at = self._clock() + self._settings.lease_seconds
+
+    def _send(self) -> None:
+        # Messages that were lost are sent again, but not those that only wait for a worker.
+        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS)
+        for job in (*self._jobs.due(), *(lost if lost and self._is_empty() else ())):
+            if not dispatch(self._jobs, self._queue, job):
+                return
+
+    def _is_empty(self) -> bool:
+        try:
+            return self._queue.depth() == 0
+        except PithError:
+            return False
+
+    def _reap(self) -> None:
+        if self._clock() < self._reap_at:
+            return
+        for job in self._jobs.reap():
+            log.warning("job %s was taken from a worker that was lost", job)
+        self._reap_at = self._clock() + self._settings.reap_seconds
+
+    def _sweep(self) -> None:
+        if self._clock() < self._sweep_at:
+            return
+        self._sweep_at = self._clock() + SWEEP_SECONDS
+        if swept := sweep(self._db, self._blobs):
+            log.info("%d blobs that nothing referred to were deleted", swept)
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = Settings()
+        queue = Queue(settings.redis_url)
+        db = Database(settings.database_url)
+        scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)
+    except (ValidationError, PithError) as error:
+        log.error("cannot start: %s", error)
+        return 2
+    log.info("started")
+    scheduler.run(stop)
+    db.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
