@@ -48,7 +48,7 @@ def read_npz(path: Path, limits: NpzLimits = NpzLimits()) -> dict[str, numpy.nda
     """
     try:
         with path.open("rb") as file:
-            members = read_index(file, path.stat().st_size, limits.members)
+            members = read_index(file, limits.members)
             _check_sizes(members, limits)
             return {name.removesuffix(".npy"): _array(path, file, member) for name, member in members.items()}
     except ZipFault as fault:

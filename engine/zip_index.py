@@ -4,6 +4,7 @@ Not covered: encryption, split archives, comments, anything before the first mem
 Unlike ``zipfile`` it believes a member only where both of its headers agree, and members never overlap.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -48,13 +49,13 @@ class _Entry(NamedTuple):
     header: int
 
 
-def read_index(file: BinaryIO, size: int, max_members: int, max_name: int = 512) -> dict[str, Member]:
+def read_index(file: BinaryIO, max_members: int, max_name: int = 512) -> dict[str, Member]:
     """Every member of the archive by its name, in file order.
 
     Raises:
         ZipFault: the archive is damaged, or is built to be read in two ways.
     """
-    directory, count, start = _directory(file, size, max_members, max_name)
+    directory, count, start = _directory(file, max_members, max_name)
     entries = sorted(_entries(directory, count, max_name), key=lambda entry: entry.header)
     members: dict[str, Member] = {}
     free = 0
@@ -115,7 +116,8 @@ def _inflated(raw: Iterator[bytes], member: Member) -> Iterator[bytes]:
         raise ZipFault("truncated", f"{member.name!r} has no proper end")
 
 
-def _directory(file: BinaryIO, size: int, max_members: int, max_name: int) -> tuple[bytes, int, int]:
+def _directory(file: BinaryIO, max_members: int, max_name: int) -> tuple[bytes, int, int]:
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(4) != _LOCAL:
         raise ZipFault("not_an_archive", "it does not start like a zip")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
 from engine.pt2.limits import Limits
 from engine.pt2.pickles import pickled_archive, pickled_file
@@ -20,6 +20,7 @@ _KNOWN = frozenset(
     {*_REQUIRED, BYTE_ORDER, SAMPLE_INPUTS, "version", ".data/version", ".data/serialization_id"}
     | {".format_version", ".storage_alignment"}
 )
+_OLD_LAYOUT = "serialized_exported_program.json"
 _TENSOR = re.compile(r"data/(?:weights/weight_|constants/tensor_)\d{1,9}")
 _OTHER_PROGRAM = re.compile(
     r"models/[^/]+\.json|data/sample_inputs/[^/]+\.pt|data/\w+/\w+_(?:weights|constants)_config\.json"
@@ -55,9 +56,15 @@ def open_archive(path: Path, file: BinaryIO, limits: Limits) -> Archive:
         ZipFault: the zip is damaged or tricky.
         PithError: it is sound and is no ``.pt2``, or holds members that could run code.
     """
-    members = read_index(file, path.stat().st_size, limits.members)
+    members = read_index(file, limits.members)
     if found := pickled_archive(file, members.values()):
         raise PithError("model_pickled", found=found)
+    if _OLD_LAYOUT in members:
+        raise PithError(
+            "model_unsafe",
+            found="the archive layout of PyTorch 2.7, which is made of pickles",
+            way_out="save it again with torch.export.save of PyTorch 2.11 or later",
+        )
     total = sum(member.size for member in members.values())
     if total > limits.total:
         raise PithError("model_too_large", what="The size of all members", value=total, limit=limits.total)
@@ -90,13 +97,13 @@ def refuse(fault: ZipFault, path: Path) -> NoReturn:
 
 
 def _without_top(members: dict[str, Member]) -> dict[str, Member]:
-    tops = {name.partition("/")[0] for name in members}
-    inner: dict[str, Any] = {name.partition("/")[2]: member for name, member in members.items()}
-    if len(tops) != 1 or "" in inner:
-        raise PithError(
-            "model_malformed", where="its members", reason=f"they lie in {len(tops)} folders and not in one"
-        )
-    return inner
+    top = next(iter(members), "").partition("/")[0] + "/"
+    for name in members:
+        if not name.startswith(top):
+            raise PithError(
+                "model_malformed", where="its members", reason=f"{name!r} lies outside of the folder {top!r}"
+            )
+    return {name.removeprefix(top): member for name, member in members.items()}
 
 
 def _check_member(name: str, member: Member) -> None:

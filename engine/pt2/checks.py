@@ -1,11 +1,14 @@
 """Small checks that build a JSON value anew out of the parts that passed. What no check names is not copied."""
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Check = Callable[[Any], Any]
 _INT64 = 1 << 63
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 2, 3, 3, 60
 
 
 class Wrong(Exception):
@@ -23,8 +26,8 @@ class Wrong(Exception):
 
 def show(value: object) -> str:
     """A value fit for a message: short, on one line, printable."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    text = _SHORT.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def record(**fields: Check) -> Check:

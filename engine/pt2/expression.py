@@ -1,6 +1,7 @@
 """Symbolic sizes. Torch hands them to sympy, which evaluates them; only this small language may reach it."""
 
 import ast
+import contextlib
 import math
 import re
 from typing import Any
@@ -9,12 +10,14 @@ from engine.pt2.checks import Wrong, show
 from pith.errors import PithError
 
 SYMBOL = re.compile(r"(?:s|u|zf|zuf)\d{1,5}")
-_CALLS = frozenset(
+_KEY = re.compile(r"[\w ()+*/%,.-]{1,500}", re.ASCII)
+_ARITHMETIC = (
     "Add Mul Max Min Mod PythonMod FloorDiv CleanDiv CeilDiv ModularIndexing Where Identity "
     "TruncToInt TruncToFloat FloorToInt CeilToInt RoundToInt ToFloat IntTrueDiv FloatTrueDiv "
     "Equality Unequality StrictLessThan LessThan StrictGreaterThan GreaterThan Eq Ne Lt Le Gt Ge And Or Not "
-    "Abs floor ceiling".split()
+    "Abs floor ceiling"
 )
+_CALLS = frozenset(_ARITHMETIC.split())
 _POWERS = frozenset({"Pow", "PowByNatural"})
 _CONSTANTS = frozenset({"true", "false"})
 _ASSUMPTIONS = frozenset({"integer", "positive", "nonnegative", "negative", "nonpositive", "real", "finite"})
@@ -31,21 +34,22 @@ def expression(value: Any) -> str:
     """
     if not isinstance(value, str):
         raise Wrong(f"{show(value)} is no expression")
-    try:
-        tree = ast.parse(value.strip(), mode="eval") if len(value) <= _MAX_LENGTH else None
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        tree = None
-    if tree is None or not _allowed(tree.body) or _too_much(tree):
-        raise PithError(
-            "model_unsafe",
-            found=f"the symbolic expression {show(value)}",
-            way_out="export it again with torch.export, without editing the file",
-        )
-    return ast.unparse(tree)
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = ast.parse(value[: _MAX_LENGTH + 1].strip(), mode="eval")
+        if len(value) <= _MAX_LENGTH and not _too_much(tree) and _allowed(tree.body):
+            return ast.unparse(tree)
+    raise PithError(
+        "model_unsafe",
+        found=f"the symbolic expression {show(value)}",
+        way_out="export it again with torch.export, without editing the file",
+    )
 
 
-def symbol(value: Any) -> str:
-    if not isinstance(value, str) or not SYMBOL.fullmatch(value):
+def range_key(value: Any) -> str:
+    """What a range is about: a symbol, or a derived size such as ``2*s77``. Torch compares it and parses it never."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise Wrong(f"{show(value)} is no size")
+    if value.startswith(("u", "zuf")) and not SYMBOL.fullmatch(value):
         raise Wrong(f"{show(value)} is no symbol")
     return value
 

@@ -22,6 +22,13 @@ def identifier(value: Any) -> str:
     return value
 
 
+def argument_name(value: Any) -> str:
+    """A name in an operator's schema, where Python's keywords may stand; it is looked up and never written."""
+    if not isinstance(value, str) or (value and not _IDENTIFIER.fullmatch(value)):
+        raise Wrong(f"{show(value)} is no argument's name")
+    return value
+
+
 def dotted(value: Any) -> str:
     """The name of a parameter, buffer or module: parts of letters, digits, ``_`` and ``-``, joined by dots."""
     if not isinstance(value, str) or len(value) > 1000:

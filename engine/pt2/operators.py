@@ -2,7 +2,7 @@
 
 Torch resolves a target by walking attributes from ``torch``, ``operator`` or ``math``, so a target is compared with
 a list and never walked. Refused among ``aten``: what reads files, prints, changes storages under a tensor's feet,
-takes a generator or a storage, or serves one kind of device or layout only.
+takes a storage or a stream, skips its own bounds checks, or serves one kind of device or layout only.
 """
 
 import functools
@@ -22,33 +22,33 @@ SIZE_OPERATORS = frozenset(
     for prefix, names in (
         ("_operator.", "eq ne le ge lt gt neg pos mul add sub floordiv mod pow truediv and_ or_"),
         ("math.", "trunc"),
-        ("torch.", "sym_not sym_int sym_float sym_ite sym_max sym_min"),
-        ("torch._sym_", "sqrt"),
+        ("torch.", "sym_not sym_int sym_float sym_ite sym_max sym_min sym_sqrt _sym_sqrt"),
     )
     for name in names.split()
 )
-_PRIVATE = frozenset(
+_PRIVATE_NAMES = (
     "_assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _functional_assert_scalar "
     "_adaptive_avg_pool2d _adaptive_avg_pool3d _batch_norm_impl_index _batch_norm_no_update _cdist_forward _conj "
     "_conj_physical _convolution _convolution_mode _embedding_bag _embedding_bag_forward_only _euclidean_dist "
     "_fft_c2c _fft_c2r _fft_r2c _fused_rms_norm _grouped_mm _int_mm _linalg_det _linalg_eigh _linalg_slogdet "
     "_linalg_solve_ex _linalg_svd _local_scalar_dense _log_softmax _masked_softmax "
     "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
-    "_native_multi_head_attention _pad_circular _pad_enum _pdist_forward _prelu_kernel _reshape_alias _reshape_copy "
+    "_native_multi_head_attention _pad_circular _pad_enum _pdist_forward _prelu_kernel _reshape_copy "
     "_safe_softmax _scaled_dot_product_attention_math _scaled_dot_product_efficient_attention "
     "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu _shape_as_tensor _softmax _stack "
-    "_thnn_fused_gru_cell _thnn_fused_lstm_cell _to_copy _transformer_encoder_layer_fwd _trilinear _unique2 "
+    "_to_copy _transformer_encoder_layer_fwd _trilinear _unique2 "
     "_unsafe_index _unsafe_index_put _unsafe_masked_index _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa "
     "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d _weight_norm _weight_norm_interface "
-    "__and__ __or__ __xor__ __lshift__ __rshift__ __iand__ __ior__ __ixor__ __ilshift__ __irshift__".split()
+    "__and__ __or__ __xor__ __lshift__ __rshift__ __iand__ __ior__ __ixor__ __ilshift__ __irshift__"
 )
+_PRIVATE = frozenset(_PRIVATE_NAMES.split())
 _REFUSED = re.compile(
     r"from_file|set|set_|set_data|shallow_copy_data_|data|resize\w*|record_stream|retain_grad|requires_grad_|get_gradients|"
     r"pin_memory|is_pinned|output_nr|is_vulkan_available|convolution_overrideable|coalesce|smm|hspmm|sspaddmm|"
     r"(?:flatten|unflatten)_dense_tensors|to_padded_tensor|nested_to_padded_tensor|lstm_mps\w*|\w*_backward\w*|"
     r"(?:sparse|to_sparse|copy_sparse|quantized|fbgemm|cudnn|miopen|mkldnn|to_mkldnn|mps)(?:_\w+)?"
 )
-_REFUSED_TYPES = ("Storage", "Generator", "Stream", "Dimname", "QScheme", "__torch__")
+_REFUSED_TYPES = ("Storage", "Stream", "Dimname", "QScheme", "__torch__")
 
 
 def target(value: Any) -> str:

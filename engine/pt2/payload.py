@@ -10,6 +10,7 @@ from engine.pt2.names import dotted
 from engine.pt2.program import FLOATS, tensor_meta
 from pith.errors import PithError
 
+BOOL = 12
 # Bytes of an element, by ScalarType number.
 _WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 10: 8, 11: 16, 12: 1, 13: 2}
 _PICKLED = re.compile(r"(?:custom|opaque)_obj")

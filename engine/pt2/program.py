@@ -22,9 +22,9 @@ from engine.pt2.checks import (
     show,
     union,
 )
-from engine.pt2.expression import expression, symbol
+from engine.pt2.expression import expression, range_key
 from engine.pt2.limits import Limits
-from engine.pt2.names import dotted, identifier, module_name, node_metadata, text, word
+from engine.pt2.names import argument_name, dotted, identifier, module_name, node_metadata, text, word
 from engine.pt2.operators import target
 from engine.pt2.treespec import call_treespec, treespec
 from pith.errors import PithError
@@ -126,7 +126,7 @@ tensor_meta = record(
 
 _node = record(
     target=target,
-    inputs=list_of(record(name=identifier, arg=argument, kind=optional(one_of(1, 2))), 64),
+    inputs=list_of(record(name=argument_name, arg=argument, kind=optional(one_of(1, 2))), 64),
     outputs=list_of(argument, 4096),
     metadata=node_metadata,
     is_hop_single_tensor_return=constant(None),
@@ -205,7 +205,7 @@ def program(limits: Limits) -> Check:
             treespec_namedtuple_fields=constant({}),
         ),
         opset_version=lambda value: {"aten": natural(value.get("aten") if isinstance(value, dict) else None)},
-        range_constraints=dict_of(symbol, record(min_val=optional(integer), max_val=optional(integer))),
+        range_constraints=dict_of(range_key, record(min_val=optional(integer), max_val=optional(integer))),
         schema_version=_version,
         verifiers=list_of(one_of("TRAINING", "ATEN"), 4),
         torch_version=word,

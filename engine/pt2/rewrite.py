@@ -14,7 +14,7 @@ from engine.pt2.archive import Archive, open_archive, refuse
 from engine.pt2.bounded_json import parse
 from engine.pt2.checks import Check, Wrong
 from engine.pt2.limits import Limits
-from engine.pt2.payload import payload_config
+from engine.pt2.payload import BOOL, payload_config
 from engine.pt2.program import program
 from engine.zip_index import ZipFault
 from pith.errors import PithError
@@ -84,8 +84,12 @@ def _checked(archive: Archive, name: str, check: Check, limits: Limits) -> Any:
 
 
 def _copy_tensors(archive: Archive, out: zipfile.ZipFile, folder: str, config: dict[str, Any]) -> None:
-    for path in dict.fromkeys(entry["path_name"] for entry in config["config"].values()):
+    entries = config["config"].values()
+    truths = {entry["path_name"] for entry in entries if entry["tensor_meta"]["dtype"] == BOOL}
+    for path in dict.fromkeys(entry["path_name"] for entry in entries):
         name = folder + path
         with out.open(_TOP + name, "w", force_zip64=archive.members[name].size >= 1 << 31) as member:
             for chunk in archive.chunks(name):
+                if path in truths and chunk.translate(None, b"\0\1"):
+                    raise PithError("model_malformed", where=name, reason="it holds truth values other than 0 and 1")
                 member.write(chunk)
