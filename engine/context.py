@@ -1,0 +1,150 @@
+"""What a technique is handed beside the model and its options."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.checkpoint import Checkpoints, Finished, Position
+from engine.data import Dataset, Split
+from engine.events import EventStream
+from engine.jobdir import EngineJob, JobDir
+from engine.model import Model, read_model
+from pith.base import Step
+from pith.errors import PithError
+
+
+class Context:
+    """Data, teacher, device, random seed, events and checkpoints of one run.
+
+    ``step`` is the index of the running step and ``phase`` the part of it; with the seed they name a random stream.
+    ``memo`` is small JSON that a step wants to find again when it is resumed.
+    """
+
+    def __init__(self, folder: JobDir, job: EngineJob, baseline: Model, dataset: Dataset | None) -> None:
+        self.folder = folder
+        self.spec = job.spec
+        self.threads = job.threads
+        self.baseline = baseline
+        self.dataset = dataset
+        self.device = _device(job.device)
+        self.events = EventStream(folder.events)
+        self.checkpoints = Checkpoints(folder.checkpoint)
+        self.step = 0
+        self.phase = 0
+        self.phase_count = 1
+        self.memo: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.finished: list[Finished] = []
+        self._training: dict[str, Any] | None = None
+
+    @property
+    def config(self) -> Step:
+        return self.spec.recipe[self.step]
+
+    @property
+    def resuming(self) -> bool:
+        """Whether a checkpoint of this phase's training waits; then what comes before it is already done."""
+        return self._training is not None
+
+    def resume(self) -> Model | None:
+        """The model of the last checkpoint, this context moved to its place; None when there is none."""
+        found = self.checkpoints.load(self.folder.scratch)
+        if found is None:
+            return None
+        position, model, self._training = found
+        self.step, self.phase, self.memo = position.step, position.phase, dict(position.memo)
+        self.finished = list(position.finished)
+        return model
+
+    def begin(self, step: int) -> None:
+        """Enter a step; a resumed one keeps its phase and memo."""
+        if not self.resuming:
+            self.phase, self.memo = 0, {}
+        self.step, self.events.step, self.notes, self.phase_count = step, step, [], 1
+
+    def phases(self, count: int) -> Iterator[int]:
+        """Numbers 0 to count - 1, from where a checkpoint left off."""
+        self.phase_count = count
+        for phase in range(self.phase, count):
+            self.phase = phase
+            yield phase
+
+    def take_training(self) -> dict[str, Any] | None:
+        state, self._training = self._training, None
+        return state
+
+    def save(self, model: Model, training: dict[str, Any] | None, step: int | None = None) -> None:
+        """Write a checkpoint: inside the training of this phase, or before ``step`` when one is given."""
+        inside = step is None
+        position = Position(
+            step=self.step if step is None else step,
+            phase=self.phase if inside else 0,
+            training=training is not None,
+            memo=self.memo if inside else {},
+            finished=tuple(self.finished),
+        )
+        self.checkpoints.save(position, model, training)
+
+    def note(self, sentence: str) -> None:
+        """Something that the reader of the report must know about this step."""
+        self.notes.append(sentence)
+        self.events.emit("warning", sentence)
+
+    def progress(self, fraction: float, message: str) -> None:
+        """``fraction`` is of the running phase."""
+        weights = [_weight(step) for step in self.spec.recipe]
+        done = sum(weights[: self.step]) + weights[self.step] * (self.phase + fraction) / self.phase_count
+        self.events.progress((1 + done) / (2 + sum(weights)), message)
+
+    def training_data(self, labels: bool) -> Split:
+        """The training split.
+
+        Raises:
+            PithError: ``dataset_split_missing``.
+        """
+        split = self.dataset.train if self.dataset else None
+        if split is None or (labels and split.y is None):
+            raise PithError(
+                "dataset_split_missing",
+                index=self.step,
+                kind=self.config.kind,  # type: ignore[attr-defined]
+                needs="x_train and y_train" if labels else "x_train or x",
+                present=self.dataset.names() if self.dataset else "nothing",
+            )
+        return split
+
+    def teacher(self, name: str) -> Model:
+        """The baseline, or the model of that id, ready to be run and not to be trained.
+
+        Raises:
+            PithError: any ``model_…`` code, for a teacher that was uploaded.
+        """
+        model = self.baseline if name == "baseline" else read_model(self.folder.teacher(name), self.folder.scratch)
+        model = model.copy()
+        model.graph.to(self.device).eval().requires_grad_(False)
+        return model
+
+    def inapplicable(self, reason: str, way_out: str) -> PithError:
+        """The error of a technique that cannot work on this model."""
+        kind = self.config.kind  # type: ignore[attr-defined]
+        return PithError("technique_inapplicable", index=self.step, kind=kind, reason=reason, way_out=way_out)
+
+
+def scratch_file(folder: JobDir, name: str) -> Path:
+    folder.scratch.mkdir(parents=True, exist_ok=True)
+    return folder.scratch / name
+
+
+def _weight(step: Step) -> float:
+    """A step's share of the progress bar: its epochs, and one for the rest of it."""
+    recovery = getattr(step, "recovery", None)
+    epochs = getattr(step, "epochs", 0) + (recovery.epochs * getattr(step, "iterations", 1) if recovery else 0)
+    return 1.0 + float(epochs)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)

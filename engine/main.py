@@ -1,0 +1,46 @@
+"""The engine as a process: ``python -m engine.main JOB_DIR``. Its exit code says how it ended; files say why."""
+
+import sys
+import traceback
+from pathlib import Path
+
+from engine.jobdir import JobDir
+from engine.reload import Forked, Reload, in_subprocess
+from engine.run import run
+from pith.errors import PithError
+
+SUCCEEDED, FAILED = 0, 1
+
+
+def main(root: Path, *, forked: bool = False) -> int:
+    """Run the job; 0 leaves ``out/report.json``, 1 leaves ``out/error.json``.
+
+    ``forked`` is for a process that may not start programs: the outputs are then reloaded by a child forked right
+    here, so this must be a process in which torch has computed nothing yet.
+    """
+    out = JobDir(root).out
+    out.mkdir(parents=True, exist_ok=True)
+    reload: Reload = Forked() if forked else in_subprocess
+    try:
+        run(root, reload)
+    except Exception as error:
+        JobDir(root).error.write_text(as_error(error).problem.model_dump_json())
+        traceback.print_exc()
+        return FAILED
+    return SUCCEEDED
+
+
+def as_error(error: BaseException) -> PithError:
+    """The error of the table that an exception stands for."""
+    if isinstance(error, PithError):
+        return error
+    text = str(error).splitlines()[0][:300] if str(error) else ""
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower():
+        return PithError("out_of_memory", limit="its memory limit")
+    if isinstance(error, OSError) and error.errno == 28:
+        return PithError("storage_full", needed="The job's files: some")
+    return PithError("engine_fault", error=f"{type(error).__name__}: {text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

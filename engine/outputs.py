@@ -1,0 +1,97 @@
+"""The job's outputs: written, loaded back in a fresh process, and compared before they may be handed out."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.export import WRITERS
+from engine.jobdir import JobDir
+from engine.measure import Samples
+from engine.model import Model
+from engine.reload import Reload, digests
+from engine.session import open_session, run_session
+from pith.artifact import OutputFormat
+from pith.errors import PithError
+from pith.report import OutputReport
+
+CHECKED = 64
+TOLERANCE = 1e-3
+
+
+def write_outputs(
+    model: Model, measured: Path, forms: Iterable[OutputFormat], samples: Samples, folder: JobDir, reload: Reload
+) -> tuple[OutputReport, ...]:
+    """Write every format, reload it elsewhere and compare with what is here. ``measured`` is the ONNX file.
+
+    Raises:
+        PithError: ``reload_failed``.
+    """
+    paths = {form: folder.output(form) for form in forms}
+    for form, path in paths.items():
+        WRITERS[form](model, path)
+    inputs = np.ascontiguousarray(samples.x[:CHECKED], dtype=samples.dtype)
+    desk = folder.scratch / "reload"
+    desk.mkdir(parents=True, exist_ok=True)
+    np.save(desk / "inputs.npy", inputs)
+    (desk / "request.json").write_text(json.dumps({form: str(path.absolute()) for form, path in paths.items()}))
+    code = reload(desk)
+    if code != 0:
+        raise PithError("reload_failed", name=", ".join(path.name for path in paths.values()), problem=f"exit code {code}")
+    result = run_session(open_session(measured, 1), inputs)
+    with torch.no_grad():
+        here = {"onnx": result, "pt2": model.graph.cpu().eval()(torch.from_numpy(inputs)).numpy()}
+    return tuple(_checked(form, path, desk, model, here, result) for form, path in paths.items())
+
+
+def _checked(
+    form: OutputFormat,
+    path: Path,
+    desk: Path,
+    model: Model,
+    here: dict[str, NDArray[np.float32]],
+    result: NDArray[np.float32],
+) -> OutputReport:
+    if form == "safetensors":
+        difference, runs = _same_tensors(path, desk, model), here["pt2"]
+    else:
+        runs = np.load(desk / f"{form}.npy", allow_pickle=False)
+        difference = _difference(path, here[form], runs)
+    return OutputReport(
+        name=path.name,
+        format=form,
+        size_bytes=path.stat().st_size,
+        digest="sha256:" + _sha256(path),
+        reload_max_abs_difference=difference,
+        agreement_with_result=_agreement(runs, result),
+    )
+
+
+def _difference(path: Path, here: NDArray[np.float32], there: NDArray[np.float32]) -> float:
+    if here.shape != there.shape or not np.isfinite(there).all():
+        raise PithError("reload_failed", name=path.name, problem=f"outputs of the shape {there.shape} or not finite")
+    difference = float(np.abs(here - there).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(here).max())):
+        raise PithError("reload_failed", name=path.name, problem=f"outputs that differ by {difference:.3g}")
+    return difference
+
+
+def _same_tensors(path: Path, desk: Path, model: Model) -> float:
+    if json.loads((desk / "safetensors.json").read_text()) != digests(dict(model.graph.state_dict())):
+        raise PithError("reload_failed", name=path.name, problem="other tensors than were written")
+    return 0.0
+
+
+def _agreement(mine: NDArray[np.float32], result: NDArray[np.float32]) -> float:
+    if mine.ndim == 2 and mine.shape[1] > 1:
+        return float((mine.argmax(1) == result.argmax(1)).mean())
+    return float(np.allclose(mine, result, rtol=0.1, atol=0.1 * float(np.abs(result).max() or 1.0)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,161 @@
+"""A quantized ONNX file brought back into the graph: the same integers, the same scales.
+
+So the .pt2 and the safetensors of a quantized model hold what the ONNX file holds. Layers that the quantizer left
+alone stay as they are. Activations between layers are rounded where the ONNX file rounds a layer's input.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """``real = (values - zero_point) * scale``, the scale being one number or one for each of ``axis``."""
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int32]
+    axis: int
+    input_scale: float | None
+    input_zero_point: int
+
+    def transposed(self) -> "IntegerWeight":
+        values = np.ascontiguousarray(self.values.T)
+        return IntegerWeight(
+            values, self.scale, self.zero_point, 1 - self.axis, self.input_scale, self.input_zero_point
+        )
+
+    def real(self) -> NDArray[np.float32]:
+        shape = [1] * self.values.ndim
+        if self.scale.size > 1:
+            shape[self.axis] = self.scale.size
+        centred = self.values.astype(np.int32) - self.zero_point.reshape(shape if self.zero_point.size > 1 else [1])
+        real: NDArray[np.float32] = centred.astype(np.float32) * self.scale.reshape(shape)
+        return real
+
+
+class IntegerLayer(nn.Module):
+    """A convolution or linear layer that keeps its weight as 8-bit integers and computes in floating point."""
+
+    weight: Tensor
+    weight_scale: Tensor
+    bias: Tensor | None
+
+    def __init__(self, layer: nn.Module, integers: IntegerWeight) -> None:
+        super().__init__()
+        shape = [1] * integers.values.ndim
+        shape[integers.axis] = integers.scale.size
+        centred = integers.values.astype(np.int32) - integers.zero_point.reshape(
+            shape if integers.zero_point.size > 1 else [1]
+        )
+        self.register_buffer("weight", torch.from_numpy(centred.astype(np.int8)))
+        self.register_buffer("weight_scale", torch.from_numpy(integers.scale.reshape(shape).copy()))
+        bias = layer.bias
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.input = (integers.input_scale, integers.input_zero_point)
+        self.call = _functional(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, zero_point = self.input
+        if scale is not None:
+            x = (torch.clamp(torch.round(x / scale) + zero_point, 0, 255) - zero_point) * scale
+        return self.call(x, self.weight.to(x.dtype) * self.weight_scale, self.bias)  # type: ignore[no-any-return]
+
+
+def replace_layers(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:
+    """Replace in place every layer whose weight the file holds as integers; says how many."""
+    found = list(integer_weights(proto))
+    count = 0
+    for name, module in list(graph.named_modules()):
+        weight = getattr(module, "weight", None)
+        if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) or weight is None:
+            continue
+        match = next((integers for integers in found if _same(integers, weight)), None)
+        if match is not None:
+            graph.set_submodule(name, IntegerLayer(module, match))
+            count += 1
+    return count
+
+
+def integer_weights(proto: onnx.ModelProto) -> Iterator[IntegerWeight]:
+    """Every quantized weight of the file, also transposed where it is a matrix: exporters store either."""
+    arrays = {tensor.name: tensor for tensor in proto.graph.initializer}
+    made = {node.output[0]: node for node in proto.graph.node}
+    for node in proto.graph.node:
+        for index, name in enumerate(node.input[:2]):
+            found = _weight(node, index, name, arrays, made)
+            if found is not None:
+                yield found
+                if found.values.ndim == 2:
+                    yield found.transposed()
+
+
+def _weight(
+    node: onnx.NodeProto,
+    index: int,
+    name: str,
+    arrays: dict[str, onnx.TensorProto],
+    made: dict[str, onnx.NodeProto],
+) -> IntegerWeight | None:
+    if index != 1:
+        return None
+    if node.op_type in ("Conv", "Gemm", "MatMul") and name in made and made[name].op_type == "DequantizeLinear":
+        source = made[name]
+        if source.input[0] not in arrays:
+            return None
+        axis = next((attribute.i for attribute in source.attribute if attribute.name == "axis"), 0)
+        scale, zero = _activation(node.input[0], arrays, made)
+        return _integers(arrays, list(source.input), axis, scale, zero)
+    if node.op_type == "MatMulInteger" and name in arrays:
+        stem = name.removesuffix("_quantized")
+        return _integers(arrays, [name, f"{stem}_scale", f"{stem}_zero_point"], 1, None, 0)
+    return None
+
+
+def _integers(
+    arrays: dict[str, onnx.TensorProto], names: list[str], axis: int, input_scale: float | None, input_zero: int
+) -> IntegerWeight | None:
+    if any(name not in arrays for name in names):
+        return None
+    values, scale, *zero = (numpy_helper.to_array(arrays[name]) for name in names)
+    zero_point = zero[0].astype(np.int32) if zero else np.zeros(1, np.int32)
+    if values.ndim < 2 or values.dtype != np.int8:
+        return None
+    return IntegerWeight(values, scale.reshape(-1), zero_point.reshape(-1), axis, input_scale, input_zero)
+
+
+def _activation(
+    name: str, arrays: dict[str, onnx.TensorProto], made: dict[str, onnx.NodeProto]
+) -> tuple[float | None, int]:
+    source = made.get(name)
+    if source is None or source.op_type != "DequantizeLinear":
+        return None, 0
+    scale, zero = (numpy_helper.to_array(arrays[entry]) for entry in source.input[1:3])
+    return float(scale), int(zero)
+
+
+def _same(integers: IntegerWeight, weight: Tensor) -> bool:
+    """Whether these are the integers of this weight: no value further away than the rounding of its scale."""
+    if integers.values.shape != tuple(weight.shape):
+        return False
+    difference = np.abs(integers.real() - weight.detach().numpy())
+    return bool(difference.max() <= 1.01 * float(integers.scale.max()))
+
+
+def _functional(layer: nn.Module):  # type: ignore[no-untyped-def]
+    if isinstance(layer, nn.Linear):
+        return functional.linear
+    convolution = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d, nn.Conv3d: functional.conv3d}[type(layer)]
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return convolution(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    return call

@@ -1,0 +1,76 @@
+"""Static 8-bit quantization by ONNX Runtime (Jacob et al. 2018, arXiv 1712.05877), as QDQ.
+
+Activations are unsigned, weights signed and of 7 bits on processors without VNNI: what was measured to be fast and
+accurate on x86. Shapes and values of the float graph stay; its batch norms are folded first.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from engine.context import Context, scratch_file
+from engine.export import INPUT, write_onnx
+from engine.fusion import fold_norms
+from engine.model import Model
+from engine.quantize.integers import replace_layers
+from engine.quantize.processor import needs_reduced_range
+from engine.quiet import quiet
+from engine.randomness import generator
+from pith.quantize import QuantizeStatic
+
+_METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+_OPERATORS = {"Conv", "Gemm", "MatMul"}
+
+
+def apply(model: Model, config: QuantizeStatic, ctx: Context) -> Model:
+    fold_norms(model.graph)
+    source, target = scratch_file(ctx.folder, "static-float.onnx"), scratch_file(ctx.folder, "static.onnx")
+    write_onnx(model, source)
+    present = {node.op_type for node in onnx.load(source, load_external_data=False).graph.node}
+    if not present & _OPERATORS:
+        raise ctx.inapplicable("the model has no convolution and no linear layer", "leave this step out")
+    if "Softmax" in present or "Attention" in present:
+        ctx.note("The model has attention, which loses much in static quantization; compare quantize.dynamic.")
+    reduced = needs_reduced_range() if config.reduce_range == "auto" else config.reduce_range == "on"
+    with quiet():
+        quantize_static(
+            source,
+            target,
+            Samples(model, config, ctx),
+            quant_format=QuantFormat.QDQ,
+            per_channel=config.granularity == "channel",
+            reduce_range=reduced,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=_METHODS[config.calibration],
+        )
+    replace_layers(model.graph, onnx.load(target))
+    return Model(model.graph, model.signature, finished=target)
+
+
+class Samples(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration data: a random part of the training split, one small batch at a time."""
+
+    def __init__(self, model: Model, config: QuantizeStatic, ctx: Context) -> None:
+        self.split = ctx.training_data(labels=False)
+        self.dtype = str(model.signature.dtype).removeprefix("torch.")
+        order = torch.randperm(len(self.split), generator=generator(ctx.spec.seed, ctx.step))
+        self.rows = np.sort(order[: config.calibration_samples].numpy())
+        self.batches = self._batches()
+
+    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, len(self.rows), 32):
+            yield {INPUT: np.ascontiguousarray(self.split.x[self.rows[start : start + 32]], dtype=self.dtype)}
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.batches, None)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // 32)

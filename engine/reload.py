@@ -1,0 +1,108 @@
+"""Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
+
+The folder holds ``request.json`` (format to path) and ``inputs.npy``; for every runnable format ``<format>.npy`` is
+written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from engine.pt2.load import load
+from engine.session import open_session, run_session
+
+Reload = Callable[[Path], int]
+
+
+def main(folder: Path) -> int:
+    """Serve one request; 0 when every file could be loaded and run."""
+    files = {form: Path(path) for form, path in json.loads((folder / "request.json").read_text()).items()}
+    inputs = np.load(folder / "inputs.npy", allow_pickle=False)
+    for form, path in files.items():
+        _READERS[form](path, inputs, folder)
+    return 0
+
+
+def in_subprocess(folder: Path) -> int:
+    """The ordinary way: a new interpreter."""
+    done = subprocess.run([sys.executable, "-m", "engine.reload", str(folder)], capture_output=True, check=False)
+    (folder / "stderr.txt").write_bytes(done.stderr[-4000:])
+    return done.returncode
+
+
+class Forked:
+    """The way inside a sandbox, where no program may be started: a child forked before the model was opened.
+
+    It must be made before torch has computed anything in this process; a later fork would hang.
+    """
+
+    def __init__(self) -> None:
+        reader, self._writer = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            os.close(self._writer)
+            _serve(reader)
+        os.close(reader)
+
+    def __call__(self, folder: Path) -> int:
+        os.write(self._writer, os.fsencode(folder))
+        os.close(self._writer)
+        return os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+
+
+def digests(tensors: dict[str, Tensor]) -> dict[str, str]:
+    """What a fresh process must find in the safetensors file: shape, dtype and bytes of every tensor, by name."""
+    return {name: _digest(tensor.detach().contiguous().numpy()) for name, tensor in tensors.items()}
+
+
+def _serve(reader: int) -> None:
+    code = 1
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            request = pipe.read()
+        if request:
+            code = main(Path(os.fsdecode(request)))
+    except Exception as error:
+        print(error, file=sys.stderr)  # noqa: T201
+    finally:
+        os._exit(code)
+
+
+def _onnx(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
+    np.save(folder / "onnx.npy", run_session(open_session(path, 1), inputs))
+
+
+def _pt2(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
+    with torch.no_grad():
+        outputs = load(path, folder).module()(torch.from_numpy(inputs))
+    np.save(folder / "pt2.npy", outputs.numpy())
+
+
+def _safetensors(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
+    found = {name: _digest(array) for name, array in load_file(path).items()}
+    (folder / "safetensors.json").write_text(json.dumps(found))
+
+
+def _digest(array: NDArray[np.generic]) -> str:
+    head = f"{array.dtype}{array.shape}".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+_READERS: dict[str, Callable[[Path, NDArray[np.generic], Path], None]] = {
+    "onnx": _onnx,
+    "pt2": _pt2,
+    "safetensors": _safetensors,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

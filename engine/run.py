@@ -1,0 +1,151 @@
+"""The whole story of one job: read, measure, apply each step, measure, write, reload, report."""
+
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from engine.checkpoint import Finished
+from engine.compare import check_constraints, compare, headline, verdict_of
+from engine.context import Context, scratch_file
+from engine.data import read_dataset
+from engine.environment import environment
+from engine.export import WRITERS, write_onnx
+from engine.jobdir import EngineJob, JobDir
+from engine.measure import Candidate, Samples, answers, counts, latencies, measurement, quality, samples_for
+from engine.model import Model, read_model
+from engine.outputs import write_outputs
+from engine.page import render
+from engine.registry import technique
+from engine.reload import Reload, in_subprocess
+from pith.errors import PithError
+from pith.report import Measurement, MetricName, OutputReport, Report, StepReport
+
+
+def run(root: Path, reload: Reload = in_subprocess) -> Report:
+    """Run the job in this folder (``engine.jobdir`` draws it) and leave its results in ``out``.
+
+    A checkpoint in ``out/checkpoint`` is resumed from. ``reload`` loads the outputs back in a fresh process.
+
+    Raises:
+        PithError: the model, the dataset or a step did not work; nothing but the event stream is to be used then.
+    """
+    started = time.monotonic()
+    folder, job = JobDir(root), JobDir(root).read()
+    folder.scratch.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(job.threads)
+    ctx = _open(folder, job)
+    try:
+        samples = samples_for(ctx.baseline, ctx.dataset)
+        _check_constraints(ctx, samples)
+        candidates, model = _apply_all(ctx)
+        ctx.events.step = None
+        outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
+        report = _report(ctx, job, candidates, samples, outputs, started)
+        folder.report_json.write_text(report.model_dump_json(indent=2))
+        folder.report_html.write_text(render(report), encoding="utf-8")
+        ctx.events.progress(1.0, "done")
+    finally:
+        ctx.events.close()
+    for done_with in (folder.scratch, folder.checkpoint):
+        shutil.rmtree(done_with, ignore_errors=True)
+    return report
+
+
+def _open(folder: JobDir, job: EngineJob) -> Context:
+    job.spec.check()
+    baseline = read_model(folder.model, folder.scratch)
+    if integers := baseline.integer_layers():
+        kind = job.spec.recipe[0].kind
+        raise PithError("model_finished", count=integers, kind=kind)
+    dataset = read_dataset(folder.dataset, baseline.signature) if job.spec.dataset else None
+    return Context(folder, job, baseline, dataset)
+
+
+def _check_constraints(ctx: Context, samples: Samples) -> None:
+    if ctx.spec.constraints.max_metric_drop is not None and samples.quality is None:
+        raise PithError(
+            "dataset_mismatch",
+            array="the dataset",
+            problem="gives no quality to hold max_metric_drop against",
+            way_out="use a model that gives scores of classes, or drop the constraint",
+        )
+
+
+def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
+    """Every step in order, from the last checkpoint on; the baseline comes first in the list."""
+    model = ctx.resume() or ctx.baseline.copy()
+    onnx = scratch_file(ctx.folder, "baseline.onnx")
+    candidates = [Candidate(_written(ctx, ctx.baseline, onnx), onnx)]
+    candidates += [Candidate(done.counts, ctx.checkpoints.measured(i)) for i, done in enumerate(ctx.finished)]
+    for index in range(ctx.step, len(ctx.spec.recipe)):
+        model = _apply(ctx, model, index)
+        candidates.append(Candidate(ctx.finished[-1].counts, ctx.checkpoints.measured(index)))
+        if ctx.checkpoints.due() and model.finished is None:
+            ctx.save(model, None, step=index + 1)
+    return candidates, model
+
+
+def _apply(ctx: Context, model: Model, index: int) -> Model:
+    step = ctx.spec.recipe[index]
+    ctx.begin(index)
+    ctx.events.emit("step_started", step.kind)
+    started = time.monotonic()
+    model = technique(step.kind)(model, step, ctx)
+    seconds = time.monotonic() - started
+    figures = _written(ctx, model, ctx.checkpoints.measured(index))
+    ctx.finished.append(Finished(kind=step.kind, seconds=seconds, notes=tuple(ctx.notes), counts=figures))
+    ctx.events.emit("step_finished", f"{step.kind} took {seconds:.1f} s", seconds=round(seconds, 3))
+    return model
+
+
+def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
+    """Export the model to be measured, and count what needs no running. The first output is the one weighed."""
+    write_onnx(model, onnx)
+    form = ctx.spec.outputs[0]
+    weighed = onnx
+    if form != "onnx":
+        weighed = scratch_file(ctx.folder, f"weighed.{form}")
+        WRITERS[form](model, weighed)
+    return counts(model, weighed)
+
+
+def _report(
+    ctx: Context,
+    job: EngineJob,
+    candidates: list[Candidate],
+    samples: Samples,
+    outputs: tuple[OutputReport, ...],
+    started: float,
+) -> Report:
+    given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates]
+    seconds = latencies([candidate.onnx for candidate in candidates], samples.x[:1].astype(samples.dtype))
+    numbers = [
+        measurement(candidate, times, quality(mine, given[0], samples))
+        for candidate, times, mine in zip(candidates, seconds, given, strict=True)
+    ]
+    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples)
+    constraints = check_constraints(job.spec.constraints, comparison)
+    return Report(
+        job=job.job,
+        created_at=datetime.now(UTC),
+        verdict=verdict_of(constraints),
+        headline=headline(comparison, constraints, numbers[0], numbers[-1]),
+        spec=job.spec,
+        model_digest=job.model_digest,
+        dataset_digest=job.dataset_digest,
+        baseline=numbers[0],
+        result=numbers[-1],
+        steps=tuple(_step(index, done, numbers[index + 1]) for index, done in enumerate(ctx.finished)),
+        comparison=comparison,
+        constraints=constraints,
+        outputs=outputs,
+        environment=environment(ctx.device, job.sandbox),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _step(index: int, done: Finished, after: Measurement) -> StepReport:
+    return StepReport(index=index, kind=done.kind, seconds=done.seconds, after=after, notes=done.notes)

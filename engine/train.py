@@ -1,0 +1,188 @@
+"""The only training loop: recovery, fine-tuning and distillation pass it a loss.
+
+Every random stream derives from (seed, step, phase, epoch, batch), so a run that is resumed from a checkpoint ends
+with the same bits as one that was never disturbed. On a GPU it computes in bfloat16 where that is safe (autocast).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.context import Context
+from engine.data import Split
+from engine.model import Model
+from engine.randomness import generator, stream
+from pith.errors import PithError
+from pith.training import TrainingOptions
+
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+IN_MEMORY_BYTES = 2 << 30
+CHECK_EVERY = 25
+
+
+def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
+    """Train the model's graph in place and leave it in eval mode on the CPU.
+
+    ``loss(outputs, inputs, labels)`` gives a scalar. Weights of a sparse layer that are zero stay zero.
+
+    Raises:
+        PithError: ``training_diverged``.
+    """
+    _Training(model, split, options, loss, ctx).run()
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Mean negative log-likelihood of the labels; ``label_smoothing`` moves mass to all classes."""
+
+    def loss(outputs: Tensor, inputs: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        return functional.cross_entropy(outputs.float(), labels, label_smoothing=label_smoothing)
+
+    return loss
+
+
+class Batches:
+    """Shuffled batches of a split on a device. A last batch of one sample is left out: batch norms need two."""
+
+    def __init__(self, split: Split, size: int, model: Model, device: torch.device) -> None:
+        self.split, self.dtype, self.device = split, model.signature.dtype, device
+        self.size = min(size, len(split))
+        whole, rest = divmod(len(split), self.size)
+        self.count = whole + (rest > 1)
+        self.layout = _layout(model)
+        itemsize = torch.empty((), dtype=self.dtype).element_size()
+        small = split.x.size * itemsize <= IN_MEMORY_BYTES
+        self._x = split.inputs(slice(None), self.dtype).to(device, memory_format=self.layout) if small else None
+        labels = split.labels(slice(None))
+        self._y = None if labels is None else labels.to(device)
+
+    def epoch(self, order: torch.Generator, start: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        rows = torch.randperm(len(self.split), generator=order)
+        for batch in range(start, self.count):
+            chosen = rows[batch * self.size : (batch + 1) * self.size]
+            yield batch, self._inputs(chosen), None if self._y is None else self._y[chosen.to(self.device)]
+
+    def _inputs(self, rows: Tensor) -> Tensor:
+        if self._x is not None:
+            return self._x[rows.to(self.device)].contiguous(memory_format=self.layout)
+        inputs = self.split.inputs(np.sort(rows.numpy()), self.dtype)
+        return inputs[rows.argsort().argsort()].to(self.device, memory_format=self.layout)
+
+
+class _Training:
+    """The state of one call of ``train``."""
+
+    def __init__(self, model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
+        self.model, self.options, self.loss, self.ctx = model, options, loss, ctx
+        model.graph.to(ctx.device, memory_format=_layout(model))  # type: ignore[call-overload]
+        self.batches = Batches(split, options.batch_size, model, ctx.device)
+        self.optimizer = _optimizer(model.graph, options)
+        self.zeros = _zeros(model)
+        self.place = (ctx.step, ctx.phase)
+
+    def run(self) -> None:
+        epoch, batch = self._resume()
+        self.model.graph.train()
+        for number in range(epoch, self.options.epochs):
+            mean = self._epoch(number, batch if number == epoch else 0)
+            self._report(number, mean)
+        self.model.graph.eval()
+        self.model.graph.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+    def _epoch(self, epoch: int, start: int) -> float:
+        order = generator(self.ctx.spec.seed, *self.place, epoch)
+        total, unchecked = torch.zeros((), device=self.ctx.device), 0
+        for batch, inputs, labels in self.batches.epoch(order, start):
+            total += self._step(epoch, batch, inputs, labels)
+            unchecked += 1
+            if unchecked == CHECK_EVERY or batch == self.batches.count - 1:
+                self._check(total, epoch, batch)
+                unchecked = 0
+            if self.ctx.checkpoints.due():
+                self._save(epoch, batch + 1)
+        return float(total) / max(1, self.batches.count - start)
+
+    def _step(self, epoch: int, batch: int, inputs: Tensor, labels: Tensor | None) -> Tensor:
+        torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, batch))
+        rate = self._rate(epoch * self.batches.count + batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.ctx.device.type, torch.bfloat16, enabled=self.ctx.device.type == "cuda"):
+            outputs = self.model.graph(inputs)
+            loss = self.loss(outputs, inputs, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        with torch.no_grad():
+            for weight, zero in self.zeros:
+                weight.masked_fill_(zero, 0.0)
+        return loss.detach()
+
+    def _rate(self, step: int) -> float:
+        total = self.options.epochs * self.batches.count
+        decay = 0.5 * (1 + math.cos(math.pi * step / total)) if self.options.schedule == "cosine" else 1.0
+        return self.options.learning_rate * decay
+
+    def _check(self, total: Tensor, epoch: int, batch: int) -> None:
+        if not math.isfinite(total):
+            raise PithError(
+                "training_diverged",
+                loss=str(float(total)),
+                epoch=epoch + 1,
+                batch=batch + 1,
+                learning_rate=self.options.learning_rate,
+            )
+        done = (epoch + (batch + 1) / self.batches.count) / self.options.epochs
+        self.ctx.progress(done, f"epoch {epoch + 1} of {self.options.epochs}")
+
+    def _report(self, epoch: int, loss: float) -> None:
+        name = f"epoch {epoch + 1} of {self.options.epochs}"
+        self.ctx.events.emit("metric", f"{name}: loss {loss:.4f}", epoch=epoch + 1, phase=self.ctx.phase, loss=loss)
+
+    def _save(self, epoch: int, batch: int) -> None:
+        state = {
+            "epoch": epoch,
+            "batch": batch,
+            "model": self.model.graph.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.ctx.save(self.model, state)
+
+    def _resume(self) -> tuple[int, int]:
+        state = self.ctx.take_training()
+        if state is None:
+            return 0, 0
+        self.model.graph.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"]), int(state["batch"])
+
+
+def _layout(model: Model) -> torch.memory_format:
+    """Channels last for models of images: several times faster on a CPU, and on a GPU's tensor cores."""
+    images = len(model.signature.shape) == 4 and any(isinstance(module, nn.Conv2d) for _, module in model.layers())
+    return torch.channels_last if images else torch.contiguous_format
+
+
+def _optimizer(graph: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in graph.parameters() if parameter.requires_grad]
+    shared: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **shared)
+    return torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **shared)
+
+
+def _zeros(model: Model) -> list[tuple[Tensor, Tensor]]:
+    """Weights of sparse layers with the places that must stay zero. A layer of zeros alone is not sparse but new."""
+    found = []
+    for _, module in model.layers():
+        weight = module.weight
+        zero = weight == 0
+        if isinstance(weight, Tensor) and 0.01 <= float(zero.float().mean()) < 1.0:
+            found.append((weight, zero))
+    return found
