@@ -1,9 +1,9 @@
 """The processes around a job's process: who ends it, who hears of its end, and where its output goes.
 
-    fork server ── guard ── init ── job      the guard leads a session and group of its own
-                                             init is number 1 of the job's process namespace; none where there is no such
+    fork server ── guard ── init ── job    the guard leads a session and group of its own; init is number 1 of the
+                                           job's process namespace, and left out where there can be none
 
-Each dies with the one on its left. The job cannot escape: init is out of its reach, and takes the whole namespace along.
+Each dies with the one on its left. The job cannot escape: init is out of its reach, and takes the namespace along.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from worker import kernel, namespaces
 
+LOG_NAME = "child.log"
 LOG_BYTES = 1 << 20
 _POLL_MS = 200
 
@@ -136,3 +137,12 @@ def _end_as(status: int) -> NoReturn:
         os.kill(os.getpid(), -code)
         signal.pause()
     os._exit(code)
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """The end of what a job printed, without control characters."""
+    try:
+        text = log.read_bytes()[-count * 400 :].decode(errors="replace")
+    except OSError:
+        return []
+    return ["".join(filter(str.isprintable, line))[:400] for line in text.splitlines()[-count:]]

@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Callable
 from typing import Literal
 
 Machine = Literal["x86_64", "aarch64"]
@@ -31,8 +32,8 @@ def _checked(result: int, name: str) -> int:
     return result
 
 
-def _function(name: str) -> ctypes._CFuncPtr:
-    function: ctypes._CFuncPtr | None = getattr(_libc, name, None)
+def _function(name: str) -> Callable[..., int]:
+    function: Callable[..., int] | None = getattr(_libc, name, None)
     if sys.platform != "linux" or function is None:
         raise OSError(errno.ENOSYS, f"{name}: {os.strerror(errno.ENOSYS)}")
     return function

@@ -1,4 +1,4 @@
-"""Namespaces of one's own: a network without interfaces, no shared memory with others, and no process of others in sight.
+"""Namespaces of one's own: a network without interfaces, no memory shared with others, no process of others in sight.
 The process namespace begins with the caller's next child; worker/guard.py makes that one."""
 
 import errno

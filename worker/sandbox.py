@@ -1,7 +1,7 @@
 """The sandbox of a job's process: no network, no other folder, no other program, no other process, bounded memory.
 
-Each layer is tried on its own, and what the system lacks is left out of the names that apply() returns. Not bounded here:
-memory that is shared (RLIMIT_DATA does not count it) and the sum of the files in out/.
+Each layer is tried on its own, and what the system lacks is left out of the names that apply() returns. Not bounded
+here: shared memory (RLIMIT_DATA does not count it) and the sum of the files in out/.
 """
 
 import faulthandler
@@ -39,7 +39,14 @@ _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/l
 _SHARE = ("/usr/share/zoneinfo",)
 _PROC = ("cpuinfo", "meminfo", "stat", "version", "self", "sys/vm", "sys/kernel/osrelease", "sys/kernel/cap_last_cap")
 _SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-_GPU_READ = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/sys/bus/pci", "/sys/devices", "/sys/module/nvidia")
+_GPU_READ = (
+    "/proc/driver/nvidia",
+    "/proc/devices",
+    "/proc/modules",
+    "/sys/bus/pci",
+    "/sys/devices",
+    "/sys/module/nvidia",
+)
 _GPU_SHARE = ("/usr/share/nvidia", "/etc/nvidia", "/usr/local/cuda")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -63,7 +70,7 @@ def apply(policy: Policy, parent: int) -> tuple[str, ...]:
     folder = JobDir(policy.job_dir)
     folder.scratch.mkdir(parents=True, exist_ok=True)
     _volunteer_for_the_oom_killer()
-    entered = guard.stand(policy.job_dir / "child.log", parent, policy.confine)
+    entered = guard.stand(policy.job_dir / guard.LOG_NAME, parent, policy.confine)
     faulthandler.enable()
     os.umask(0o077)
     _scrub_environment(folder.scratch, policy)
@@ -123,7 +130,7 @@ def _own_code() -> list[Path]:
 def devices(gpu: bool) -> list[Path]:
     folder = Path("/dev")
     nodes = [folder / name for name in _DEVICES]
-    return nodes + (sorted(folder.glob("nvidia*")) + [folder / "shm"] if gpu else [])
+    return [*nodes, *sorted(folder.glob("nvidia*"))] if gpu else nodes
 
 
 def _volunteer_for_the_oom_killer() -> None:
@@ -137,12 +144,13 @@ def _scrub_environment(scratch: Path, policy: Policy) -> None:
     os.environ.clear()
     os.environ.update(kept)
     os.environ.update(dict.fromkeys(caches, str(scratch)))
-    os.environ.update(PATH="", LANG="C.UTF-8", USER="pith", LOGNAME="pith", OMP_NUM_THREADS=str(policy.threads))
+    os.environ.update(PATH="", LANG="C.UTF-8", USER="pith", LOGNAME="pith")
+    os.environ.update(OMP_NUM_THREADS=str(policy.threads), ORT_DISABLE_TELEMETRY="1")
     tempfile.tempdir = str(scratch)
 
 
 def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
-    """Resource limits. RLIMIT_DATA, because torch maps far more than it uses; none of memory for CUDA, for the same reason.
+    """Resource limits. RLIMIT_DATA, because torch maps far more than it uses; none for CUDA, for the same reason.
 
     Processes are limited only where the kernel counts them apart from the user's others.
     """
@@ -170,7 +178,7 @@ def probe() -> tuple[str, ...]:
         if not child:
             _probe_and_exit(Path(folder), parent)
         os.waitpid(child, 0)
-        names = (Path(folder) / "child.log").read_text().split()
+        names = (Path(folder) / guard.LOG_NAME).read_text().split()
     return tuple(name for name in names if name in LAYERS)
 
 

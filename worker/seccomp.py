@@ -117,6 +117,10 @@ def install() -> None:
 
 def program(here: Machine) -> list[Instruction]:
     """The filter as BPF instructions. A foreign architecture's calls (32-bit, x32) kill the process."""
+    no_new_namespaces = _unless(_ARGUMENT_0, (_ANY_BIT, 0, 1, _NEW_NAMESPACES))
+    keep_parent_death_signal = _unless(_ARGUMENT_0, (_EQUAL, 0, 1, kernel.PR_SET_PDEATHSIG))
+    own_limits_only = _unless(_ARGUMENT_0, (_EQUAL, 1, 0, 0))
+    no_typing_for_others = _unless(_ARGUMENT_1, (_EQUAL, 0, 1, _TIOCSTI))
     return [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, _AUDIT_ARCH[here]),
@@ -126,11 +130,10 @@ def program(here: Machine) -> list[Instruction]:
         *_numbers(here),
         # clone3 hides its flags from a filter; without it the C library falls back to clone.
         *_when(_CLONE3, [(_RETURN, 0, 0, _ENOSYS)]),
-        *_when(_CLONE[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _EPERM)]),
-        *_when(_PRCTL[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_EQUAL, 0, 1, kernel.PR_SET_PDEATHSIG), (_RETURN, 0, 0, _EPERM)]),
-        # limits of oneself only: another process of the same user would obey too
-        *_when(_PRLIMIT[here], [(_LOAD, 0, 0, _ARGUMENT_0), (_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _EPERM)]),
-        *_when(_IOCTL[here], [(_LOAD, 0, 0, _ARGUMENT_1), (_EQUAL, 0, 1, _TIOCSTI), (_RETURN, 0, 0, _EPERM)]),
+        *_when(_CLONE[here], no_new_namespaces),
+        *_when(_PRCTL[here], keep_parent_death_signal),
+        *_when(_PRLIMIT[here], own_limits_only),
+        *_when(_IOCTL[here], no_typing_for_others),
         (_RETURN, 0, 0, _ALLOW),
     ]
 
@@ -142,7 +145,11 @@ def _numbers(here: Machine) -> Iterator[Instruction]:
             yield from _when(number, [(_RETURN, 0, 0, _EPERM)])
 
 
+def _unless(argument: int, test: Instruction) -> list[Instruction]:
+    """EPERM when the test of the argument's low half falls to its next instruction."""
+    return [(_LOAD, 0, 0, argument), test, (_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
+
+
 def _when(number: int, body: list[Instruction]) -> list[Instruction]:
-    """``body`` for that system call alone; a body that falls through allows it."""
-    allowed: list[Instruction] = [] if body[-1][0] == _RETURN and len(body) == 1 else [(_RETURN, 0, 0, _ALLOW)]
-    return [(_EQUAL, 0, len(body) + len(allowed), number), *body, *allowed]
+    """``body``, which must end by a return, for that system call alone."""
+    return [(_EQUAL, 0, len(body), number), *body]

@@ -19,7 +19,14 @@ ENTRY = "engine.main:main"
 PRELOAD = ("torch._dynamo", "torch.onnx", "onnxruntime", "onnxruntime.quantization", "onnxscript", "torch_pruning")
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 # One thread: a fork copies only the thread that forks. The same hashes: two attempts see sets in the same order.
-_SET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+# Without telemetry: onnxruntime would start a thread on import, which reports to its maker's servers.
+_SET = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 _KILL_SECONDS = 10.0
 
 

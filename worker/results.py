@@ -1,0 +1,152 @@
+"""What a job's process left in out/, taken over. Nothing in there is trusted: files are opened without following links,
+sizes are bounded, digests are computed here, and the report must validate and be about this job."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from engine.jobdir import JobDir
+from pith.errors import ERRORS, PithError, Problem
+from pith.job import Verdict
+from pith.report import OutputReport, Report
+from store.blobs import Blobs
+from store.jobs import Claim, NewArtifact
+
+REPORT_BYTES = 8 << 20
+PAGE_BYTES = 32 << 20
+ERROR_BYTES = 1 << 16
+DETAIL = 2000
+_CHUNK = 1 << 20
+
+
+class Results(NamedTuple):
+    artifacts: tuple[NewArtifact, ...]
+    verdict: Verdict
+
+
+def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
+    """Store the report and the outputs that the spec asks for. On an error some blobs stay; the store sweeps them.
+
+    Raises:
+        PithError: ``engine_fault`` when what is there is not what was promised, or ``storage_full``.
+    """
+    with _opened(folder.out) as out:
+        report = _report(_small(out, folder.report_json.name, REPORT_BYTES), claim)
+        page = _small(out, folder.report_html.name, PAGE_BYTES)
+        models = [_store_output(out, folder.output(output.format).name, output, blobs) for output in report.outputs]
+    text = report.model_dump_json(indent=2).encode()
+    reports = [_store_report("json", text, blobs), _store_report("html", page, blobs)]
+    return Results((*models, *reports), report.verdict)
+
+
+def problem(folder: JobDir) -> Problem:
+    """Why the process says that it failed, in the table's own words as far as they are the table's."""
+    try:
+        with _opened(folder.out) as out:
+            said = Problem.model_validate_json(_small(out, folder.error.name, ERROR_BYTES))
+    except ValidationError:
+        return fault("an error.json that is no problem").problem
+    except PithError as error:
+        return error.problem
+    row = ERRORS.get(said.code)
+    if row is None:
+        return fault(f"the unknown code {said.code[:80]!r}").problem
+    detail = plain_text(said.detail, DETAIL)
+    return Problem(
+        type=f"urn:pith:error:{said.code}", title=row.title, status=row.status, detail=detail, code=said.code
+    )
+
+
+def fault(what: str) -> PithError:
+    return PithError("engine_fault", error=plain_text(what, DETAIL))
+
+
+def plain_text(text: str, length: int) -> str:
+    """On one line, without control characters, and no longer than ``length``."""
+    return "".join(character if character.isprintable() else " " for character in text[:length]).strip()
+
+
+def _report(text: bytes, claim: Claim) -> Report:
+    try:
+        report = Report.model_validate_json(text)
+    except ValidationError as error:
+        raise fault(f"a report that does not validate: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from None
+    about = (report.job, report.spec, report.model_digest, report.dataset_digest)
+    if about != (claim.job.id, claim.job.spec, claim.model, claim.dataset):
+        raise fault("a report that is about something else than this job")
+    formats = [output.format for output in report.outputs]
+    if sorted(formats) != sorted(claim.job.spec.outputs):
+        raise fault(f"the outputs {formats}, and the spec asks for {list(claim.job.spec.outputs)}")
+    if report.verdict != _verdict(report):
+        raise fault(f"the verdict {report.verdict!r}, which its constraints contradict")
+    return report
+
+
+def _verdict(report: Report) -> Verdict:
+    wanted = {name: limit for name, limit in report.spec.constraints.model_dump().items() if limit is not None}
+    if {result.name: result.limit for result in report.constraints} != wanted:
+        raise fault("a report whose constraints are not those of the spec")
+    if not wanted:
+        return "unconstrained"
+    return "met" if all(result.met for result in report.constraints) else "not_met"
+
+
+def _store_output(out: int, name: str, output: OutputReport, blobs: Blobs) -> NewArtifact:
+    writer = blobs.writer()
+    try:
+        with _plain_file(out, name) as opened:
+            while data := os.read(opened, _CHUNK):
+                writer.write(data)
+        digest, size = writer.commit()
+    finally:
+        writer.abort()
+    if (digest, size) != (output.digest, output.size_bytes):
+        raise fault(f"{name} of {size} bytes and {digest}, and its report says {output.size_bytes} and {output.digest}")
+    return NewArtifact("model", name, output.format, digest, size)
+
+
+def _store_report(form: str, text: bytes, blobs: Blobs) -> NewArtifact:
+    writer = blobs.writer()
+    try:
+        writer.write(text)
+        digest, size = writer.commit()
+    finally:
+        writer.abort()
+    return NewArtifact("report", f"report.{form}", form, digest, size)
+
+
+def _small(out: int, name: str, limit: int) -> bytes:
+    with _plain_file(out, name) as opened:
+        size = os.fstat(opened).st_size
+        if size > limit:
+            raise fault(f"{name} of {size} bytes, and {limit} is the most")
+        return os.read(opened, limit)
+
+
+@contextmanager
+def _opened(folder: os.PathLike[str]) -> Iterator[int]:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _plain_file(out: int, name: str) -> Iterator[int]:
+    """A regular file that has no second name elsewhere: never a link to something that the worker may read."""
+    try:
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=out)
+    except OSError as error:
+        raise fault(f"no {name} ({error.strerror})") from None
+    try:
+        facts = os.fstat(opened)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise fault(f"{name} that is no plain file")
+        yield opened
+    finally:
+        os.close(opened)

@@ -1,0 +1,50 @@
+"""The worker's own settings, from the environment (PITH_…). What it shares with the API is in store/settings.py."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def _most_of_the_memory() -> int:
+    """80 % of what this machine, or the container around this process, has."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in _CGROUP_LIMITS:
+        try:
+            sizes.append(int(Path(name).read_text()))
+        except (OSError, ValueError):
+            continue  # no such file, or "max"
+    return min(sizes) * 8 // 10
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerSettings(BaseSettings):
+    """Read once by each worker: ``WorkerSettings()``."""
+
+    model_config = SettingsConfigDict(env_prefix="PITH_", frozen=True, extra="ignore", validate_default=True)
+
+    job_memory_bytes: int = Field(
+        default_factory=_most_of_the_memory,
+        ge=1 << 28,
+        description="Memory that a job may use (default: 80 % of what there is). Not applied to jobs on a GPU.",
+    )
+    job_file_bytes: int = Field(1 << 36, ge=1 << 20, description="Size that one file of a job may have.")
+    job_time_seconds: float = Field(86400, gt=0, description="How long a job may run.")
+    threads: int = Field(default_factory=_usable_cores, ge=1, le=1024, description="CPU threads of a job.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs compute; auto takes a GPU if any.")
+    sandbox: Literal["auto", "require", "off"] = Field(
+        "auto",
+        description="auto: every protection that the system offers; require: refuse to start when one is missing; off.",
+    )
+
+    @property
+    def gpu(self) -> bool:
+        """Whether jobs may find a GPU, and so need its device nodes."""
+        return self.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))

@@ -1,0 +1,174 @@
+"""One job, from its claim to its final status: stage, run, watch, take over the results, write how it ended."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+from engine.jobdir import JobDir
+from pith.errors import PithError, Problem
+from pith.ids import JobId
+from store import paths
+from store.jobs import Claim
+from worker import oom, results, staging
+from worker.guard import LOG_NAME, last_lines
+from worker.pulse import Pulse
+from worker.reporter import Reporter
+from worker.sandbox import Policy
+from worker.warm_client import End
+from worker.workplace import Workplace
+
+POLL_SECONDS = 0.2
+LEAVE_SECONDS = 5.0
+_LONGEST_PAUSE = 5.0
+_LOG_LINES = 40
+_log = logging.getLogger(__name__)
+
+Write = Callable[[], bool]
+
+
+def run(place: Workplace, id: JobId) -> None:
+    """Do that job, if it is there to be claimed; a message that comes twice finds nothing to do."""
+    try:
+        claim = place.jobs.claim(id, place.name, place.settings.lease_seconds)
+    except PithError as error:
+        _log.warning("job %.80r could not be claimed: %s", id, error)
+        return
+    if claim is None:
+        _log.info("job %.80r is not there to be claimed", id)
+        return
+    _log.info("job %s: attempt %d begins", claim.job.id, claim.attempt)
+    with Pulse(place.jobs, claim, place.settings.lease_seconds, place.settings.heartbeat_seconds) as pulse:
+        Attempt(place, claim, pulse).run()
+
+
+class Attempt:
+    """One attempt at one job. Its steps give back the call that writes how it ended, made once everything is tidy."""
+
+    def __init__(self, place: Workplace, claim: Claim, pulse: Pulse) -> None:
+        self.place = place
+        self.claim = claim
+        self.pulse = pulse
+        self.folder = JobDir(paths.work(place.settings.data_dir, claim.job.id, claim.attempt))
+        self.reporter = Reporter(place.jobs, claim, pulse, self.folder.events)
+
+    def run(self) -> None:
+        try:
+            write = self._outcome()
+        finally:
+            self.reporter.close()
+            staging.clear(self.folder)
+        self._insist(write)
+
+    def _outcome(self) -> Write:
+        try:
+            staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
+            return self._interruption() or self._run_child()
+        except PithError as error:
+            return self._failed(error.problem)
+        except Exception:
+            reference = f"{self.claim.job.id}, attempt {self.claim.attempt}"
+            _log.exception("%s", reference)
+            return self._failed(PithError("internal", reference=reference).problem)
+
+    def _run_child(self) -> Write:
+        kills = oom.kills()
+        child = self.place.server.start(self._policy())
+        try:
+            deadline = time.monotonic() + self.place.options.job_time_seconds
+            while (end := child.wait(POLL_SECONDS)) is None:
+                self.reporter.report()
+                if (write := self._interruption() or self._overdue(deadline)) is not None:
+                    return write
+        finally:
+            child.kill()
+        self.reporter.finish()
+        if end.code is None and (write := self._interruption()) is not None:
+            return write  # it was killed along with the worker
+        return self._taken_away() or self._concluded(end, oom.kills() > kills)
+
+    def _policy(self) -> Policy:
+        options = self.place.options
+        return Policy(
+            job_dir=self.folder.root,
+            confine=options.sandbox != "off",
+            memory_bytes=options.job_memory_bytes,
+            file_bytes=options.job_file_bytes,
+            threads=options.threads,
+            gpu=options.gpu,
+        )
+
+    def _interruption(self) -> Write | None:
+        """What ends the attempt from outside, whatever the process does."""
+        leaving = partial(self.place.jobs.give_back, self.claim.job.id, self.claim.attempt)
+        return self._taken_away() or (leaving if self.place.stopping.is_set() else None)
+
+    def _taken_away(self) -> Write | None:
+        if self.pulse.verdict == "cancelling":
+            return partial(self.place.jobs.cancelled, self.claim.job.id, self.claim.attempt)
+        return _nothing if self.pulse.verdict == "fenced" else None
+
+    def _overdue(self, deadline: float) -> Write | None:
+        if time.monotonic() < deadline:
+            return None
+        return self._failed(PithError("engine_timeout", limit=f"{self.place.options.job_time_seconds:g}").problem)
+
+    def _concluded(self, end: End, ran_out: bool) -> Write:
+        """What the end of the process means."""
+        if end.code == 0:
+            found = results.collect(self.folder, self.claim, self.place.blobs)
+            return self._taken_away() or partial(self._succeed, found)
+        last_words = self._log_output()
+        if end.code == 1:
+            return self._failed(results.problem(self.folder))
+        if end.code is not None:
+            return self._failed(results.fault(f"exit code {end.code} ({last_words})").problem)
+        hint = ", probably out of memory" if ran_out and end.signal == signal.SIGKILL else ""
+        died = PithError("engine_died", cause=_cause(end), where=self.reporter.where(), hint=hint)
+        return self._failed(died.problem)
+
+    def _succeed(self, found: results.Results) -> bool:
+        written = self.place.jobs.succeed(self.claim.job.id, self.claim.attempt, found.artifacts, found.verdict)
+        for artifact in found.artifacts if written else ():
+            self.place.blobs.settle(artifact.digest)
+        return written
+
+    def _failed(self, problem: Problem) -> Write:
+        return partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem)
+
+    def _log_output(self) -> str:
+        """Tell the operator what the process printed last; returns its last line."""
+        lines = last_lines(self.folder.root / LOG_NAME, _LOG_LINES)
+        for line in lines:
+            _log.warning("job %s: | %s", self.claim.job.id, line)
+        return lines[-1] if lines else "it printed nothing"
+
+    def _insist(self, write: Write) -> None:
+        """Write how the job ended, again and again while the database is away; a worker that leaves gives up soon."""
+        pause, patience = 0.1, LEAVE_SECONDS
+        while self.pulse.verdict != "fenced" and patience > 0:
+            try:
+                _log.info("job %s: attempt %d ended: %s", self.claim.job.id, self.claim.attempt, _said(write()))
+                return
+            except PithError as error:
+                _log.warning("job %s: its end could not be written yet: %s", self.claim.job.id, error)
+            time.sleep(pause)
+            patience -= pause if self.place.stopping.is_set() else 0
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _nothing() -> bool:
+    """The job is another worker's now, and its to write."""
+    return False
+
+
+def _said(written: bool) -> str:
+    return "written" if written else "nothing written, it is not this worker's any more"
+
+
+def _cause(end: End) -> str:
+    if end.signal is None:
+        return "the loss of the process that it was forked from"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"signal {end.signal} ({names.get(end.signal, 'unknown')})"
