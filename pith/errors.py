@@ -112,10 +112,14 @@ ERRORS: dict[str, Row] = {
     ),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
     "queue_missing": Row(
-        503, "No queue", "PITH_REDIS_URL is not set, so no job can be sent; set it, or start the service with `pith up`."
+        503,
+        "No queue",
+        "PITH_REDIS_URL is not set, so no job can be sent; set it, or start the service with `pith up`.",
     ),
     "sqlite_too_old": Row(
-        500, "SQLite is too old", "This Python carries SQLite {found}; 3.35 is needed, or PITH_DATABASE_URL=postgresql://…"
+        500,
+        "SQLite is too old",
+        "This Python carries SQLite {found}; 3.35 is needed, or PITH_DATABASE_URL=postgresql://…",
     ),
     "internal": Row(
         500, "Internal error", "Something broke here, not in your request; the log has it under {reference}."
@@ -208,6 +212,12 @@ ERRORS: dict[str, Row] = {
         500,
         "Worker lost",
         "{attempts} workers were lost while they had this job; look at the workers' log, then send it again.",
+    ),
+    "sandbox_incomplete": Row(
+        500,
+        "Sandbox incomplete",
+        "This system lacks {missing}, and PITH_SANDBOX=require refuses to work without; set it to auto, or change "
+        "what the container or the kernel allows.",
     ),
     "blob_missing": Row(
         500, "Stored bytes missing", "The bytes {digest} of {what} are gone from the storage; upload it again."
