@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 
-from app.problems import malformed
 from app.service import TheService
 from pith.errors import PithError
 from pith.job import JobSpec
+from pith.pointers import malformed
 
 _PLAUSIBLE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 

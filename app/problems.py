@@ -2,8 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from app.pointers import field_problems
 from pith.errors import PithError, Problem
+from pith.pointers import malformed
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
@@ -28,14 +27,6 @@ def install(app: FastAPI) -> None:
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     content = problem.model_dump_json(exclude_defaults=True)
     return Response(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
-
-
-def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:
-    """The problem for what pydantic found wrong in ``document``."""
-    found, count = field_problems(errors, document)
-    named = [f"{field.pointer or 'the body'}: {field.detail}" for field in found[:3]]
-    rest = ["…"] if count > len(named) else []
-    return PithError("malformed_request", errors=found, count=count, summary="; ".join(named + rest))
 
 
 async def _pith_error(request: Request, error: Exception) -> Response:

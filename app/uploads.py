@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.intake import intake
 from app.multipart import Form
-from app.problems import malformed
 from app.service import Service
 from pith.artifact import Digest, Name
 from pith.errors import PithError
+from pith.pointers import malformed
 from store.blob_writer import Stored
 
 FORM_OVERHEAD = 2**16

@@ -35,6 +35,10 @@ class Jobs:
     def get(self, id: str) -> Job:
         return decode(Job, self._wire.call("GET", _path(id)))
 
+    def url(self, id: str) -> str:
+        """The web address of a job."""
+        return self._wire.base_url + _path(id)
+
     def page(self, limit: int | None = None, cursor: str | None = None, status: JobStatus | None = None) -> Page[Job]:
         params = query(limit=limit, cursor=cursor, status=status)
         return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
@@ -84,6 +88,7 @@ class Jobs:
         return decode(Report, self._wire.call("GET", _path(id, "report"), headers={"Accept": "application/json"}))
 
     def report_html(self, id: str) -> bytes:
+        """The report as a page that needs nothing else."""
         return self._wire.call("GET", _path(id, "report"), headers={"Accept": "text/html"}).content
 
     def artifacts(self, id: str) -> tuple[Artifact, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from pith.errors import FieldProblem
+from pith.errors import FieldProblem, PithError
 
 MOST = 20
 LONGEST = 300
@@ -20,6 +20,14 @@ def field_problems(errors: Iterable[Mapping[str, Any]], document: object) -> tup
         earlier = found.get(pointer)
         found[pointer] = one if earlier is None else _both(earlier, one)
     return tuple(islice(found.values(), MOST)), len(found)
+
+
+def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:
+    """The error ``malformed_request`` for what pydantic found wrong in ``document``."""
+    found, count = field_problems(errors, document)
+    named = [f"{field.pointer or 'the whole'}: {field.detail}" for field in found[:3]]
+    rest = ["…"] if count > len(named) else []
+    return PithError("malformed_request", errors=found, count=count, summary="; ".join(named + rest))
 
 
 def _both(first: FieldProblem, second: FieldProblem) -> FieldProblem:

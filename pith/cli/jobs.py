@@ -1,0 +1,107 @@
+"""`pith jobs …`."""
+
+import itertools
+from pathlib import Path
+
+import click
+
+from pith.cli import spec
+from pith.cli.output import Output, connected
+from pith.cli.summary import print_job, print_report
+from pith.cli.uploads import limit_option
+from pith.client import Pith
+from pith.errors import PithError
+from pith.job import JobStatus
+from pith.transfer import target
+
+STATUSES: tuple[JobStatus, ...] = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
+
+
+@click.group()
+def jobs() -> None:
+    """Jobs: submit, watch, fetch what came of them."""
+
+
+@jobs.command()
+@click.argument("file", metavar="SPEC")
+@connected
+def submit(pith: Pith, out: Output, file: str) -> None:
+    """Submit the job spec in a JSON file (- is stdin)."""
+    print_job(out, pith.jobs.submit(spec.parse(spec.read(file))))
+
+
+@jobs.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only jobs with this status.")
+@limit_option
+@connected
+def show_all(pith: Pith, out: Output, status: JobStatus | None, limit: int) -> None:
+    """List jobs, newest first."""
+    out.many(itertools.islice(pith.jobs.list(status), limit), ("id", "status", "verdict", "created_at", "finished_at"))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
+def show(pith: Pith, out: Output, id: str) -> None:
+    """Show a job."""
+    print_job(out, pith.jobs.get(id))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
+def cancel(pith: Pith, out: Output, id: str) -> None:
+    """Cancel a job."""
+    print_job(out, pith.jobs.cancel(id))
+
+
+@jobs.command()
+@click.argument("id")
+@click.option("--after", default=0, type=click.IntRange(min=0), help="Only events with a greater number.")
+@connected
+def events(pith: Pith, out: Output, id: str, after: int) -> None:
+    """Follow a job's events until it has ended."""
+    for event in pith.jobs.events(id, after):
+        if out.as_json:
+            click.echo(event.model_dump_json())
+        else:
+            where = "" if event.step is None else f" step {event.step}"
+            out.console.print(f"{event.seq:>5} {event.at:%H:%M:%S} {event.type}{where} {event.message}", soft_wrap=True)
+
+
+@jobs.command()
+@click.argument("id")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report's page to this file instead.")
+@connected
+def report(pith: Pith, out: Output, id: str, html: Path | None) -> None:
+    """Show what a job has reached: before and after."""
+    if html is None:
+        print_report(out, pith.jobs.report(id))
+        return
+    page = pith.jobs.report_html(id)
+    try:
+        html.write_bytes(page)
+    except OSError as fault:
+        raise PithError("file_unreadable", path=str(html), reason=fault.strerror or str(fault)) from fault
+
+
+@jobs.command()
+@click.argument("id")
+@click.argument("names", nargs=-1, metavar="[ARTIFACT]...")
+@click.option("--out", "to", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@connected
+def download(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path) -> None:
+    """Download a job's artifacts, all of them or those named, verified by their digests."""
+    download_to(pith, out, id, names, to)
+
+
+def download_to(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path) -> None:
+    artifacts = {artifact.name: artifact for artifact in pith.jobs.artifacts(id)}
+    if missing := set(names) - set(artifacts):
+        raise click.UsageError(f"the job has no {', '.join(sorted(missing))}; it has {', '.join(artifacts) or 'none'}")
+    to.mkdir(parents=True, exist_ok=True)
+    chosen = [artifacts[name] for name in names] or list(artifacts.values())
+    for artifact in chosen:
+        with out.moving(artifact.name) as told:
+            pith.jobs.download(artifact, target(to, artifact.name), told)
+        out.note(f"{to / artifact.name}  {artifact.size_bytes} bytes")

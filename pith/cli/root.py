@@ -1,0 +1,54 @@
+"""The command `pith`: its groups, and how it ends. Errors are one sentence on stderr, never a traceback.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the job's constraints were not met, 130 interrupted.
+"""
+
+import os
+import sys
+
+import click
+
+from pith import __version__
+from pith.cli.jobs import jobs
+from pith.cli.run import run
+from pith.cli.service import techniques, up
+from pith.cli.uploads import group
+from pith.errors import PithError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pith")
+def cli() -> None:
+    """Compress trained models, and see honestly what it costs."""
+
+
+cli.add_command(group("models", "Models: what can be compressed.", lambda pith: pith.models))
+cli.add_command(group("datasets", "Datasets: what models are trained and measured on.", lambda pith: pith.datasets))
+for command in (jobs, run, techniques, up):
+    cli.add_command(command)
+
+
+def main() -> None:
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = cli.main(prog_name="pith", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except PithError as error:
+        click.echo(f"Error: {error.problem.detail}", err=True)
+        return 1
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about that when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        click.echo(f"Error: {error}.", err=True)
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,86 @@
+"""`pith run`: upload, submit, watch, compare, download."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pith.cli import spec
+from pith.cli.jobs import download_to
+from pith.cli.output import Output, connected
+from pith.cli.summary import print_job, print_report
+from pith.client import Pith, Uploads
+from pith.job import Event, Job
+
+NOT_MET = 3
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", metavar="SPEC")
+@click.option("--model", type=_FILE, help="Model file to upload; without it, SPEC names a model's id.")
+@click.option("--data", type=_FILE, help="Dataset file to upload; without it, SPEC may name a dataset's id.")
+@click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
+@connected
+def run(pith: Pith, out: Output, file: str, model: Path | None, data: Path | None, to: Path) -> int:
+    """Do the whole thing: upload, run the recipe in SPEC (a JSON file; - is stdin), wait, download the results.
+
+    Exits with 1 when the job fails, and with 3 when its constraints are not met.
+    """
+    document = spec.read(file)
+    # Found wrong before gigabytes are sent.
+    spec.parse(document, f"mdl_{spec.STANDIN}" if model else None, f"dts_{spec.STANDIN}" if data else None)
+    ids = (_uploaded(out, pith.models, model), _uploaded(out, pith.datasets, data))
+    job = pith.jobs.submit(spec.parse(document, *ids))
+    out.note(f"{pith.jobs.url(job.id)}")
+    return _finished(pith, out, _watched(pith, out, job), to)
+
+
+def _uploaded(out: Output, uploads: Uploads[Any], file: Path | None) -> str | None:
+    if file is None:
+        return None
+    with out.moving(file.name) as told:
+        return str(uploads.upload(file, progress=told).id)
+
+
+def _watched(pith: Pith, out: Output, job: Job) -> Job:
+    try:
+        if out.as_json or not out.aside.is_terminal:
+            return pith.jobs.wait(job.id, lambda event: _say(out, event))
+        return _with_bar(pith, out, job)
+    except KeyboardInterrupt:
+        out.note(f"The job goes on. Watch it: pith jobs events {job.id}. Stop it: pith jobs cancel {job.id}.")
+        raise
+
+
+def _say(out: Output, event: Event) -> None:
+    if not out.as_json and event.type not in {"progress", "metric"}:
+        out.note(f"{event.at:%H:%M:%S} {event.type} {event.message}")
+
+
+def _with_bar(pith: Pith, out: Output, job: Job) -> Job:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        "{task.percentage:>3.0f} %",
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out.aside, transient=True) as bar:
+        task = bar.add_task("queued", total=1.0)
+
+        def show(event: Event) -> None:
+            fraction = event.data.get("fraction")
+            done = fraction if isinstance(fraction, int | float) else None
+            bar.update(task, description=(event.message or event.type)[:60], completed=done)
+
+        return pith.jobs.wait(job.id, show)
+
+
+def _finished(pith: Pith, out: Output, job: Job, to: Path) -> int:
+    if job.status != "succeeded":
+        print_job(out, job)
+        return 1
+    print_report(out, pith.jobs.report(job.id))
+    download_to(pith, out, job.id, (), to)
+    return NOT_MET if job.verdict == "not_met" else 0

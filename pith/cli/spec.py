@@ -1,0 +1,48 @@
+"""A job spec as a person writes it: a JSON file, in which `pith run` fills in the ids of what it uploads."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pith.errors import PithError
+from pith.job import JobSpec
+from pith.pointers import malformed
+
+STANDIN = "0" * 26
+
+
+def read(path: str) -> dict[str, Any]:
+    """The file, or stdin for ``-``.
+
+    Raises:
+        PithError: ``file_unreadable``.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        document = json.loads(text)
+    except OSError as fault:
+        raise PithError("file_unreadable", path=path, reason=fault.strerror or str(fault)) from fault
+    except (ValueError, RecursionError) as fault:
+        raise PithError("file_unreadable", path=path, reason=f"it is no JSON ({fault})") from fault
+    if not isinstance(document, dict):
+        raise PithError("file_unreadable", path=path, reason="it holds no JSON object, which a job spec is")
+    return document
+
+
+def parse(document: dict[str, Any], model: str | None = None, dataset: str | None = None) -> JobSpec:
+    """The spec with these ids put in, checked as the service would.
+
+    Raises:
+        PithError: ``malformed_request``, or what ``JobSpec.check`` raises.
+    """
+    ids = {name: id for name, id in (("model", model), ("dataset", dataset)) if id is not None}
+    filled = {**document, **ids}
+    try:
+        spec = JobSpec.model_validate_json(json.dumps(filled))
+    except ValidationError as fault:
+        raise malformed(fault.errors(include_url=False), filled) from fault
+    spec.check()
+    return spec

@@ -1,0 +1,56 @@
+"""A job and its report, for people: worst news first, then before and after."""
+
+from rich.table import Table
+from rich.text import Text
+
+from pith.cli.output import Output
+from pith.job import Job
+from pith.report import Metric, Report
+
+
+def print_job(out: Output, job: Job) -> None:
+    columns = ("id", "status", "verdict", "attempt", "created_at", "started_at", "finished_at")
+    out.one(job, columns)
+    if out.as_json:
+        return
+    if job.error is not None:
+        out.console.print(Text(f"{job.error.title}: {job.error.detail}", style="red"))
+    elif job.status == "running":
+        out.console.print(f"{job.progress.fraction:.0%} {job.progress.message}")
+
+
+def print_report(out: Output, report: Report) -> None:
+    if out.as_json:
+        out.one(report, ())
+        return
+    for line in report.headline:
+        out.console.print(line)
+    out.console.print(_before_after(report))
+    for constraint in report.constraints:
+        met = "met" if constraint.met else "NOT MET"
+        out.console.print(f"{constraint.name} {constraint.limit:g}: {constraint.value:.4g}, {met}")
+    out.console.print(f"verdict: {report.verdict}")
+
+
+def _before_after(report: Report) -> Table:
+    table = Table("", "before", "after", "change", box=None)
+    for metric in report.baseline.metrics:
+        after = report.result.get(metric.name)
+        if after is not None:
+            table.add_row(Text(_label(metric)), _number(metric.value), _number(after), _change(metric, after))
+    return table
+
+
+def _label(metric: Metric) -> str:
+    return f"{metric.name} [{metric.unit}]" if metric.unit else metric.name
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"
+
+
+def _change(metric: Metric, after: float) -> str:
+    """Times smaller where less is better; the difference where more is."""
+    if metric.better == "higher":
+        return f"{after - metric.value:+.4g}"
+    return f"÷ {metric.value / after:.3g}" if after > 0 else "-"
