@@ -77,7 +77,9 @@ def headline(
     if comparison.compression_ratio < 1:
         said.append(f"The result is {1 / comparison.compression_ratio:.2f} times larger than its baseline.")
     said += [
-        f"{each.name} is not met: {each.value:.4g}, and the limit is {each.limit:.4g}." for each in constraints if not each.met
+        f"{each.name} is not met: {each.value:.4g}, and the limit is {each.limit:.4g}."
+        for each in constraints
+        if not each.met
     ]
     said += [_trade(comparison), *_quality(comparison, baseline, result)]
     return tuple(said)

@@ -24,8 +24,8 @@ class Context:
 
     def __init__(self, folder: JobDir, job: EngineJob, baseline: Model, dataset: Dataset | None) -> None:
         self.folder = folder
+        self.job = job
         self.spec = job.spec
-        self.threads = job.threads
         self.baseline = baseline
         self.dataset = dataset
         self.device = _device(job.device)

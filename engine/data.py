@@ -86,7 +86,11 @@ def _check_inputs(name: str, x: np.ndarray, signature: Signature) -> None:
     if not len(x):
         _refuse(name, "has no samples", "add some")
     if signature.dtype.is_floating_point and x.dtype.kind != "f":
-        _refuse(name, f"has the dtype {x.dtype}", f"scale it as in training and save it as float32; the model takes {signature.dtype}")
+        _refuse(
+            name,
+            f"has the dtype {x.dtype}",
+            f"scale it as in training and save it as float32; the model takes {signature.dtype}",
+        )
     if not signature.dtype.is_floating_point and x.dtype.kind not in "iu":
         _refuse(name, f"has the dtype {x.dtype}", f"the model takes {signature.dtype}")
     if x.dtype.kind == "f" and not all(np.isfinite(block).all() for block in _blocks(x)):
@@ -99,7 +103,11 @@ def _check_labels(name: str, y: np.ndarray, samples: int, signature: Signature) 
         shape = ", ".join("any" if size is None else str(size) for size in signature.output)
         _refuse(name, "has class numbers", f"the model's output is ({shape}), and labels need (samples, classes)")
     if y.ndim != 1 or y.dtype.kind not in "iu":
-        _refuse(name, f"has the shape {y.shape} and the dtype {y.dtype}", "labels are one class number a sample, as integers")
+        _refuse(
+            name,
+            f"has the shape {y.shape} and the dtype {y.dtype}",
+            "labels are one class number a sample, as integers",
+        )
     if len(y) != samples:
         _refuse(name, f"has {len(y)} labels for {samples} samples", "give one label a sample")
     low, high = int(y.min()), int(y.max())

@@ -1,4 +1,4 @@
-"""Writing a model: ONNX, .pt2 and safetensors. Each is one file that holds everything and needs nobody's source code."""
+"""Writing a model: ONNX, .pt2 and safetensors, each one file that needs nobody's source code."""
 
 import json
 import shutil

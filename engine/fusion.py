@@ -4,6 +4,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -26,11 +27,10 @@ def fold_norms(graph: fx.GraphModule) -> None:
     graph.delete_all_unused_submodules()
 
 
-def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module | None:
+def _fold(layer: nn.Module, norm: Norm) -> nn.Module | None:
     if isinstance(layer, _CONVOLUTIONS):
         transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
-        folded: nn.Module = fuse_conv_bn_eval(layer, norm, transposed)  # type: ignore[type-var]
-        return folded
+        return fuse_conv_bn_eval(layer, norm, transposed)
     if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
         return fuse_linear_bn_eval(layer, norm)
     return None

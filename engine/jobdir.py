@@ -1,20 +1,20 @@
 """The folder that one run of the engine reads and writes. Imports no torch: the worker stages it.
 
-    <job dir>/
-        job.json              EngineJob
-        model.pt2             the model, as it was uploaded
-        dataset.npz           the dataset, if the spec names one
-        teachers/<id>.pt2     teachers other than the baseline
-        out/                  all that the engine writes
-            events.jsonl      one EngineEvent a line, appended as it happens
-            error.json        Problem, when it failed
-            report.json       Report, when it succeeded
-            report.html
-            model.onnx        the outputs that the spec asks for
-            model.pt2
-            model.safetensors
-            checkpoint/       state to resume from; copied here to resume
-            scratch/          working files, of no value afterwards
+<job dir>/
+    job.json              EngineJob
+    model.pt2             the model, as it was uploaded
+    dataset.npz           the dataset, if the spec names one
+    teachers/<id>.pt2     teachers other than the baseline
+    out/                  all that the engine writes
+        events.jsonl      one EngineEvent a line, appended as it happens
+        error.json        Problem, when it failed
+        report.json       Report, when it succeeded
+        report.html
+        model.onnx        the outputs that the spec asks for
+        model.pt2
+        model.safetensors
+        checkpoint/       state to resume from; copied here to resume
+        scratch/          working files, of no value afterwards
 """
 
 from pathlib import Path
@@ -37,7 +37,6 @@ class EngineJob(Frozen):
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
-    sandbox: tuple[str, ...] = Field((), description="Protections that the caller has put around this run.")
 
 
 class JobDir:

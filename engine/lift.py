@@ -77,7 +77,8 @@ class _Lifting:
             new = self.graph.node_copy(node, self.env.__getitem__)
             _rewrite(node, new)
         else:
-            new = self.graph.call_module(path, (self.env[node.args[0]],))
+            (data, *_) = _leaves(node.args)
+            new = self.graph.call_module(path, (self.env[data],))
         new.meta = {key: node.meta[key] for key in ("nn_module_stack",) if key in node.meta}
         self.env[node] = new
 
@@ -110,7 +111,8 @@ class _Lifting:
 
 def bind(node: fx.Node) -> dict[str, Any]:
     """The arguments of an operator call by name, defaults filled in."""
-    schema = node.target._schema.arguments
+    operator: Any = node.target
+    schema = operator._schema.arguments
     given = dict(zip((argument.name for argument in schema), node.args, strict=False))
     return {
         argument.name: given.get(argument.name, node.kwargs.get(argument.name, argument.default_value))
@@ -133,10 +135,13 @@ def _counts_batches(node: fx.Node) -> bool:
 
 
 def _rewrite(old: fx.Node, new: fx.Node) -> None:
+    """Loosen a flatten; pin the scale of attention, which would follow the size of a head."""
+    args = bind(new) if new.target in _VIEWS or new.target is _ATTENTION else {}
     if new.target in _VIEWS:
-        new.args = (new.args[0], _free_width(old, list(new.args[1])))
-    elif new.target is _ATTENTION and bind(new)["scale"] is None:
-        new.kwargs = {**new.kwargs, "scale": old.args[0].meta["val"].shape[-1] ** -0.5}
+        data, shape, *_ = args.values()
+        new.args = (data, _free_width(old, list(shape)))
+    elif new.target is _ATTENTION and args["scale"] is None:
+        new.kwargs = {**new.kwargs, "scale": bind(old)["query"].meta["val"].shape[-1] ** -0.5}
 
 
 def _free_width(old: fx.Node, shape: list[Any]) -> list[Any]:
@@ -146,9 +151,7 @@ def _free_width(old: fx.Node, shape: list[Any]) -> list[Any]:
     value, so that a channel count that no longer fits is an error and never a silent reshuffle.
     """
     sizes = old.meta["val"].shape
-    shape = [
-        int(size) if dim == -1 and isinstance(size, int) else dim for dim, size in zip(shape, sizes, strict=True)
-    ]
+    shape = [int(size) if dim == -1 and isinstance(size, int) else dim for dim, size in zip(shape, sizes, strict=True)]
     constants = [index for index, dim in enumerate(shape) if isinstance(dim, int)]
     if constants == [len(shape) - 1] and len(shape) > 1:
         shape[-1] = -1
@@ -192,7 +195,8 @@ def _container(root: nn.Module, path: str) -> nn.Module:
 def _replace(module: nn.Module, name: str, tensor: torch.Tensor) -> None:
     if isinstance(tensor, nn.Parameter):
         module._buffers.pop(name, None)
-        module.register_parameter(name, tensor.requires_grad_(tensor.is_floating_point()))
+        tensor.requires_grad_(tensor.is_floating_point())
+        module.register_parameter(name, tensor)
     else:
         module._parameters.pop(name, None)
         module.register_buffer(name, tensor)

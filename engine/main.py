@@ -12,17 +12,17 @@ from pith.errors import PithError
 SUCCEEDED, FAILED = 0, 1
 
 
-def main(root: Path, *, forked: bool = False) -> int:
+def main(root: Path, sandbox: tuple[str, ...] = ()) -> int:
     """Run the job; 0 leaves ``out/report.json``, 1 leaves ``out/error.json``.
 
-    ``forked`` is for a process that may not start programs: the outputs are then reloaded by a child forked right
-    here, so this must be a process in which torch has computed nothing yet.
+    ``sandbox`` names the protections around this process. Where there are any, no program may be started, and the
+    outputs are reloaded by a child forked right here: torch must not have computed anything in this process yet.
     """
     out = JobDir(root).out
     out.mkdir(parents=True, exist_ok=True)
-    reload: Reload = Forked() if forked else in_subprocess
+    reload: Reload = Forked() if sandbox else in_subprocess
     try:
-        run(root, reload)
+        run(root, reload, sandbox)
     except Exception as error:
         JobDir(root).error.write_text(as_error(error).problem.model_dump_json())
         traceback.print_exc()

@@ -52,7 +52,7 @@ class Samples:
 
     x: NDArray[np.generic]
     y: NDArray[np.integer] | None
-    dtype: np.dtype
+    dtype: np.dtype[np.generic]
     classes: bool
 
     @property
@@ -80,7 +80,7 @@ def metric(name: MetricName, value: float) -> Metric:
 
 def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     """Size, parameters and MACs. Integer weights count as parameters; MACs are of one sample."""
-    weights = list(model.graph.parameters())
+    weights: list[torch.Tensor] = list(model.graph.parameters())
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

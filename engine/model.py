@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import fx, nn
@@ -14,15 +15,8 @@ from engine.pt2.load import load
 from engine.signature import Signature
 from pith.errors import PithError
 
-WEIGHTED = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-)
+Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
+WEIGHTED = get_args(Weighted)
 
 
 @dataclass(frozen=True)
@@ -37,14 +31,14 @@ class Model:
         """An independent model with the same weights."""
         return replace(self, graph=copy.deepcopy(self.graph))
 
-    def layers(self) -> Iterator[tuple[str, nn.Module]]:
+    def layers(self) -> Iterator[tuple[str, Weighted]]:
         """Convolutions and linear layers under their dotted names, in the order they are named."""
-        return ((name, module) for name, module in self.graph.named_modules() if isinstance(module, WEIGHTED))
+        return ((name, module) for name, module in self.graph.named_modules() if isinstance(module, Weighted))
 
     def program(self) -> ExportedProgram:
         """The model exported again, in eval mode, its dynamic dimensions still dynamic."""
         example = self.signature.tensor()
-        dynamic = {index: Dim.AUTO for index in self.signature.dynamic()}
+        dynamic = dict.fromkeys(self.signature.dynamic(), Dim.AUTO)
         with torch.no_grad():
             return torch.export.export(self.graph.cpu().eval(), (example,), dynamic_shapes=(dynamic,))
 

@@ -41,7 +41,9 @@ def write_outputs(
     (desk / "request.json").write_text(json.dumps({form: str(path.absolute()) for form, path in paths.items()}))
     code = reload(desk)
     if code != 0:
-        raise PithError("reload_failed", name=", ".join(path.name for path in paths.values()), problem=f"exit code {code}")
+        raise PithError(
+            "reload_failed", name=", ".join(path.name for path in paths.values()), problem=f"exit code {code}"
+        )
     result = run_session(open_session(measured, 1), inputs)
     with torch.no_grad():
         here = {"onnx": result, "pt2": model.graph.cpu().eval()(torch.from_numpy(inputs)).numpy()}

@@ -27,7 +27,10 @@ def render(report: Report) -> str:
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["figure"] = figure
-    columns = [("Baseline", report.baseline), *((f"{step.index + 1}. {step.kind}", step.after) for step in report.steps)]
+    columns = [
+        ("Baseline", report.baseline),
+        *((f"{step.index + 1}. {step.kind}", step.after) for step in report.steps),
+    ]
     rows = [(name, label) for name, label in ROWS if report.baseline.get(name) is not None]
     template = environment.get_template("report.html.j2")
     return template.render(report=report, columns=columns, rows=rows, bars=_bars(columns))

@@ -21,13 +21,14 @@ from engine.page import render
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
 from pith.errors import PithError
-from pith.report import Measurement, MetricName, OutputReport, Report, StepReport
+from pith.report import Environment, Measurement, MetricName, OutputReport, Report, StepReport
 
 
-def run(root: Path, reload: Reload = in_subprocess) -> Report:
+def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = ()) -> Report:
     """Run the job in this folder (``engine.jobdir`` draws it) and leave its results in ``out``.
 
-    A checkpoint in ``out/checkpoint`` is resumed from. ``reload`` loads the outputs back in a fresh process.
+    A checkpoint in ``out/checkpoint`` is resumed from. ``reload`` loads the outputs back in a fresh process;
+    ``sandbox`` names the protections that the caller has put around this one.
 
     Raises:
         PithError: the model, the dataset or a step did not work; nothing but the event stream is to be used then.
@@ -43,7 +44,8 @@ def run(root: Path, reload: Reload = in_subprocess) -> Report:
         candidates, model = _apply_all(ctx)
         ctx.events.step = None
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
-        report = _report(ctx, job, candidates, samples, outputs, started)
+        where = environment(ctx.device, sandbox)
+        report = _report(ctx, candidates, samples, outputs, where, time.monotonic() - started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -114,17 +116,18 @@ def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
 
 def _report(
     ctx: Context,
-    job: EngineJob,
     candidates: list[Candidate],
     samples: Samples,
     outputs: tuple[OutputReport, ...],
-    started: float,
+    where: Environment,
+    seconds: float,
 ) -> Report:
+    job = ctx.job
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates]
-    seconds = latencies([candidate.onnx for candidate in candidates], samples.x[:1].astype(samples.dtype))
+    runs = latencies([candidate.onnx for candidate in candidates], samples.x[:1].astype(samples.dtype))
     numbers = [
         measurement(candidate, times, quality(mine, given[0], samples))
-        for candidate, times, mine in zip(candidates, seconds, given, strict=True)
+        for candidate, times, mine in zip(candidates, runs, given, strict=True)
     ]
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples)
     constraints = check_constraints(job.spec.constraints, comparison)
@@ -142,8 +145,8 @@ def _report(
         comparison=comparison,
         constraints=constraints,
         outputs=outputs,
-        environment=environment(ctx.device, job.sandbox),
-        seconds=time.monotonic() - started,
+        environment=where,
+        seconds=seconds,
     )
 
 

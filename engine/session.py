@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -27,7 +28,9 @@ def run_session(session: onnxruntime.InferenceSession, x: NDArray[np.generic]) -
     return output
 
 
-def outputs(session: onnxruntime.InferenceSession, x: NDArray[np.generic], dtype: np.dtype) -> Iterator[NDArray]:
+def outputs(
+    session: onnxruntime.InferenceSession, x: NDArray[Any], dtype: np.dtype[Any]
+) -> Iterator[NDArray[np.float32]]:
     """The outputs for all samples, a batch at a time."""
     for start in range(0, len(x), BATCH):
         yield run_session(session, np.ascontiguousarray(x[start : start + BATCH], dtype=dtype))

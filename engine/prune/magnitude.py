@@ -33,5 +33,5 @@ def zero_smallest(weights: list[Tensor], sparsity: float) -> None:
     count = round(sparsity * sizes.numel())
     zeros = torch.zeros_like(sizes, dtype=torch.bool)
     zeros[sizes.argsort(stable=True)[:count]] = True
-    for weight, chosen in zip(weights, zeros.split([weight.numel() for weight in weights]), strict=True):
+    for weight, chosen in zip(weights, torch.split(zeros, [weight.numel() for weight in weights]), strict=True):
         weight.masked_fill_(chosen.view_as(weight), 0.0)

@@ -4,8 +4,10 @@ So the .pt2 and the safetensors of a quantized model hold what the ONNX file hol
 alone stay as they are. Activations between layers are rounded where the ONNX file rounds a layer's input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +16,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, fx, nn
 from torch.nn import functional
+
+Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+_CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Conv1d: functional.conv1d,
+    nn.Conv2d: functional.conv2d,
+    nn.Conv3d: functional.conv3d,
+}
 
 
 @dataclass(frozen=True)
@@ -33,13 +42,19 @@ class IntegerWeight:
             values, self.scale, self.zero_point, 1 - self.axis, self.input_scale, self.input_zero_point
         )
 
-    def real(self) -> NDArray[np.float32]:
+    def centred(self) -> NDArray[np.int8]:
+        """The integers with their zero point taken off."""
+        centred: NDArray[np.int8] = (self.values.astype(np.int32) - self._along(self.zero_point)).astype(np.int8)
+        return centred
+
+    def scales(self) -> NDArray[np.float32]:
+        """The scale, shaped to multiply the integers."""
+        return self._along(self.scale)
+
+    def _along(self, numbers: NDArray[Any]) -> NDArray[Any]:
         shape = [1] * self.values.ndim
-        if self.scale.size > 1:
-            shape[self.axis] = self.scale.size
-        centred = self.values.astype(np.int32) - self.zero_point.reshape(shape if self.zero_point.size > 1 else [1])
-        real: NDArray[np.float32] = centred.astype(np.float32) * self.scale.reshape(shape)
-        return real
+        shape[self.axis] = numbers.size
+        return numbers.reshape(shape)
 
 
 class IntegerLayer(nn.Module):
@@ -49,25 +64,20 @@ class IntegerLayer(nn.Module):
     weight_scale: Tensor
     bias: Tensor | None
 
-    def __init__(self, layer: nn.Module, integers: IntegerWeight) -> None:
+    def __init__(self, layer: Layer, integers: IntegerWeight) -> None:
         super().__init__()
-        shape = [1] * integers.values.ndim
-        shape[integers.axis] = integers.scale.size
-        centred = integers.values.astype(np.int32) - integers.zero_point.reshape(
-            shape if integers.zero_point.size > 1 else [1]
-        )
-        self.register_buffer("weight", torch.from_numpy(centred.astype(np.int8)))
-        self.register_buffer("weight_scale", torch.from_numpy(integers.scale.reshape(shape).copy()))
+        self.register_buffer("weight", torch.from_numpy(integers.centred()))
+        self.register_buffer("weight_scale", torch.from_numpy(integers.scales().copy()))
         bias = layer.bias
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.input = (integers.input_scale, integers.input_zero_point)
-        self.call = _functional(layer)
+        self.compute = _functional(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         scale, zero_point = self.input
         if scale is not None:
             x = (torch.clamp(torch.round(x / scale) + zero_point, 0, 255) - zero_point) * scale
-        return self.call(x, self.weight.to(x.dtype) * self.weight_scale, self.bias)  # type: ignore[no-any-return]
+        return self.compute(x, self.weight.to(x.dtype) * self.weight_scale, self.bias)
 
 
 def replace_layers(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:
@@ -76,7 +86,7 @@ def replace_layers(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:
     count = 0
     for name, module in list(graph.named_modules()):
         weight = getattr(module, "weight", None)
-        if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) or weight is None:
+        if not isinstance(module, Layer) or weight is None:
             continue
         match = next((integers for integers in found if _same(integers, weight)), None)
         if match is not None:
@@ -146,16 +156,17 @@ def _same(integers: IntegerWeight, weight: Tensor) -> bool:
     """Whether these are the integers of this weight: no value further away than the rounding of its scale."""
     if integers.values.shape != tuple(weight.shape):
         return False
-    difference = np.abs(integers.real() - weight.detach().numpy())
+    difference = np.abs(integers.centred() * integers.scales() - weight.detach().numpy())
     return bool(difference.max() <= 1.01 * float(integers.scale.max()))
 
 
-def _functional(layer: nn.Module):  # type: ignore[no-untyped-def]
+def _functional(layer: Layer) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     if isinstance(layer, nn.Linear):
         return functional.linear
-    convolution = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d, nn.Conv3d: functional.conv3d}[type(layer)]
-
-    def call(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return convolution(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-
-    return call
+    return partial(
+        _CONVOLUTIONS[type(layer)],
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+    )
