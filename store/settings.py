@@ -1,9 +1,9 @@
 """The settings that every process shares, from the environment (PITH_…). Not the API's or the worker's own."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -75,3 +75,12 @@ class Settings(BaseSettings):
     reap_seconds: float = Field(10, gt=0, description="How often the scheduler looks for expired leases.")
     dispatch_seconds: float = Field(1, gt=0, description="How often the scheduler looks for jobs to send.")
     max_attempts: int = Field(3, ge=1, description="How many lost workers make a job fail.")
+
+    @model_validator(mode="after")
+    def _heartbeat_within_lease(self) -> Self:
+        if self.heartbeat_seconds >= self.lease_seconds:
+            raise ValueError(
+                f"PITH_HEARTBEAT_SECONDS is {self.heartbeat_seconds} and must be shorter than PITH_LEASE_SECONDS, "
+                f"{self.lease_seconds}; a third of it or less is sensible"
+            )
+        return self
