@@ -25,7 +25,7 @@ TOO_MANY = "The job sent more events than are kept; those after this one were dr
 
 
 class EventTail:
-    """``progress`` is the newest seen. Progress events are thinned as the job grows older; of others, EVENTS are kept."""
+    """``progress`` is the newest seen. Progress is thinned as the job grows older; of other events, EVENTS are kept."""
 
     def __init__(self, path: Path, steps: int) -> None:
         self.progress: Progress | None = None

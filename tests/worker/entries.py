@@ -1,11 +1,75 @@
-"""Stand-ins for the engine, run by a real fork server in the real sandbox. Each reads what to do from its job folder."""
-import time
-from pathlib import Path
+"""Stands in for the engine in the tests' fork server: runs the job's model as a Python script, in the real sandbox."""
 
-def obey(job_dir: Path, sandbox: tuple[str, ...]) -> int:
-    print("hello", sandbox, flush=True)
-    Path(job_dir, "out", "did").write_text(repr(sandbox))
-    src = (job_dir / "act.py").read_text()
-    ns = {"job_dir": job_dir, "out": job_dir / "out"}
-    exec(src, ns)
-    return ns.get("code", 0)
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.events import EventStream
+from engine.jobdir import EngineJob, JobDir
+from pith.errors import PithError
+from pith.report import Comparison, ConstraintResult, Environment, Measurement, OutputReport, Report
+
+
+def obey(job_dir: Path, sandbox: tuple[str, ...] = ()) -> int:
+    """The script finds ``folder``, ``sandbox``, ``events``, ``succeed`` and ``fail``; ``code`` is how it exits."""
+    folder = JobDir(job_dir)
+    events = EventStream(folder.events)
+    script: dict[str, Any] = {"folder": folder, "sandbox": sandbox, "events": events, "code": 0}
+    script["succeed"] = lambda **changes: succeed(folder, sandbox, **changes)
+    script["fail"] = lambda error: folder.error.write_text(error.problem.model_dump_json())
+    script["PithError"] = PithError
+    exec(compile(folder.model.read_text(), "script", "exec"), script)
+    return int(script["code"])
+
+
+def succeed(folder: JobDir, sandbox: tuple[str, ...], **changes: Any) -> None:
+    """Leave small outputs and a report that fits them."""
+    job = folder.read()
+    outputs = []
+    for form in job.spec.outputs:
+        data = f"a model as {form}".encode()
+        folder.output(form).write_bytes(data)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        outputs.append(output_report(form, len(data), digest))
+    report = report_for(job, tuple(outputs), sandbox).model_copy(update=changes)
+    folder.report_json.write_text(report.model_dump_json())
+    folder.report_html.write_text("<!doctype html><title>report</title>")
+
+
+def output_report(form: Any, size: int, digest: str) -> OutputReport:
+    return OutputReport(
+        name=f"model.{form}",
+        format=form,
+        size_bytes=size,
+        digest=digest,
+        reload_max_abs_difference=0,
+        agreement_with_result=1,
+    )
+
+
+def report_for(job: EngineJob, outputs: tuple[OutputReport, ...], sandbox: tuple[str, ...]) -> Report:
+    wanted = {name: limit for name, limit in job.spec.constraints.model_dump().items() if limit is not None}
+    constraints = [
+        ConstraintResult.model_validate({"name": name, "limit": limit, "value": limit, "met": True, "margin": 0})
+        for name, limit in wanted.items()
+    ]
+    return Report(
+        job=job.job,
+        created_at=datetime.now(UTC),
+        verdict="met" if wanted else "unconstrained",
+        headline=("It is smaller.",),
+        spec=job.spec,
+        model_digest=job.model_digest,
+        dataset_digest=job.dataset_digest,
+        baseline=Measurement(metrics=()),
+        result=Measurement(metrics=()),
+        steps=(),
+        comparison=Comparison(compression_ratio=2, speedup=1, quality=None),
+        constraints=tuple(constraints),
+        outputs=outputs,
+        environment=Environment(
+            device="cpu", device_name="cpu", runtime="none", threads=1, batch_size=1, versions={}, sandbox=sandbox
+        ),
+        seconds=1,
+    )

@@ -1,0 +1,95 @@
+"""A real fork server, a real sandbox, a real database; only the engine is a script that the test writes."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pith.job import Job
+from store.database import Database
+from store.settings import Settings
+from tests.store.shop import Shop
+from worker import supervise
+from worker.settings import WorkerSettings
+from worker.warm_client import WarmServer
+from worker.workplace import Workplace
+
+ROOT = Path(__file__).parents[2]
+ENTRY = "tests.worker.entries:obey"
+FAST = {"lease_seconds": "4", "heartbeat_seconds": "0.2", "reap_seconds": "0.2", "dispatch_seconds": "0.1"}
+
+Do = Callable[..., Job]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def importable() -> Iterator[None]:
+    """The fork server must find this folder's entries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(importable: None) -> Iterator[WarmServer]:
+    server = WarmServer(ENTRY, preload=())
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, sqlite_template: Path) -> Path:
+    """With a database that has its tables."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    shutil.copy(sqlite_template, folder / "pith.db")
+    return folder
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    return Settings.model_validate({"data_dir": data_dir, **FAST})
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Shop]:
+    database = Database(settings.database_url)
+    yield Shop.open(database, settings.data_dir / "blobs")
+    database.close()
+
+
+@pytest.fixture
+def place(shop: Shop, server: WarmServer, settings: Settings) -> Workplace:
+    options = WorkerSettings.model_validate({"job_memory_bytes": 1 << 30, "threads": 1, "device": "cpu"})
+    return Workplace(jobs=shop.jobs, blobs=shop.blobs, server=server, settings=settings, options=options)
+
+
+@pytest.fixture
+def submit(shop: Shop) -> Do:
+    """Queue a job whose process will run that script."""
+
+    def submitted(script: str, **fields: object) -> Job:
+        return shop.job(model=shop.model(script.encode()).id, **fields)
+
+    return submitted
+
+
+@pytest.fixture
+def do(submit: Do, place: Workplace) -> Do:
+    """Run a job from beginning to end, here; returns how it ended."""
+
+    def done(script: str, **fields: object) -> Job:
+        job = submit(script, **fields)
+        supervise.run(place, job.id)
+        return place.jobs.get(job.id)
+
+    return done

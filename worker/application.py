@@ -1,0 +1,89 @@
+"""The Celery application: one task, which takes a job id. Celery's settings are in store/queue.py."""
+
+import logging
+import os
+from functools import cache
+from typing import Any
+
+from celery import Celery, signals
+
+from pith.errors import PithError
+from store.blobs import open_blobs
+from store.database import Database
+from store.jobs import Jobs
+from store.queue import QUEUE_NAME, TASK_NAME, celery_settings
+from store.settings import Settings
+from worker import sandbox, staging, supervise
+from worker.settings import WorkerSettings
+from worker.warm_client import WarmServer
+from worker.workplace import Workplace
+
+FLAGS = (
+    "--pool=threads",  # the task only waits for a process
+    "--concurrency=1",
+    f"--queues={QUEUE_NAME}",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+    "--loglevel=INFO",
+)
+_log = logging.getLogger(__name__)
+
+
+def make_app(server: WarmServer) -> Celery:
+    """An application whose jobs run in processes of that fork server. Reads no setting before it works."""
+    app = Celery("pith", set_as_current=False)
+    app.add_defaults(lambda: celery_settings(Settings().redis_url))
+
+    @cache
+    def place() -> Workplace:
+        return open_workplace(server)
+
+    def run_job(job_id: str) -> None:
+        supervise.run(place(), job_id)
+
+    app.task(run_job, name=TASK_NAME)
+    signals.worker_init.connect(lambda **_: prepare(place()), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: server.close(), weak=False)
+    return app
+
+
+def start(app: Celery) -> None:
+    """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app.worker_main(["worker", *FLAGS, f"--hostname=pith-{os.getpid()}@%h"])
+
+
+def open_workplace(server: WarmServer) -> Workplace:
+    settings = Settings()
+    database = Database(settings.database_url)
+    database.migrate()
+    return Workplace(
+        jobs=Jobs(database, settings.max_attempts),
+        blobs=open_blobs(settings.blob_url),
+        server=server,
+        settings=settings,
+        options=WorkerSettings(),
+    )
+
+
+def prepare(place: Workplace) -> None:
+    """Runs in the main thread, before there are others: the probe forks.
+
+    Raises:
+        PithError: ``sandbox_incomplete``.
+    """
+    announce_sandbox(place.options.sandbox)
+    staging.sweep(place.settings.data_dir, place.jobs)
+    place.server.warm_up()
+
+
+def announce_sandbox(wanted: Any) -> None:
+    found = () if wanted == "off" else sandbox.probe()
+    missing = [layer for layer in sandbox.LAYERS if layer not in found]
+    _log.info("protections around jobs: %s", ", ".join(found) or "none")
+    if missing and wanted == "require":
+        raise PithError("sandbox_incomplete", missing=", ".join(missing))
+    if missing:
+        _log.warning("protections that are off: %s", ", ".join(missing))
