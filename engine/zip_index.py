@@ -16,6 +16,7 @@ _LOCAL, _CENTRAL, _END, _END64, _LOCATOR = b"PK\x03\x04", b"PK\x01\x02", b"PK\x0
 _UTF8, _DESCRIPTOR, _MAX_SPEED = 0x800, 0x8, 0x6
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _CHUNK = 1 << 20
+_MAX_NAME, _MAX_ENTRY = 512, 2048
 
 Kind = Literal["not_an_archive", "truncated", "tricky", "too_large"]
 
@@ -49,18 +50,26 @@ class _Entry(NamedTuple):
     header: int
 
 
-def read_index(file: BinaryIO, max_members: int, max_name: int = 512) -> dict[str, Member]:
-    """Every member of the archive by its name, in file order.
+class _Span(NamedTuple):
+    """Where the archive lies in its file: all of it, or a stored member of another archive."""
+
+    begin: int
+    end: int
+
+
+def read_index(file: BinaryIO, max_members: int, begin: int = 0, end: int | None = None) -> dict[str, Member]:
+    """Every member of the archive between ``begin`` and ``end`` by its name, in file order.
 
     Raises:
         ZipFault: the archive is damaged, or is built to be read in two ways.
     """
-    directory, count, start = _directory(file, max_members, max_name)
-    entries = sorted(_entries(directory, count, max_name), key=lambda entry: entry.header)
+    span = _Span(begin, file.seek(0, os.SEEK_END) if end is None else end)
+    directory, count, stop = _directory(file, span, max_members)
+    entries = sorted(_entries(directory, count, begin), key=lambda entry: entry.header)
     members: dict[str, Member] = {}
-    free = 0
+    free = begin
     for entry in entries:
-        member = _located(file, entry, start, free)
+        member = _located(file, entry, stop, free)
         if member.name in members:
             raise ZipFault("tricky", f"two members with the name {member.name!r}")
         members[member.name] = member
@@ -116,50 +125,50 @@ def _inflated(raw: Iterator[bytes], member: Member) -> Iterator[bytes]:
         raise ZipFault("truncated", f"{member.name!r} has no proper end")
 
 
-def _directory(file: BinaryIO, max_members: int, max_name: int) -> tuple[bytes, int, int]:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+def _directory(file: BinaryIO, span: _Span, max_members: int) -> tuple[bytes, int, int]:
+    """The bytes of the central directory, how many entries it has, and where it starts."""
+    file.seek(span.begin)
     if file.read(4) != _LOCAL:
         raise ZipFault("not_an_archive", "it does not start like a zip")
-    if size < 22:
+    stop = span.end - 22
+    if stop < span.begin:
         raise ZipFault("truncated", "it ends in its first header")
-    file.seek(size - 22)
+    file.seek(stop)
     end = file.read(22)
     if end[:4] != _END:
         raise ZipFault("truncated", "its directory is missing at the end")
     disk, first_disk, here, count, length, start, comment = struct.unpack("<4H2LH", end[4:])
-    stop = size - 22
     if file.seek(max(stop - 20, 0)) and file.read(4) == _LOCATOR:
         small = (here, count, length, start)
-        here, count, length, start, stop = _end64(file, stop)
+        here, count, length, start, stop = _end64(file, span, stop)
         if any(a not in (b, _FULL16, _FULL32) for a, b in zip(small, (here, count, length, start), strict=True)):
             raise ZipFault("tricky", "two directories that disagree")
     if disk or first_disk or comment or here != count:
         raise ZipFault("tricky", "a split archive or a comment")
     if count > max_members:
         raise ZipFault("too_large", "The number of members", count, max_members)
-    if start + length != stop or length > count * (46 + 2 * max_name + 512):
+    if span.begin + start + length != stop or length > count * _MAX_ENTRY:
         raise ZipFault("truncated", "its directory is not where it says")
-    file.seek(start)
-    return file.read(length), count, start
+    file.seek(span.begin + start)
+    return file.read(length), count, span.begin + start
 
 
-def _end64(file: BinaryIO, stop: int) -> tuple[int, int, int, int, int]:
-    if stop < 76:
+def _end64(file: BinaryIO, span: _Span, stop: int) -> tuple[int, int, int, int, int]:
+    if stop - 76 < span.begin:
         raise ZipFault("truncated", "its 64-bit directory is missing")
     file.seek(stop - 20)
     magic, disk, at, disks = struct.unpack("<4sLQL", file.read(20))
-    if magic != _LOCATOR or disk or disks > 1 or at + 56 != stop - 20:
+    if magic != _LOCATOR or disk or disks > 1 or span.begin + at + 56 != stop - 20:
         raise ZipFault("truncated", "its 64-bit directory is not where it says")
-    file.seek(at)
+    file.seek(span.begin + at)
     fields = struct.unpack("<4sQ2H2L4Q", file.read(56))
     magic, _, _, _, disk, first_disk, here, count, length, start = fields
     if magic != _END64 or disk or first_disk:
         raise ZipFault("truncated", "its 64-bit directory is damaged")
-    return here, count, length, start, at
+    return here, count, length, start, span.begin + at
 
 
-def _entries(directory: bytes, count: int, max_name: int) -> Iterator[_Entry]:
+def _entries(directory: bytes, count: int, begin: int) -> Iterator[_Entry]:
     at = 0
     for _ in range(count):
         fixed = directory[at : at + 46]
@@ -171,10 +180,10 @@ def _entries(directory: bytes, count: int, max_name: int) -> Iterator[_Entry]:
         at += 46
         name, extra = directory[at : at + names], directory[at + names : at + names + extras]
         at += names + extras + comment
-        if comment or disk not in (0, _FULL16) or not 0 < names <= max_name:
+        if comment or disk not in (0, _FULL16) or not 0 < names <= _MAX_NAME:
             raise ZipFault("tricky", "a member with a comment, on another disk or with an odd name")
         size, packed, header = _wide(extra, (size, packed, header))
-        yield _Entry(name, flags, method, size, packed, crc, header)
+        yield _Entry(name, flags, method, size, packed, crc, begin + header)
     if at != len(directory):
         raise ZipFault("truncated", "its directory has more bytes than entries")
 

@@ -7,6 +7,7 @@ from typing import BinaryIO, NoReturn
 
 from engine.pt2.limits import Limits
 from engine.pt2.pickles import pickled_archive, pickled_file
+from engine.pt2.sample_inputs import check_sample_inputs
 from engine.zip_index import STORED, Member, ZipFault, fault_start, read_chunks, read_index
 from pith.errors import PithError
 
@@ -74,6 +75,8 @@ def open_archive(path: Path, file: BinaryIO, limits: Limits) -> Archive:
     for name in _REQUIRED:
         if name not in inner:
             raise PithError("model_malformed", where="its members", reason=f"{name} is missing")
+    if SAMPLE_INPUTS in inner:
+        check_sample_inputs(file, inner[SAMPLE_INPUTS])
     archive = Archive(file, inner)
     _check_format(archive)
     return archive

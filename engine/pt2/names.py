@@ -5,20 +5,27 @@ import re
 from typing import Any
 
 from engine.pt2.checks import Wrong, show
+from pith.errors import PithError
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _CALL = re.compile(r"@\d{1,6}")
 _STACK_ITEM = re.compile(r"[\w.@\[\]'\"<>()-]{0,500}(?:,[\w.@\[\]'\"<>(), -]{0,500}){2}", re.ASCII)
 _TORCH_FN = re.compile(r"[\w.<>-]{1,200};[\w.<>-]{1,200}", re.ASCII)
-_MAX_TEXT = 4096
+_WORD = re.compile(r"[\w .,:/+-]{0,500}", re.ASCII)
+_MAX_TEXT, _MAX_DEPTH = 4096, 100
 
 
 def identifier(value: Any) -> str:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value) or keyword.iskeyword(value):
-        raise Wrong(f"{show(value)} is no plain name")
-    if value.startswith("__"):
-        raise Wrong(f"{show(value)} is a reserved name")
+    """A name that torch writes into source as it is.
+
+    Raises:
+        PithError: ``model_unsafe``.
+    """
+    if not isinstance(value, str):
+        raise Wrong(f"{show(value)} is no name")
+    if not _IDENTIFIER.fullmatch(value) or keyword.iskeyword(value) or value.startswith("__"):
+        raise _unsafe("name", value)
     return value
 
 
@@ -31,11 +38,11 @@ def argument_name(value: Any) -> str:
 
 def dotted(value: Any) -> str:
     """The name of a parameter, buffer or module: parts of letters, digits, ``_`` and ``-``, joined by dots."""
-    if not isinstance(value, str) or len(value) > 1000:
-        raise Wrong(f"{show(value)} is no dotted name")
-    for part in value.split("."):
+    if not isinstance(value, str):
+        raise Wrong(f"{show(value)} is no name")
+    for part in value.split(".", _MAX_DEPTH):
         if not _SEGMENT.fullmatch(part) or part.startswith("__"):
-            raise Wrong(f"{show(value)} is no dotted name")
+            raise _unsafe("dotted name", value)
     return value
 
 
@@ -58,9 +65,11 @@ def text(value: Any) -> str:
 
 
 def word(value: Any) -> str:
-    """A text that could stand between quotes in source code."""
-    if not isinstance(value, str) or not re.fullmatch(r"[\w .,:/+-]{0,500}", value, re.ASCII):
-        raise Wrong(f"{show(value)} is no plain word")
+    """A text that torch may write between quotes into source."""
+    if not isinstance(value, str):
+        raise Wrong(f"{show(value)} is no text")
+    if not _WORD.fullmatch(value):
+        raise _unsafe("text", value)
     return value
 
 
@@ -83,3 +92,11 @@ def _module_stack(value: Any) -> str:
         if not _STACK_ITEM.fullmatch(item):
             raise Wrong(f"{show(item)} is no entry of a module stack")
     return str(value)
+
+
+def _unsafe(what: str, value: str) -> PithError:
+    return PithError(
+        "model_unsafe",
+        found=f"the {what} {show(value)}, which would become source code",
+        way_out="use letters, digits and underscores in names, and export it again",
+    )

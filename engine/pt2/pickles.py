@@ -36,12 +36,12 @@ def pickled_archive(file: BinaryIO, members: Iterable[Member]) -> str | None:
 
 
 def _describe(data: bytes) -> str:
-    names = list(dict.fromkeys(_globals(data)))
+    names = list(dict.fromkeys(pickled_globals(data)))
     telling = [name for name in names if not name.startswith(_PLAIN)] or names
     return f"it asks for {', '.join(telling[:3])}" if telling else "of plain values"
 
 
-def _globals(data: bytes) -> Iterator[str]:
+def pickled_globals(data: bytes) -> Iterator[str]:
     """Globals named by the pickles that ``data`` starts with; the walk ends where they cannot be read."""
     file = io.BytesIO(data)
     for _ in range(_MOST_PICKLES):

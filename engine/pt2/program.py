@@ -23,6 +23,7 @@ from engine.pt2.checks import (
     union,
 )
 from engine.pt2.expression import expression, range_key
+from engine.pt2.guards import no_guards
 from engine.pt2.limits import Limits
 from engine.pt2.names import argument_name, dotted, identifier, module_name, node_metadata, text, word
 from engine.pt2.operators import target
@@ -114,6 +115,29 @@ argument = union(
     as_float_lists=_no_nested,
 )
 
+_input = union(
+    "input",
+    as_none=boolean,
+    as_tensor=_tensor_name,
+    as_int=integer,
+    as_float=number,
+    as_bool=boolean,
+    as_string=word,
+    as_sym_int=_int_argument,
+    as_custom_obj=_no_custom,
+)
+_output = union(
+    "output",
+    as_none=boolean,
+    as_tensor=_tensor_name,
+    as_int=integer,
+    as_float=number,
+    as_bool=boolean,
+    as_sym_int=_int_argument,
+    as_sym_float=_float_argument,
+    as_sym_bool=_bool_argument,
+)
+
 tensor_meta = record(
     dtype=dtype,
     sizes=list_of(_sym_int, _MAX_RANK),
@@ -140,8 +164,8 @@ def _empty(value: Any) -> dict[str, Any]:
 
 def _graph(limits: Limits) -> Check:
     return record(
-        inputs=list_of(argument),
-        outputs=list_of(argument),
+        inputs=list_of(_input),
+        outputs=list_of(_output),
         nodes=list_of(_node, limits.nodes),
         tensor_values=dict_of(identifier, tensor_meta),
         sym_int_values=dict_of(identifier, _sym_int),
@@ -209,5 +233,5 @@ def program(limits: Limits) -> Check:
         schema_version=_version,
         verifiers=list_of(one_of("TRAINING", "ATEN"), 4),
         torch_version=word,
-        guards_code=constant([]),
+        guards_code=optional(no_guards, []),
     )
