@@ -66,7 +66,11 @@ def _job_spec(body: Annotated[bytes, Depends(_json_body)]) -> JobSpec:
 
 
 def _document(body: bytes, first: str) -> object:
-    return None if first == "json_invalid" else json.loads(body)
+    """The body again, for pointers into it; None when it is no JSON."""
+    try:
+        return None if first == "json_invalid" else json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 JobSpecBody = Annotated[JobSpec, Depends(_job_spec)]

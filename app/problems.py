@@ -14,6 +14,8 @@ from pith.errors import PithError, Problem
 from pith.pointers import malformed
 
 MEDIA_TYPE = "application/problem+json"
+# A connection whose upload has stalled would wait for the rest for ever.
+HEADERS = {"unavailable": {"Retry-After": "5"}, "upload_incomplete": {"Connection": "close"}}
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 log = logging.getLogger("pith.api")
 
@@ -33,8 +35,7 @@ async def _pith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PithError)
     if error.problem.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    headers = {"Retry-After": "5"} if error.problem.status == 503 else None
-    return problem_response(error.problem, headers)
+    return problem_response(error.problem, HEADERS.get(error.code))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

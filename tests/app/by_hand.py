@@ -1,0 +1,57 @@
+"""What a worker does to the store, done by the test itself; and waiting for things to come true."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pith.job import EngineEvent, EventType, Progress
+from store.blobs import Blobs, open_blobs
+from store.database import Database
+from store.jobs import Jobs, NewArtifact
+from store.settings import Settings
+
+T = TypeVar("T")
+DEADLINE_SECONDS = 30
+
+
+class Bench:
+    """The store of a running API, from a second process's side."""
+
+    def __init__(self, data: Path) -> None:
+        settings = Settings(data_dir=data)
+        self.db = Database(settings.database_url)
+        self.blobs: Blobs = open_blobs(settings.blob_url)
+        self.jobs = Jobs(self.db)
+
+    def start(self, job: str) -> int:
+        claim = self.jobs.claim(job, "by hand", lease_seconds=600)
+        assert claim is not None
+        return claim.attempt
+
+    def tell(self, job: str, attempt: int, *messages: str, type: EventType = "progress") -> None:
+        events = [EngineEvent(at=datetime.now(UTC), type=type, message=message) for message in messages]
+        assert self.jobs.record(job, attempt, events, Progress(fraction=0.5, message="half")) == "running"
+
+    def succeed(self, job: str, attempt: int, **files: bytes) -> None:
+        """``model_onnx=b"…"`` becomes the artifact ``model.onnx``."""
+        artifacts = [self._artifact(name.replace("_", "."), content) for name, content in files.items()]
+        assert self.jobs.succeed(job, attempt, artifacts, "unconstrained")
+
+    def _artifact(self, name: str, content: bytes) -> NewArtifact:
+        writer = self.blobs.writer()
+        writer.write(content)
+        digest, size = writer.commit()
+        stem, form = name.rsplit(".", 1)
+        return NewArtifact("report" if stem == "report" else "model", name, form, digest, size)
+
+
+def eventually(check: Callable[[], T]) -> T:
+    """The first true answer of ``check``; fails when there is none for a long time."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        if answer := check():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"never came true: {check}")

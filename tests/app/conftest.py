@@ -1,0 +1,49 @@
+"""One API for all tests of this folder, and the clients that talk to it."""
+
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from api_process import ApiProcess, running
+from by_hand import Bench
+
+from pith.client import Pith
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    with running(tmp_path_factory.mktemp("api") / "data") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def bench(api: ApiProcess) -> Iterator[Bench]:
+    bench = Bench(api.data)
+    yield bench
+    bench.db.close()
+
+
+@pytest.fixture
+def http(api: ApiProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=api.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def client(api: ApiProcess) -> Iterator[Pith]:
+    with Pith(api.url) as client:
+        yield client
+
+
+@pytest.fixture
+def model(http: httpx.Client) -> str:
+    """The id of a model with bytes of its own."""
+    return str(http.put("/v1/models", content=os.urandom(64)).json()["id"])
+
+
+@pytest.fixture
+def job(http: httpx.Client, model: str) -> str:
+    """The id of a queued job."""
+    spec = {"model": model, "recipe": [{"kind": "quantize.dynamic"}]}
+    return str(http.post("/v1/jobs", json=spec).json()["id"])

@@ -1,0 +1,151 @@
+"""Artifacts and reports: whole, in ranges, conditionally; and reports that are not there yet."""
+
+import hashlib
+import os
+
+import httpx
+import pytest
+from by_hand import Bench
+
+ONNX = os.urandom(3 * 2**20 + 17)
+SIZE = len(ONNX)
+ETAG = f'"sha256:{hashlib.sha256(ONNX).hexdigest()}"'
+
+
+@pytest.fixture
+def done(bench: Bench, job: str) -> str:
+    """The path of a succeeded job with a model and a report."""
+    attempt = bench.start(job)
+    bench.succeed(job, attempt, model_onnx=ONNX, report_json=b'{"a":1}', report_html=b"<h1>r</h1>")
+    return f"/v1/jobs/{job}"
+
+
+def test_the_whole(http: httpx.Client, done: str) -> None:
+    answer = http.get(f"{done}/artifacts/model.onnx")
+    assert (answer.status_code, answer.content) == (200, ONNX)
+    assert (answer.headers["etag"], answer.headers["accept-ranges"]) == (ETAG, "bytes")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''model.onnx"
+    assert answer.headers["content-length"] == str(SIZE)
+
+
+def test_head_has_the_headers_alone(http: httpx.Client, done: str) -> None:
+    whole, head = (http.request(method, f"{done}/artifacts/model.onnx") for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "content-length", "content-type", "accept-ranges", "content-disposition"):
+        assert head.headers[name] == whole.headers[name]
+
+
+RANGES = {
+    "bytes=0-0": (0, 1),
+    "bytes=5-10": (5, 11),
+    f"bytes=1048570-{2**20 + 5}": (1048570, 2**20 + 6),
+    "bytes=100-": (100, SIZE),
+    "bytes=-7": (SIZE - 7, SIZE),
+    f"bytes=-{SIZE * 2}": (0, SIZE),
+    f"bytes=10-{SIZE * 2}": (10, SIZE),
+    f"bytes={SIZE - 1}-{SIZE - 1}": (SIZE - 1, SIZE),
+}
+
+
+@pytest.mark.parametrize(("asked", "span"), RANGES.items(), ids=RANGES)
+def test_a_range(http: httpx.Client, done: str, asked: str, span: tuple[int, int]) -> None:
+    answer = http.get(f"{done}/artifacts/model.onnx", headers={"Range": asked, "If-Range": ETAG})
+    start, end = span
+    assert (answer.status_code, answer.content) == (206, ONNX[start:end])
+    assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{SIZE}"
+
+
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=-0", f"bytes={'9' * 19}-"])
+def test_a_range_outside(http: httpx.Client, done: str, asked: str) -> None:
+    refused = http.get(f"{done}/artifacts/model.onnx", headers={"Range": asked})
+    assert (refused.status_code, refused.json()["code"]) == (416, "range_not_satisfiable")
+    assert refused.headers["content-range"] == f"bytes */{SIZE}"
+
+
+WHOLE = [
+    "bytes=5-4",
+    "bytes=-",
+    "bytes=0-1,5-6",
+    "lines=1-2",
+    "bytes=a-b",
+    "bytes=²-5",
+    f"bytes={'9' * 5000}-",
+    "",
+    "x",
+]
+
+
+@pytest.mark.parametrize("asked", WHOLE, ids=lambda asked: asked[:20])
+def test_ranges_that_make_no_sense_or_are_many_get_the_whole(http: httpx.Client, done: str, asked: str) -> None:
+    answer = http.get(f"{done}/artifacts/model.onnx", headers={"Range": asked.encode()})
+    assert (answer.status_code, len(answer.content)) == (200, SIZE)
+
+
+def test_a_range_of_something_else_gets_the_whole(http: httpx.Client, done: str) -> None:
+    headers = {"Range": "bytes=0-0", "If-Range": '"sha256:other"'}
+    assert http.get(f"{done}/artifacts/model.onnx", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("condition", [ETAG, f"W/{ETAG}", f'"x", {ETAG}', "*"])
+def test_what_the_caller_has_is_not_sent_again(http: httpx.Client, done: str, condition: str) -> None:
+    answer = http.get(f"{done}/artifacts/model.onnx", headers={"If-None-Match": condition})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", ETAG)
+
+
+def test_what_the_caller_has_of_something_else_is_sent(http: httpx.Client, done: str) -> None:
+    assert http.get(f"{done}/artifacts/model.onnx", headers={"If-None-Match": '"x"'}).status_code == 200
+
+
+def test_artifacts_are_listed_with_their_digests(http: httpx.Client, done: str) -> None:
+    listed = {one["name"]: one for one in http.get(f"{done}/artifacts").json()["data"]}
+    assert sorted(listed) == ["model.onnx", "report.html", "report.json"]
+    assert listed["model.onnx"]["digest"] == ETAG.strip('"')
+
+
+def test_an_artifact_that_is_not_there(http: httpx.Client, done: str) -> None:
+    refused = http.get(f"{done}/artifacts/model.pt2")
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    assert http.get(f"{done}/artifacts/..%2F..%2Fpith.db").status_code == 404
+
+
+def test_bytes_that_are_gone_are_said_to_be(http: httpx.Client, bench: Bench, job: str) -> None:
+    content = os.urandom(50)
+    bench.succeed(job, bench.start(job), model_onnx=content)
+    bench.blobs.path(f"sha256:{hashlib.sha256(content).hexdigest()}").unlink()
+    refused = http.get(f"/v1/jobs/{job}/artifacts/model.onnx")
+    assert (refused.status_code, refused.json()["code"]) == (500, "blob_missing")
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        ("text/html", "text/html"),
+        (BROWSER, "text/html"),
+        ("text/html;q=0.1, application/json", "application/json"),
+        ("image/png", "application/json"),
+        ("text/html;q=x", "application/json"),
+    ],
+)
+def test_a_report_as_it_is_wanted(http: httpx.Client, done: str, accept: str, kind: str) -> None:
+    answer = http.get(f"{done}/report", headers={"Accept": accept})
+    assert answer.headers["content-type"].split(";")[0] == kind
+    assert answer.content == (b"<h1>r</h1>" if kind == "text/html" else b'{"a":1}')
+    assert answer.headers["vary"] == "Accept"
+
+
+def test_the_page_of_a_report_can_do_nothing(http: httpx.Client, done: str) -> None:
+    answer = http.get(f"{done}/report", headers={"Accept": "text/html"})
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "sandbox;" in policy and "script-src" not in policy
+    assert answer.headers["content-disposition"].startswith("inline")
+
+
+def test_there_is_no_report_before_the_end(http: httpx.Client, job: str) -> None:
+    refused = http.get(f"/v1/jobs/{job}/report")
+    assert (refused.status_code, refused.json()["code"]) == (409, "report_not_ready")
+    assert "queued" in refused.json()["detail"]
