@@ -7,19 +7,21 @@ from typing import Any
 from pith.errors import FieldProblem, PithError
 
 MOST = 20
+LOOKED_AT = 1000
 LONGEST = 300
 PLACES = {"body", "query", "path", "header"}
 
 
 def field_problems(errors: Iterable[Mapping[str, Any]], document: object) -> tuple[tuple[FieldProblem, ...], int]:
-    """At most 20 wrong fields, one entry each, and how many there are."""
+    """At most 20 wrong fields, one entry each, and how many there are; beyond LOOKED_AT, errors count as fields."""
     found: dict[str, FieldProblem] = {}
-    for error in errors:
+    remaining = iter(errors)
+    for error in islice(remaining, LOOKED_AT):
         pointer = _pointer(error, document)
         one = FieldProblem(pointer=pointer, code=error["type"], detail=_detail(error))
         earlier = found.get(pointer)
         found[pointer] = one if earlier is None else _both(earlier, one)
-    return tuple(islice(found.values(), MOST)), len(found)
+    return tuple(islice(found.values(), MOST)), len(found) + sum(1 for _ in remaining)
 
 
 def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from api_process import ApiProcess, running
-from by_hand import Bench
 
 from pith.client import Pith
+from tests.app.api_process import ApiProcess, running
+from tests.app.by_hand import Bench
 
 
 @pytest.fixture(scope="session")

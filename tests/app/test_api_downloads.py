@@ -5,7 +5,8 @@ import os
 
 import httpx
 import pytest
-from by_hand import Bench
+
+from tests.app.by_hand import Bench
 
 ONNX = os.urandom(3 * 2**20 + 17)
 SIZE = len(ONNX)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from by_hand import Bench, eventually
 
 from pith.client import Pith
 from pith.job import Event
 from pith.sse import Message, messages
+from tests.app.by_hand import Bench, eventually
 
 LIVE = {"Accept": "text/event-stream"}
 

@@ -4,12 +4,12 @@ import socket
 
 import httpx
 import pytest
-from api_process import ApiProcess
 from pydantic import ValidationError
 
 from app.guard import HEADERS, hostname
 from app.settings import ApiSettings
 from pith.errors import PithError
+from tests.app.api_process import ApiProcess
 
 HOSTS = [
     "evil.example",

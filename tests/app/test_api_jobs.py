@@ -2,10 +2,10 @@
 
 import httpx
 import pytest
-from by_hand import Bench
 
 from pith.errors import PithError
 from pith.job import Job
+from tests.app.by_hand import Bench
 
 
 def test_a_job_is_stored_before_the_answer(http: httpx.Client, bench: Bench, model: str) -> None:

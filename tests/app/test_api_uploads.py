@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_process import ApiProcess, running
-from by_hand import eventually
+
+from tests.app.api_process import ApiProcess, running
+from tests.app.by_hand import eventually
 
 CONTENT = b"PK not really a model " * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -1,0 +1,81 @@
+"""The description of the API is whole: every problem, every parameter, and examples that the contract takes."""
+
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from app.docs_page import curl, render
+from app.main import app
+from pith.errors import ERRORS
+from pith.job import JobSpec
+
+SPEC: dict[str, Any] = app.openapi()
+ROUTES = [(path, method) for path, methods in SPEC["paths"].items() for method in methods]
+PROBLEM = "application/problem+json"
+
+
+def route(path: str, method: str) -> dict[str, Any]:
+    return SPEC["paths"][path][method]
+
+
+@pytest.mark.parametrize(("path", "method"), ROUTES, ids=str)
+def test_every_route_says_what_it_is_and_what_can_go_wrong(path: str, method: str) -> None:
+    described = route(path, method)
+    assert described["summary"]
+    assert all(parameter["description"] for parameter in described.get("parameters", ()))
+    if path.startswith("/v1"):
+        assert {"400", "422", "500", "503"} <= set(described["responses"])
+        assert ("404" in described["responses"]) == ("{" in path or (path, method) == ("/v1/jobs", "post"))
+        assert "403" in described["responses"] or method in {"get", "head"}
+
+
+@pytest.mark.parametrize(("path", "method"), ROUTES, ids=str)
+def test_every_problem_is_described_by_a_row_of_the_table(path: str, method: str) -> None:
+    for status, answer in route(path, method)["responses"].items():
+        for code in answer.get("content", {}).get(PROBLEM, {}).get("examples", ()):
+            assert str(ERRORS[code].status) == status
+    if path.startswith("/v1"):
+        assert "HTTPValidationError" not in json.dumps(route(path, method))
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for name in set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(SPEC))):
+        assert name in SPEC["components"]["schemas"]
+
+
+def test_no_two_routes_have_the_same_id_or_the_same_path() -> None:
+    ids = [route(path, method)["operationId"] for path, method in ROUTES]
+    assert len(set(ids)) == len(ids)
+    shapes = [re.sub(r"{[^}]+}", "{}", path) for path in SPEC["paths"]]
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_the_job_examples_are_job_specs_that_make_sense() -> None:
+    examples = route("/v1/jobs", "post")["requestBody"]["content"]["application/json"]["examples"]
+    for example in examples.values():
+        JobSpec.model_validate_json(json.dumps(example["value"])).check()
+
+
+def test_every_bound_and_every_meaning_of_a_step_is_in_the_schema() -> None:
+    step = SPEC["components"]["schemas"]["PruneChannel"]
+    assert step["properties"]["pruning_ratio"]["exclusiveMaximum"] == 1
+    for name, field in step["properties"].items():
+        assert name == "kind" or field["description"]
+    assert step["additionalProperties"] is False
+
+
+def test_the_page_shows_every_route_with_a_line_to_paste() -> None:
+    html = render(SPEC, "http://localhost:8000/")
+    for path, method in ROUTES:
+        assert f"<code>{method.upper()} {path}</code>" in html
+    assert "<script" not in html and "http://localhost:8000/v1/jobs" in html and "//cdn" not in html
+
+
+def test_the_curl_line_of_a_job_is_whole() -> None:
+    words = shlex.split(curl("POST", "/v1/jobs", route("/v1/jobs", "post"), "http://h"))
+    JobSpec.model_validate_json(words[words.index("-d") + 1])
+    assert words[-1] == "http://h/v1/jobs" and "Content-Type: application/json" in words
+    assert "{" not in curl("GET", "/v1/jobs/{id}", route("/v1/jobs/{id}", "get"), "http://h")
