@@ -4,7 +4,6 @@ That process is not trusted. PostgreSQL refuses NUL and lone surrogates in JSON,
 """
 
 import json
-import math
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,8 @@ MESSAGE_CHARACTERS = 2000
 DETAIL_CHARACTERS = 4000
 DATA_BYTES = 4096
 _DEPTH = 8
-_LARGEST = 2**63
+_LARGEST = 1e308
+_EXACT = 2**53
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _YEARS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
@@ -69,5 +69,12 @@ def _clean(value: Any, depth: int = 0) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
-        return value if math.isfinite(value) and abs(value) < _LARGEST else None
+        return _clean_number(value)
     return clean_text(str(value), DETAIL_CHARACTERS)
+
+
+def _clean_number(value: float) -> float | None:
+    """JSONB writes a large float out in digits, and it comes back as another integer: so it goes in as one."""
+    if not -_LARGEST < value < _LARGEST:  # nor is NaN
+        return None
+    return int(value) if abs(value) >= _EXACT else value
