@@ -97,6 +97,6 @@ def _module_stack(value: Any) -> str:
 def _unsafe(what: str, value: str) -> PithError:
     return PithError(
         "model_unsafe",
-        found=f"the {what} {show(value)}, which would become source code",
+        found=f"the {what} {show(value)}",
         way_out="use letters, digits and underscores in names, and export it again",
     )
