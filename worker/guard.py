@@ -4,8 +4,10 @@
                                            job's process namespace, and left out where there can be none
 
 Each dies with the one on its left. The job cannot escape: init is out of its reach, and takes the namespace along.
+STOP, sent to the guard, kills init and job; the guard ends when both are gone, as it does whenever the job ends.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -17,6 +19,7 @@ from worker import kernel, namespaces
 
 LOG_NAME = "child.log"
 LOG_BYTES = 1 << 20
+STOP = signal.SIGUSR1  # the fork server blocks it, so that it can be sent to a guard that has only begun
 _POLL_MS = 200
 
 
@@ -36,6 +39,7 @@ def stand(log: Path, parent: int, confine: bool) -> tuple[str, ...]:
         os.close(writer)
         os.close(tell)
         _guard(child, reader, output, told)
+    _lead_a_group(0)
     if "pid_namespace" in entered:
         _be_init(tell)
     else:
@@ -43,6 +47,7 @@ def stand(log: Path, parent: int, confine: bool) -> tuple[str, ...]:
     os.dup2(writer, 1)
     os.dup2(writer, 2)
     os.closerange(3, _open_limit())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {STOP})
     return entered
 
 
@@ -96,37 +101,47 @@ def _wait_as_init(job: int, tell: int) -> NoReturn:
             os._exit(0)
 
 
+def _lead_a_group(pid: int) -> None:
+    with contextlib.suppress(OSError):  # parent and child both do it; the second is refused at times
+        os.setpgid(pid, pid)
+
+
 def _guard(child: int, reader: int, log: int, told: int) -> NoReturn:
-    status = _keep_log(child, reader, log)
-    if status is None:
-        _, status = os.waitpid(child, 0)
+    _lead_a_group(child)
+    signal.signal(STOP, lambda number, frame: _kill_group(child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {STOP})
+    _keep_log(child, reader, log)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    _kill_group(child)  # what the job has left behind, where no init takes it along
+    _, status = os.waitpid(child, 0)
     if said := os.read(told, 4):
         (status,) = struct.unpack("=i", said)
     _end_as(status)
 
 
-def _keep_log(child: int, reader: int, log: int) -> int | None:
+def _kill_group(leader: int) -> None:
+    """The leader must not have been waited for yet: its number is its group's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _keep_log(child: int, reader: int, log: int) -> None:
     """Copy the first LOG_BYTES and throw the rest away, so that a talkative job neither blocks nor fills the disk.
 
-    Returns the child's status when it ended while something else still held the other end of the pipe.
+    Ends with the output, or with the child when something else still holds the other end of the pipe.
     """
     os.set_blocking(reader, False)
-    kept = 0
-    status: int | None = None
+    room = LOG_BYTES
     ready = select.poll()
     ready.register(reader, select.POLLIN)
     while True:
-        if not ready.poll(_POLL_MS if status is None else 0):
-            if status is not None:
-                return status
-            ended, code = os.waitpid(child, os.WNOHANG)
-            status = code if ended else None
-            continue
-        data = os.read(reader, 1 << 16)
-        if not data:
-            return status
-        if keep := data[: LOG_BYTES - kept]:
-            kept += os.write(log, keep)
+        if not ready.poll(_POLL_MS):
+            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return
+        elif data := os.read(reader, 1 << 16):
+            room -= os.write(log, data[:room]) if room else 0
+        else:
+            return
 
 
 def _end_as(status: int) -> NoReturn:

@@ -32,17 +32,23 @@ class Reporter:
     def report(self) -> None:
         """Read and record, when it is time to."""
         if time.monotonic() >= self._next:
-            self._read()
-            self._record()
             self._next = time.monotonic() + RECORD_SECONDS
+            self._read()
+            try:
+                self._record()
+            except PithError as error:
+                _log.warning("job %s: its events could not be recorded yet: %s", self._claim.job.id, error)
 
     def finish(self) -> None:
-        """Read what is left, a bounded amount, and record it; what the database does not take now is lost."""
+        """Read what is left: a bounded amount, after the process has ended."""
         for _ in range(_DRAIN_READS):
             if not self._read():
                 break
-        while self._pending and self._record():
-            pass
+
+    def flush(self) -> None:
+        """Record what has been read. Raises PithError when the database does not take it now."""
+        while self._pending or self._tail.progress != self._told:
+            self._record()
 
     def close(self) -> None:
         self._tail.close()
@@ -64,14 +70,8 @@ class Reporter:
         self._pending = (self._pending + events)[-PENDING:]
         return more
 
-    def _record(self) -> bool:
+    def _record(self) -> None:
         batch, progress = self._pending[:BATCH], self._tail.progress
-        if not batch and progress == self._told:
-            return True
-        try:
+        if batch or progress != self._told:
             self._pulse.heard(self._jobs.record(self._claim.job.id, self._claim.attempt, batch, progress))
-        except PithError as error:
-            _log.warning("job %s: its events could not be recorded yet: %s", self._claim.job.id, error)
-            return False
-        self._pending, self._told = self._pending[len(batch) :], progress
-        return True
+            self._pending, self._told = self._pending[len(batch) :], progress

@@ -149,6 +149,7 @@ class Attempt:
         pause, patience = 0.1, LEAVE_SECONDS
         while self.pulse.verdict != "fenced" and patience > 0:
             try:
+                self.reporter.flush()
                 _log.info("job %s: attempt %d ended: %s", self.claim.job.id, self.claim.attempt, _said(write()))
                 return
             except PithError as error:

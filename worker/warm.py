@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from worker import sandbox, wire
+from worker import guard, sandbox, wire
 from worker.sandbox import Policy
 
 Entry = Callable[..., int]
@@ -29,6 +29,7 @@ def main() -> None:
     requests, replies = _take_over_standard_streams()
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker decides when to end: it closes the input
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {guard.STOP})
     for name in options.preload:
         importlib.import_module(name)
     module, _, function = options.entry.partition(":")

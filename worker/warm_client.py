@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker import wire
+from worker import guard, wire
 from worker.sandbox import Policy
 
 ENTRY = "engine.main:main"
@@ -113,13 +113,15 @@ class Child:
         if self.pid is None:  # asked for and not begun: the server goes, and with it the request
             self._server.kill()
         else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-        end = self.wait(_KILL_SECONDS)
-        if end is None:
-            self._server.kill()
-            end = End()
-        return end
+            self._signal(guard.STOP)
+        if (end := self.wait(_KILL_SECONDS)) is None:
+            self._signal(signal.SIGKILL)
+            end = self.wait(_KILL_SECONDS)
+        return end or End()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid or self._server.pid, number)
 
     def _hear(self, message: wire.Message | None) -> None:
         match message:
