@@ -10,14 +10,14 @@ from pith.job import Job
 from store.database import Database
 from store.settings import Settings
 from tests.store.shop import Shop
+from tests.worker.entries import ENTRY
 from worker import supervise
 from worker.settings import WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
 
 ROOT = Path(__file__).parents[2]
-ENTRY = "tests.worker.entries:obey"
-FAST = {"lease_seconds": "4", "heartbeat_seconds": "0.2", "reap_seconds": "0.2", "dispatch_seconds": "0.1"}
+FAST = {"lease_seconds": "3", "heartbeat_seconds": "0.2", "reap_seconds": "0.2", "dispatch_seconds": "0.1"}
 
 Do = Callable[..., Job]
 

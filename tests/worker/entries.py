@@ -10,6 +10,8 @@ from engine.jobdir import EngineJob, JobDir
 from pith.errors import PithError
 from pith.report import Comparison, ConstraintResult, Environment, Measurement, OutputReport, Report
 
+ENTRY = f"{__name__}:obey"
+
 
 def obey(job_dir: Path, sandbox: tuple[str, ...] = ()) -> int:
     """The script finds ``folder``, ``sandbox``, ``events``, ``succeed`` and ``fail``; ``code`` is how it exits."""

@@ -1,0 +1,73 @@
+"""Workers and a scheduler as real processes, over one data folder and one Redis."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from store.dispatch import dispatch
+from store.jobs import Jobs
+from store.queue import Queue
+
+ROOT = Path(__file__).parents[2]
+
+
+class Service:
+    """Every process gets the same environment; ``log`` is what all of them printed."""
+
+    def __init__(self, jobs: Jobs, environment: dict[str, str], log: Path) -> None:
+        self.jobs = jobs
+        self.log = log
+        self._environment = environment
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, module: str) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, **self._environment}
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
+        self._processes.append(process)
+        return process
+
+    def set(self, name: str, value: str) -> None:
+        """For the processes that are started from now on."""
+        self._environment[name] = value
+
+    def worker(self) -> "subprocess.Popen[bytes]":
+        """Starts one that takes scripts; does not wait until it is ready."""
+        return self.start("tests.worker.launch")
+
+    def scheduler(self) -> "subprocess.Popen[bytes]":
+        return self.start("store.scheduler")
+
+    def send(self, id: str) -> None:
+        dispatch(self.jobs, Queue(self._environment["PITH_REDIS_URL"]), id)
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, the nearest first."""
+    found, level = [], [pid]
+    while level:
+        level = [child for parent in level for child in children(parent)]
+        found += level
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Of every thread: a process belongs to the thread that started it."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for tasks in lists for child in _read(tasks.read_text)]
+
+
+def _read(read: Callable[[], str]) -> list[str]:
+    try:
+        return read().split()
+    except OSError:
+        return []
