@@ -22,7 +22,7 @@ _KNOWN = frozenset(
     | {".format_version", ".storage_alignment"}
 )
 _OLD_LAYOUT = "serialized_exported_program.json"
-_TENSOR = re.compile(r"data/(?:weights/weight_|constants/tensor_)\d{1,9}")
+_TENSOR = re.compile(r"data/(?:weights/weight_|constants/tensor_)[0-9]{1,9}")
 _OTHER_PROGRAM = re.compile(
     r"models/[^/]+\.json|data/sample_inputs/[^/]+\.pt|data/\w+/\w+_(?:weights|constants)_config\.json"
 )

@@ -9,7 +9,7 @@ from typing import Any
 from engine.pt2.checks import Wrong, show
 from pith.errors import PithError
 
-SYMBOL = re.compile(r"(?:s|u|zf|zuf)\d{1,5}")
+SYMBOL = re.compile(r"(?:s|u|zf|zuf)[0-9]{1,5}")
 _KEY = re.compile(r"[\w ()+*/%,.-]{1,500}", re.ASCII)
 _ARITHMETIC = (
     "Add Mul Max Min Mod PythonMod FloorDiv CleanDiv CeilDiv ModularIndexing Where Identity "
@@ -111,9 +111,9 @@ def _symbol_call(node: ast.Call) -> bool:
 def _float_call(node: ast.Call) -> bool:
     match node.args, node.keywords:
         case [ast.Constant(value=str(digits))], [ast.keyword(arg="precision", value=ast.Constant(value=53))]:
-            return bool(re.fullmatch(r"-?\d{1,40}(?:\.\d{1,40})?(?:e[+-]?\d{1,3})?", digits)) and math.isfinite(
-                float(digits)
-            )
+            return bool(
+                re.fullmatch(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:e[+-]?[0-9]{1,3})?", digits)
+            ) and math.isfinite(float(digits))
     return False
 
 

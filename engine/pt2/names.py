@@ -9,7 +9,7 @@ from pith.errors import PithError
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_CALL = re.compile(r"@\d{1,6}")
+_CALL = re.compile(r"@[0-9]{1,6}")
 _STACK_ITEM = re.compile(r"[\w.@\[\]'\"<>()-]{0,500}(?:,[\w.@\[\]'\"<>(), -]{0,500}){2}", re.ASCII)
 _TORCH_FN = re.compile(r"[\w.<>-]{1,200};[\w.<>-]{1,200}", re.ASCII)
 _WORD = re.compile(r"[\w .,:/+-]{0,500}", re.ASCII)

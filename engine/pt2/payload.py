@@ -22,7 +22,7 @@ def payload_config(prefix: str, sizes: Mapping[str, int]) -> Check:
     Raises:
         PithError: ``model_unsafe`` for anything that torch would unpickle.
     """
-    name = re.compile(rf"{prefix}\d{{1,9}}")
+    name = re.compile(rf"{prefix}[0-9]{{1,9}}")
     entry = record(
         path_name=lambda value: _member(value, name), is_param=boolean, use_pickle=_raw, tensor_meta=tensor_meta
     )

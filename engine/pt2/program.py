@@ -50,7 +50,8 @@ def dtype(value: Any) -> int:
 
 
 def device(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or value.get("type") not in _DEVICES:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in _DEVICES:
         raise Wrong(f"{show(value)} is no device")
     return {"type": "cpu", "index": None}
 

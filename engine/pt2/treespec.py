@@ -58,7 +58,9 @@ def _node(value: Any, depth: int) -> dict[str, Any]:
 
 
 def _context(kind: Any, context: Any, children: int) -> Any:
-    if not isinstance(kind, str) or kind not in _KEYED | _PLAIN:
+    if not isinstance(kind, str):
+        raise Wrong(f"{show(kind)} is no type of a container")
+    if kind not in _KEYED | _PLAIN:
         raise PithError(
             "model_unsupported",
             found=f"inputs or outputs in a container of type {show(kind)}",
