@@ -10,6 +10,7 @@ from typing import Any
 
 from pith.errors import Problem
 from pith.job import EngineEvent, Progress
+from pith.recipe import MAX_STEPS
 
 MESSAGE_CHARACTERS = 2000
 DETAIL_CHARACTERS = 4000
@@ -29,14 +30,14 @@ def clean_event(event: EngineEvent, now: datetime) -> EngineEvent:
         at=at if _YEARS[0] < at < _YEARS[1] else now,
         type=event.type,
         message=clean_text(event.message, MESSAGE_CHARACTERS),
-        step=event.step if event.step is None or event.step < 2**31 else None,
+        step=_clean_step(event.step),
         data=clean_data(event.data),
     )
 
 
 def clean_progress(progress: Progress) -> dict[str, Any]:
     kept: dict[str, Any] = _clean(progress.model_dump(mode="json"))
-    return {**kept, "message": clean_text(progress.message, MESSAGE_CHARACTERS)}
+    return {**kept, "step": _clean_step(progress.step), "message": clean_text(progress.message, MESSAGE_CHARACTERS)}
 
 
 def clean_problem(problem: Problem) -> dict[str, Any]:
@@ -53,6 +54,10 @@ def clean_data(data: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = _clean(data)
     size = len(json.dumps(kept))
     return kept if size <= DATA_BYTES else {"dropped": f"{size} bytes; {DATA_BYTES} are kept at most"}
+
+
+def _clean_step(step: int | None) -> int | None:
+    return None if step is None or step >= MAX_STEPS else step
 
 
 def _is_unprintable(character: str) -> bool:

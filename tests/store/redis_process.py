@@ -1,6 +1,7 @@
 """A real Redis on a unix socket, with a password, that a test can kill and start again."""
 
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -33,6 +34,15 @@ class RedisProcess:
             self._process.wait()
             self._process = None
             self.socket.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """It keeps its connections, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
         return redis.Redis(unix_socket_path=str(self.socket), password="secret")
