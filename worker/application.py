@@ -52,6 +52,7 @@ def make_app(server: WarmServer) -> Celery:
 def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     app.worker_main(["worker", *FLAGS, f"--hostname=pith-{os.getpid()}@%h"])
 
 

@@ -30,10 +30,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker decides when to end: it closes the input
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {guard.STOP})
-    for name in options.preload:
-        importlib.import_module(name)
     module, _, function = options.entry.partition(":")
     entry: Entry = getattr(importlib.import_module(module), function)
+    for name in options.preload:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
     serve(requests, replies, entry)

@@ -1,6 +1,7 @@
 """The worker's side of the fork server: start it, have it fork, hear of the end, kill. One job at a time."""
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -15,8 +16,17 @@ from worker import guard, wire
 from worker.sandbox import Policy
 
 ENTRY = "engine.main:main"
-# What the engine imports late, so that the first job need not wait for it.
-PRELOAD = ("torch._dynamo", "torch.onnx", "onnxruntime", "onnxruntime.quantization", "onnxscript", "torch_pruning")
+# What torch and onnxruntime import late, when they export or quantize: more than a second that every job would wait.
+# A version of theirs that has no such module is no error.
+PRELOAD = (
+    "onnxruntime.quantization",
+    "onnxscript.function_libs.torch_lib.ops",
+    "torch._functorch.aot_autograd",
+    "torch._inductor.decomposition",
+    "torch.export.passes",
+    "torch.onnx._internal.exporter._core",
+    "torch_pruning",
+)
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 # One thread: a fork copies only the thread that forks. The same hashes: two attempts see sets in the same order.
 # Without telemetry: onnxruntime would start a thread on import, which reports to its maker's servers.
@@ -28,6 +38,7 @@ _SET = {
     "ORT_DISABLE_TELEMETRY": "1",
 }
 _KILL_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 
 
 class End(NamedTuple):
@@ -125,6 +136,9 @@ class Child:
 
     def _hear(self, message: wire.Message | None) -> None:
         match message:
+            case wire.Ready(threads=threads):
+                log = _log.info if threads == 1 else _log.warning
+                log("the fork server is ready, with %d thread(s)", threads)
             case wire.Started(pid=pid):
                 self.pid = pid
             case wire.Ended(pid=self.pid, code=code):
