@@ -9,8 +9,9 @@ from pith.errors import PithError
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_CALL = re.compile(r"@[0-9]{1,6}")
-_STACK_ITEM = re.compile(r"[\w.@\[\]'\"<>()-]{0,500}(?:,[\w.@\[\]'\"<>(), -]{0,500}){2}", re.ASCII)
+_CALL = re.compile(r"@[0-9]{1,6}(?=\.|\Z)")
+_STACK_KEY = re.compile(r"[\w.@<>-]{0,1000}", re.ASCII)
+_CLASS = re.compile(r"[\w.<>\[\], -]{1,1000}")
 _TORCH_FN = re.compile(r"[\w.<>-]{1,200};[\w.<>-]{1,200}", re.ASCII)
 _WORD = re.compile(r"[\w .,:/+-]{0,500}", re.ASCII)
 _MAX_TEXT, _MAX_DEPTH = 4096, 100
@@ -47,14 +48,11 @@ def dotted(value: Any) -> str:
 
 
 def module_name(value: Any) -> str:
-    """A dotted name, empty for the root, with ``@1`` behind it for a second call."""
+    """A dotted name, empty for the root, where a part called again has ``@1`` behind it."""
     if not isinstance(value, str):
         raise Wrong(f"{show(value)} is no module name")
-    name, at, call = value.partition("@")
-    if at and not _CALL.fullmatch(at + call):
-        raise Wrong(f"{show(value)} is no module name")
-    if name:
-        dotted(name)
+    if value:
+        dotted(_CALL.sub("", value))
     return value
 
 
@@ -87,10 +85,14 @@ def node_metadata(value: Any) -> dict[str, str]:
 
 
 def _module_stack(value: Any) -> str:
-    items = value.split(";") if isinstance(value, str) and len(value) < 100_000 else [""]
+    """Entries of a key, a module's dotted name and its class. Unflattening makes attributes of the names."""
+    items = value.split(";", _MAX_DEPTH) if isinstance(value, str) else [""]
     for item in items:
-        if not _STACK_ITEM.fullmatch(item):
+        key, _, rest = item.partition(",")
+        path, comma, kind = rest.partition(",")
+        if not comma or not _STACK_KEY.fullmatch(key) or not _CLASS.fullmatch(kind):
             raise Wrong(f"{show(item)} is no entry of a module stack")
+        module_name(path)
     return str(value)
 
 

@@ -390,6 +390,11 @@ def test_truth_values_are_zero_or_one(tmp_path: Path) -> None:
         (lambda p: _graph(p)["nodes"][0].update(name="x; import os"), "model_unsafe"),
         (lambda p: _graph(p)["nodes"][0].update(name="class"), "model_unsafe"),
         (lambda p: _graph(p)["nodes"][0].update(metadata={"nn_module_stack": "a\nb"}), "model_malformed"),
+        (lambda p: _graph(p)["nodes"][0].update(metadata={"nn_module_stack": 'k,x"y,c'}), "model_unsafe"),
+        (
+            lambda p: _graph(p)["nodes"][0].update(metadata={"nn_module_stack": "k,x,c" + ";k,x,c" * 200}),
+            "model_malformed",
+        ),
         (lambda p: _graph(p)["inputs"].append({"as_custom_obj": {"name": "x", "class_fqn": "y"}}), "model_unsupported"),
         (lambda p: _graph(p)["inputs"].append({"as_tensor": {"name": "x"}, "as_int": 1}), "model_malformed"),
         (lambda p: _graph(p)["tensor_values"].update({"x=1": {}}), "model_unsafe"),
