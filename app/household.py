@@ -3,7 +3,7 @@
 import selectors
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -11,6 +11,13 @@ from app.child import Child
 
 STOP_SECONDS = 30.0
 LOOK_SECONDS = 0.2
+
+
+Say = Callable[..., None]
+
+
+def say(line: str, who: str = "up") -> None:
+    click.echo(f"{who:<9} | {line}")
 
 
 class Stop:
@@ -28,9 +35,10 @@ class Stop:
 class Household:
     """A child that ends is started again after a pause, except the API."""
 
-    def __init__(self, members: Sequence[Child]) -> None:
+    def __init__(self, members: Sequence[Child], say: Say = say) -> None:
         self._members = {child.name: child for child in members}
         self._mortal = {"api"}
+        self._say = say
         self._selector = selectors.DefaultSelector()
         self._watched: dict[str, int] = {}
 
@@ -50,12 +58,12 @@ class Household:
         for key, _ in self._selector.select(LOOK_SECONDS):
             self._pass_on(key.data)
 
-    def end(self, stop: Stop) -> None:
-        """First the API, then who works, then the queue they talk over."""
+    def end(self, at_once: Callable[[], bool]) -> None:
+        """First the API, then who works, then the queue they talk over; ``at_once`` ends all patience."""
         patience = time.monotonic() + STOP_SECONDS
         for group in (("api",), ("worker", "scheduler"), ("redis",)):
             self._signal(group, signal.SIGTERM)
-            while self._alive(group) and stop.asked < 2 and time.monotonic() < patience:
+            while self._alive(group) and not at_once() and time.monotonic() < patience:
                 self.tend(restart=False)
             self._signal(group, signal.SIGKILL)
         while self._watched:
@@ -72,14 +80,10 @@ class Household:
     def _part(self, child: Child) -> None:
         self._pass_on(child)
         self._selector.unregister(self._watched.pop(child.name))
-        say(f"{child.name} ended by {child.bury()}")
+        self._say(f"{child.name} ended by {child.bury()}")
         if child.name in self._mortal:
             del self._members[child.name]
 
     def _pass_on(self, child: Child) -> None:
         for line in child.lines():
-            say(line, child.name)
-
-
-def say(line: str, who: str = "up") -> None:
-    click.echo(f"{who:<9} | {line}")
+            self._say(line, child.name)

@@ -95,7 +95,7 @@ def run(api: ApiSettings, store: Settings) -> int:
             break
         if not ready and (ready := answers(api)):
             say(f"Pith is ready: {url(api)}  (routes: {url(api)}/docs, stop: Ctrl-C)")
-    household.end(stop)
+    household.end(lambda: stop.asked > 1)
     return 0 if stop.asked else 1
 
 

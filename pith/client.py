@@ -14,8 +14,6 @@ from types import TracebackType
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
-
 from pith.errors import PithError
 from pith.job_client import Jobs
 from pith.recipe import Technique
@@ -24,7 +22,6 @@ from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, query
 
 T = TypeVar("T", Model, Dataset)
-_TECHNIQUES = TypeAdapter(tuple[Technique, ...])
 
 
 class Pith:
@@ -37,7 +34,7 @@ class Pith:
         self.jobs = Jobs(self._wire)
 
     def techniques(self) -> tuple[Technique, ...]:
-        return _TECHNIQUES.validate_json(self._wire.call("GET", "/v1/techniques").content)
+        return decode(tuple[Technique, ...], self._wire.call("GET", "/v1/techniques"))
 
     def close(self) -> None:
         self._wire.close()

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pith.errors import PithError, Problem
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # Storing a large upload ends with an fsync, so an answer may take minutes.
@@ -71,14 +71,14 @@ class Wire:
             raise PithError("unreachable", url=self.base_url, reason=reason) from fault
 
 
-def decode(kind: type[M], response: httpx.Response) -> M:
+def decode(kind: type[T], response: httpx.Response) -> T:
     """The contract's class that a response holds.
 
     Raises:
         PithError: ``not_pith`` when it holds anything else.
     """
     try:
-        return kind.model_validate_json(response.content)
+        return TypeAdapter(kind).validate_json(response.content)
     except ValidationError as fault:
         raise _not_pith(response) from fault
 

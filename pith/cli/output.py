@@ -16,6 +16,10 @@ from pith.client import Pith
 from pith.transfer import Progress as Told
 from pith.wire import DEFAULT_URL
 
+# An id that is cut short is of no use; and what is read by a program has no width.
+ID_WIDTH = 30
+WIDE = 1000
+
 
 class Output:
     """Names and messages come from elsewhere: nothing in them is taken for markup."""
@@ -23,6 +27,8 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.console = Console(markup=False, highlight=False, emoji=False)
+        if not self.console.is_terminal:
+            self.console.width = WIDE
         self.aside = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
     def one(self, value: BaseModel, columns: Sequence[str]) -> None:
@@ -38,7 +44,9 @@ class Output:
         if self.as_json:
             click.echo(json.dumps([value.model_dump(mode="json") for value in values], indent=2, ensure_ascii=False))
             return
-        table = Table(*columns, box=None)
+        table = Table(box=None)
+        for column in columns:
+            table.add_column(column, no_wrap=column == "id", min_width=ID_WIDTH if column == "id" else None)
         for value in values:
             table.add_row(*(_cell(getattr(value, column)) for column in columns))
         self.console.print(table)

@@ -17,14 +17,44 @@ START_SECONDS = 60
 
 
 class ApiProcess:
-    """A running API: its address, its data folder, its process id, its log."""
+    """A running API: its address, its data folder, its log."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, data: Path, log: Path) -> None:
-        self.process = process
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, data: Path, **settings: object) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.data = data
-        self.log = log
+        self.log = data.with_suffix(".log")
+        self._environment = environment(data, PITH_PORT=self.port, **settings)
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.serve"], env=self._environment, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if httpx.get(f"{self.url}/livez", timeout=5).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+        self.wait_until_it_answers()
 
     def incoming(self) -> list[Path]:
         """Files of uploads that have not ended."""
@@ -41,23 +71,12 @@ class ApiProcess:
 
 @contextmanager
 def running(data: Path, **settings: object) -> Iterator[ApiProcess]:
-    port = free_port()
-    log = data.with_suffix(".log")
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.serve"],
-            env=environment(data, PITH_PORT=port, **settings),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield _answering(ApiProcess(process, port, data, log))
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
+    api = ApiProcess(data, **settings)
+    try:
+        api.wait_until_it_answers()
+        yield api
+    finally:
+        api.stop()
 
 
 def environment(data: Path, **settings: object) -> dict[str, str]:
@@ -71,15 +90,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _answering(api: ApiProcess) -> ApiProcess:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert api.process.poll() is None, api.log.read_text()
-        try:
-            if httpx.get(f"{api.url}/livez", timeout=5).is_success:
-                return api
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(api.log.read_text())

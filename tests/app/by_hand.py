@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from pith.job import EngineEvent, EventType, Progress
+from pith.job import EngineEvent, EventType, Progress, Verdict
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.jobs import Jobs, NewArtifact
@@ -34,10 +34,10 @@ class Bench:
         events = [EngineEvent(at=datetime.now(UTC), type=type, message=message) for message in messages]
         assert self.jobs.record(job, attempt, events, Progress(fraction=0.5, message="half")) == "running"
 
-    def succeed(self, job: str, attempt: int, **files: bytes) -> None:
+    def succeed(self, job: str, attempt: int, *, verdict: Verdict = "unconstrained", **files: bytes) -> None:
         """``model_onnx=b"…"`` becomes the artifact ``model.onnx``."""
         artifacts = [self._artifact(name.replace("_", "."), content) for name, content in files.items()]
-        assert self.jobs.succeed(job, attempt, artifacts, "unconstrained")
+        assert self.jobs.succeed(job, attempt, artifacts, verdict)
 
     def _artifact(self, name: str, content: bytes) -> NewArtifact:
         writer = self.blobs.writer()

@@ -2,17 +2,22 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
 
+import app.serve
+import app.up
 from app import broker
 from app.child import Child
+from app.household import Household
 from store.queue import Queue
 from store.settings import Settings
 from tests.app.api_process import environment, free_port
@@ -117,12 +122,31 @@ def test_nobody_outlives_an_up_that_was_killed_and_no_second_one_shares_its_data
         eventually(lambda: all(is_gone(pid) for pid in family))
 
 
-@linux_only
-def test_up_ends_when_the_api_does(tmp_path: Path) -> None:
-    with up(tmp_path / "data") as one:
-        eventually(one.ready)
-        os.kill(eventually(lambda: one.child("app.serve")), signal.SIGKILL)
-        assert one.process.wait(60) == 1
+def test_when_the_api_ends_the_others_are_ended_the_queue_last(tmp_path: Path) -> None:
+    sleep = (
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(print('bye'))); print('up'); time.sleep(600)"
+    )
+    bodies = {"redis": sleep, "scheduler": sleep, "worker": sleep, "api": "raise SystemExit(7)"}
+    members = [Child(name, (sys.executable, "-uc", body), environment(tmp_path)) for name, body in bodies.items()]
+    said: list[str] = []
+    household = Household(members, lambda line, who="up": said.append(f"{who}: {line}"))
+    while household.has("api") or sum("up" in line.split(": ")[1:] for line in said) < 3:
+        household.tend()
+    household.end(lambda: False)
+    assert "up: api ended by exit code 7" in said
+    assert said[-1] == "up: redis ended by exit code 0"
+    assert not any(member.alive for member in members)
+
+
+def test_a_child_that_will_not_end_is_killed_when_we_are_asked_twice(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(600)"
+    said: list[str] = []
+    worker = Child("worker", (sys.executable, "-uc", deaf), environment(tmp_path))
+    household = Household([worker], lambda line, who="up": said.append(line))
+    while "up" not in said:
+        household.tend()
+    household.end(lambda: True)
+    assert said[-1] == "worker ended by signal 9 (SIGKILL)"
 
 
 WRONG = {
@@ -133,16 +157,31 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("program", ["app.up", "app.serve"])
+@pytest.mark.parametrize("program", [app.up, app.serve])
 @pytest.mark.parametrize(("settings", "said"), WRONG.values(), ids=WRONG)
 def test_a_wrong_setting_is_told_in_a_sentence(
-    tmp_path: Path, program: str, settings: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    program: ModuleType,
+    settings: dict[str, str],
+    said: str,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", program], env=environment(tmp_path, **settings), capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert said in done.stderr and "Traceback" not in done.stderr
+    for name, value in {"PITH_DATA_DIR": str(tmp_path / "data"), **settings}.items():
+        monkeypatch.setenv(name, value)
+    assert program.main() == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_that_is_taken_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("PITH_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("PITH_DATA_DIR", str(tmp_path / "data"))
+        assert app.up.main() == 2
+    assert "Address already in use" in capsys.readouterr().err
 
 
 def test_the_broker_is_the_one_that_was_given() -> None:
@@ -164,8 +203,7 @@ def test_a_folder_too_deep_for_a_socket_gets_a_short_one(tmp_path: Path) -> None
     chosen = broker.choose(Settings(data_dir=tmp_path / ("deep" * 30)))
     if chosen.command is None:
         pytest.skip("there is no Redis here")
-    socket = chosen.url.partition("@")[2]
-    assert len(socket) < 107
+    assert len(chosen.url.partition("@")[2]) < 107
 
 
 def test_a_child_that_falls_again_and_again_waits_longer(tmp_path: Path) -> None:

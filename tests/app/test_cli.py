@@ -1,0 +1,181 @@
+"""The command line against a real service: what it says, what it writes, and how it exits."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pith.cli import main
+from pith.errors import PithError
+from tests.app.a_report import report_of
+from tests.app.api_process import ApiProcess, environment, free_port
+from tests.app.by_hand import Bench, eventually
+
+Run = Callable[..., tuple[int, str, str]]
+SPEC = {"recipe": [{"kind": "quantize.dynamic"}]}
+
+
+@pytest.fixture
+def pith(api: ApiProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `pith …` in this process: its exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setenv("PITH_URL", api.url)
+        monkeypatch.setattr(sys, "argv", ["pith", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "net.pt2"
+    path.write_bytes(b"a model")
+    return path
+
+
+@pytest.mark.parametrize("noun", ["models", "datasets"])
+def test_upload_list_show_delete(pith: Run, file: Path, noun: str) -> None:
+    code, out, _ = pith(noun, "upload", file, "--name", "[red]mine", "--json")
+    made = json.loads(out)
+    assert (code, made["name"], made["size_bytes"]) == (0, "[red]mine", 7)
+    assert made["id"] in pith(noun, "list")[1] and "[red]mine" in pith(noun, "list")[1]
+    assert json.loads(pith(noun, "list", "--json", "--limit", 1)[1]) == [made]
+    assert json.loads(pith(noun, "show", made["id"], "--json")[1]) == made
+    assert pith(noun, "delete", made["id"]) == (0, "", "")
+    code, out, err = pith(noun, "show", made["id"])
+    assert (code, out) == (1, "") and err.startswith("Error: There is no") and "Traceback" not in err
+
+
+def test_jobs_are_submitted_listed_shown_and_cancelled(pith: Run, tmp_path: Path, model: str) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "model": model}))
+    code, out, _ = pith("jobs", "submit", spec, "--json")
+    job = json.loads(out)["id"]
+    assert code == 0
+    assert job in pith("jobs", "list", "--status", "queued")[1]
+    assert "queued" in pith("jobs", "show", job)[1]
+    assert json.loads(pith("jobs", "cancel", job, "--json")[1])["status"] == "cancelled"
+    events = [json.loads(line)["type"] for line in pith("jobs", "events", job, "--json")[1].splitlines()]
+    assert events == ["queued", "cancelled"]
+
+
+def test_report_and_download(pith: Run, bench: Bench, job: str, tmp_path: Path) -> None:
+    report = report_of(bench.jobs.get(job), size=1000).model_dump_json().encode()
+    bench.succeed(job, bench.start(job), model_onnx=b"onnx", report_json=report, report_html=b"<p>page")
+    code, out, _ = pith("jobs", "report", job)
+    assert code == 0 and "[bold]and not bold[/bold]" in out and "12,000" in out and "÷ 12" in out and "-0.01" in out
+    assert json.loads(pith("jobs", "report", job, "--json")[1])["job"] == job
+    assert pith("jobs", "report", job, "--html", tmp_path / "r.html")[0] == 0
+    assert (tmp_path / "r.html").read_bytes() == b"<p>page"
+    assert pith("jobs", "download", job, "--out", tmp_path / "all")[0] == 0
+    assert sorted(one.name for one in (tmp_path / "all").iterdir()) == ["model.onnx", "report.html", "report.json"]
+    assert pith("jobs", "download", job, "model.onnx", "--out", tmp_path / "one")[0] == 0
+    assert [one.name for one in (tmp_path / "one").iterdir()] == ["model.onnx"]
+    code, _, err = pith("jobs", "download", job, "model.pt2", "--out", tmp_path / "none")
+    assert code == 2 and "it has model.onnx" in err
+
+
+def _worker(bench: Bench, end: Callable[[str, int], object]) -> threading.Thread:
+    """Takes up the next queued job whose spec has this test's seed, and ends it."""
+
+    def work() -> None:
+        def queued() -> str | None:
+            return next((job.id for job in bench.jobs.list(status="queued").data if job.spec.seed == 4711), None)
+
+        job = eventually(queued)
+        end(job, bench.start(job))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [("met", 0), ("not_met", 3)])
+def test_run_does_the_whole_thing(
+    pith: Run, bench: Bench, file: Path, tmp_path: Path, verdict: str, expected: int
+) -> None:
+    def end(job: str, attempt: int) -> None:
+        report = report_of(bench.jobs.get(job), size=5).model_dump_json().encode()
+        bench.succeed(job, attempt, verdict=verdict, model_onnx=b"small", report_json=report)
+
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "seed": 4711}))
+    worker = _worker(bench, end)
+    code, out, err = pith("run", spec, "--model", file, "--data", file, "--out", tmp_path / "out")
+    worker.join()
+    assert (code, (tmp_path / "out/model.onnx").read_bytes()) == (expected, b"small")
+    assert "before" in out and "size_bytes" in out and "/v1/jobs/job_" in err
+
+
+def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_path: Path) -> None:
+    problem = PithError("engine_died", cause="signal 9", where="step 1", hint="").problem
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "seed": 4711}))
+    worker = _worker(bench, lambda job, attempt: bench.jobs.fail(job, attempt, problem))
+    code, out, _ = pith("run", spec, "--model", file, "--out", tmp_path / "out")
+    worker.join()
+    assert code == 1 and "ended by signal 9" in out and not (tmp_path / "out").exists()
+
+
+BAD_SPECS = {
+    "no JSON": ("{", "it is no JSON"),
+    "no object": ("[]", "no JSON object"),
+    "out of bounds": ('{"recipe":[{"kind":"prune.magnitude","sparsity":2}]}', "/recipe/0/sparsity"),
+    "impossible order": ('{"recipe":[{"kind":"quantize.dynamic"},{"kind":"prune.magnitude"}]}', "cannot follow"),
+    "no dataset": ('{"recipe":[{"kind":"finetune.full"}]}', "upload a dataset"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BAD_SPECS.values(), ids=BAD_SPECS)
+def test_run_finds_a_bad_spec_before_it_uploads(
+    api: ApiProcess, pith: Run, tmp_path: Path, text: str, said: str
+) -> None:
+    spec, model = tmp_path / "spec.json", tmp_path / "m.pt2"
+    spec.write_text(text)
+    model.write_bytes(str(tmp_path).encode())
+    before = api.blobs()
+    code, _, err = pith("run", spec, "--model", model)
+    assert code == 1 and err.startswith("Error: ") and said in err
+    assert api.blobs() == before
+
+
+def test_a_file_that_is_not_there(pith: Run, tmp_path: Path) -> None:
+    for words in (("models", "upload", tmp_path / "none"), ("models", "upload", tmp_path), ("run", tmp_path / "none")):
+        code, _, err = pith(*words)
+        assert code == 1 and err.startswith("Error: The file") and "Traceback" not in err
+
+
+def test_wrong_usage_exits_with_2(pith: Run) -> None:
+    assert pith("jobs", "list", "--status", "done")[0] == 2
+    assert pith("nothing")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["models"], ["datasets", "upload"], ["jobs"], ["jobs", "events"], ["run"], ["techniques"], ["up"]],
+    ids=" ".join,
+)
+def test_everything_explains_itself(pith: Run, words: list[str]) -> None:
+    code, out, _ = pith(*words, "--help")
+    assert code == 0 and "Usage: pith" in out
+
+
+def test_techniques(pith: Run) -> None:
+    assert "prune.channel" in pith("techniques")[1]
+
+
+def test_as_a_real_command_without_a_service(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("pith")), "models", "list"]
+    settings = environment(tmp_path, PITH_URL=f"http://127.0.0.1:{free_port()}")
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: http://127.0.0.1") and done.stderr.count("\n") == 1

@@ -1,0 +1,106 @@
+"""The job spec: the same after any trip, frozen, closed to what it does not know, and sensible or refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from pith.errors import PithError
+from pith.job import FINAL, TRANSITIONS, JobSpec
+from pith.recipe import AnyStep, step_classes, techniques
+from tests.pith.strategies import DATASET, MODEL, TEACHER, recipes, specs
+
+
+@given(specs)
+def test_a_spec_survives_the_trip_through_json(spec: JobSpec) -> None:
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert JobSpec.model_validate(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
+@given(specs)
+def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec) -> None:
+    finished = [index for index, step in enumerate(spec.recipe) if "dtype" in step.changes]
+    bad_order = bool(finished) and finished[0] != len(spec.recipe) - 1
+    needs_data = any(step.required() - {"teacher"} for step in spec.recipe)
+    lacks_data = spec.dataset is None and (needs_data or spec.constraints.max_metric_drop is not None)
+    try:
+        spec.check()
+        assert not bad_order and not lacks_data
+    except PithError as error:
+        assert error.code == ("recipe_order" if bad_order else error.code)
+        assert bad_order or lacks_data
+        assert error.code in {"recipe_order", "dataset_required", "dataset_required_by_constraint"}
+
+
+@given(recipes)
+def test_the_order_problem_names_the_two_steps(recipe: tuple[AnyStep, ...]) -> None:
+    spec = JobSpec(model=MODEL, dataset=DATASET, recipe=recipe)
+    try:
+        spec.check()
+    except PithError as error:
+        finished = next(index for index, step in enumerate(recipe) if "dtype" in step.changes)
+        after = recipe[finished + 1]
+        assert f"recipe[{finished + 1}] ({after.kind}) cannot follow recipe[{finished}]" in error.problem.detail
+
+
+@given(specs)
+def test_teachers_are_the_models_besides_the_baseline_once_each(spec: JobSpec) -> None:
+    named = [step for step in spec.recipe if getattr(step, "teacher", None) == TEACHER]
+    assert spec.teachers() == ((TEACHER,) if named else ())
+
+
+def _spec(**change: Any) -> dict[str, Any]:
+    return {"model": MODEL, "recipe": [{"kind": "quantize.dynamic"}], **change}
+
+
+REFUSED = {
+    "unknown field": _spec(colour="red"),
+    "unknown field in constraints": _spec(constraints={"max_size": 1}),
+    "dataset as model": _spec(model=DATASET),
+    "NaN": _spec(constraints={"min_speedup": float("nan")}),
+    "infinity": _spec(constraints={"min_speedup": float("inf")}),
+    "no recipe": _spec(recipe=[]),
+    "33 steps": _spec(recipe=[{"kind": "prune.magnitude"}] * 33),
+    "no outputs": _spec(outputs=[]),
+    "an output twice": _spec(outputs=["onnx", "onnx"]),
+    "an unknown output": _spec(outputs=["tflite"]),
+    "negative seed": _spec(seed=-1),
+    "large seed": _spec(seed=2**63),
+}
+
+
+@pytest.mark.parametrize("document", REFUSED.values(), ids=REFUSED)
+def test_what_a_spec_does_not_take(document: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        JobSpec.model_validate(document)
+
+
+def test_a_spec_does_not_change() -> None:
+    spec = JobSpec.model_validate(_spec())
+    with pytest.raises(ValidationError):
+        spec.seed = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", step_classes())
+def test_every_step_is_bounded_described_and_closed(kind: str) -> None:
+    schema = step_classes()[kind].model_json_schema()
+    assert schema["additionalProperties"] is False
+    for name, field in schema["properties"].items():
+        assert name == "kind" or field.get("description"), name
+        if field.get("type") in {"number", "integer"} and "const" not in field:
+            assert {"minimum", "exclusiveMinimum"} & set(field) and {"maximum", "exclusiveMaximum"} & set(field), name
+
+
+def test_every_technique_is_listed_with_its_family_and_says_what_it_is() -> None:
+    for technique in techniques():
+        assert technique.kind.startswith(f"{technique.family}.")
+        assert technique.summary and technique.paper and technique.limits and technique.changes
+
+
+def test_a_job_can_always_end_and_never_after_its_end() -> None:
+    assert {"succeeded", "failed", "cancelled"} == FINAL
+    for status, after in TRANSITIONS.items():
+        assert status not in after
+        assert after & FINAL or status in FINAL
