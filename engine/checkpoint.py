@@ -17,8 +17,6 @@ from engine.model import Model, read_model
 from pith.base import Frozen
 from pith.report import MetricName
 
-SECONDS = 60.0
-
 
 class Finished(Frozen):
     """What the report needs to know of a step that is done; its exported graph lies beside the checkpoint."""
@@ -26,7 +24,7 @@ class Finished(Frozen):
     kind: str
     seconds: float = Field(ge=0)
     notes: tuple[str, ...] = ()
-    counts: dict[MetricName, float] = {}
+    counts: dict[MetricName, float] = Field(default_factory=dict)
 
 
 class Position(Frozen):
@@ -35,14 +33,14 @@ class Position(Frozen):
     step: int = Field(0, ge=0)
     phase: int = Field(0, ge=0)
     training: bool = False
-    memo: dict[str, Any] = {}
+    memo: dict[str, Any] = Field(default_factory=dict)
     finished: tuple[Finished, ...] = ()
 
 
 class Checkpoints:
     """The checkpoint folder of one run."""
 
-    def __init__(self, folder: Path, seconds: float = SECONDS) -> None:
+    def __init__(self, folder: Path, seconds: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seconds = seconds

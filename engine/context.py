@@ -30,7 +30,7 @@ class Context:
         self.dataset = dataset
         self.device = _device(job.device)
         self.events = EventStream(folder.events)
-        self.checkpoints = Checkpoints(folder.checkpoint)
+        self.checkpoints = Checkpoints(folder.checkpoint, job.checkpoint_seconds)
         self.step = 0
         self.phase = 0
         self.phase_count = 1

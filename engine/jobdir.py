@@ -37,6 +37,7 @@ class EngineJob(Frozen):
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
+    checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
 
 
 class JobDir:

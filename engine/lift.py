@@ -72,17 +72,15 @@ class _Lifting:
             (leaf,) = _leaves(node.args)
             self.graph.output(self.env[leaf])
             return
-        path = self._lifted_path(node)
-        if path is None:
+        new = self._lifted(node)
+        if new is None:
             new = self.graph.node_copy(node, self.env.__getitem__)
             _rewrite(node, new)
-        else:
-            (data, *_) = _leaves(node.args)
-            new = self.graph.call_module(path, (self.env[data],))
         new.meta = {key: node.meta[key] for key in ("nn_module_stack",) if key in node.meta}
         self.env[node] = new
 
-    def _lifted_path(self, node: fx.Node) -> str | None:
+    def _lifted(self, node: fx.Node) -> fx.Node | None:
+        """The call of a module in place of this operator, or None when it must stay one."""
         layer = LAYERS.get(node.target) if node.op == "call_function" else None
         if layer is None:
             return None
@@ -90,23 +88,25 @@ class _Lifting:
         sources = {name: args.pop(name) for name in layer.tensors}
         if any(value is not None and value.op != "get_attr" for value in sources.values()):
             return None
+        data = args.pop(next(iter(args)))
+        args["rank"] = data.meta["val"].ndim
         path = _path(node, sources)
-        if path is None:
+        if path is None or not self._make(path, layer, args, sources):
             return None
-        args["rank"] = args.pop(next(iter(args))).meta["val"].ndim
-        return self._module_at(path, layer, args, sources)
+        return self.graph.call_module(path, (self.env[data],))
 
-    def _module_at(self, path: str, layer: Layer, args: dict[str, Any], sources: dict[str, Any]) -> str | None:
+    def _make(self, path: str, layer: Layer, args: dict[str, Any], sources: dict[str, Any]) -> bool:
+        """Make the module unless the same one is there; False when the path belongs to another."""
         names = {name: value.target for name, value in sources.items() if value is not None}
         made_by = (layer, tuple(sorted(names.items())), repr(args))
         if path in self.made:
-            return path if self.built_by[path] == made_by else None
+            return self.built_by[path] == made_by
         tensors = {name: _fetch(self.source, target) for name, target in names.items()}
         module = layer.build(args, tensors)
         for name, tensor in tensors.items():
             _replace(module, name, tensor)
         self.made[path], self.built_by[path] = module, made_by
-        return path
+        return True
 
 
 def bind(node: fx.Node) -> dict[str, Any]:

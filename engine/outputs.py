@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,15 +27,17 @@ TOLERANCE = 1e-3
 def write_outputs(
     model: Model, measured: Path, forms: Iterable[OutputFormat], samples: Samples, folder: JobDir, reload: Reload
 ) -> tuple[OutputReport, ...]:
-    """Write every format, reload it elsewhere and compare with what is here. ``measured`` is the ONNX file.
+    """Write every format, reload it elsewhere and compare with what is here.
+
+    ``measured`` is the ONNX file that the report's numbers come from; it is itself the ONNX output.
 
     Raises:
         PithError: ``reload_failed``.
     """
     paths = {form: folder.output(form) for form in forms}
     for form, path in paths.items():
-        WRITERS[form](model, path)
-    inputs = np.ascontiguousarray(samples.x[:CHECKED], dtype=samples.dtype)
+        shutil.copyfile(measured, path) if form == "onnx" else WRITERS[form](model, path)
+    inputs = np.array(samples.x[:CHECKED], dtype=samples.dtype)
     desk = folder.scratch / "reload"
     desk.mkdir(parents=True, exist_ok=True)
     np.save(desk / "inputs.npy", inputs)

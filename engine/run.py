@@ -37,7 +37,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
     folder, job = JobDir(root), JobDir(root).read()
     folder.scratch.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(job.threads)
-    ctx = _open(folder, job)
+    ctx = open_job(folder, job)
     try:
         samples = samples_for(ctx.baseline, ctx.dataset)
         _check_constraints(ctx, samples)
@@ -56,7 +56,12 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
     return report
 
 
-def _open(folder: JobDir, job: EngineJob) -> Context:
+def open_job(folder: JobDir, job: EngineJob) -> Context:
+    """Read the model and the dataset, and refuse what the recipe cannot start from.
+
+    Raises:
+        PithError: any ``model_…`` or ``dataset_…`` code, or one of ``JobSpec.check``.
+    """
     job.spec.check()
     baseline = read_model(folder.model, folder.scratch)
     if integers := baseline.integer_layers():

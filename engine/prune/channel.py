@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from engine.context import Context
 from engine.model import WEIGHTED, Model
+from engine.quiet import quiet
 from engine.train import cross_entropy, train
 from pith.prune import PruneChannel
 
@@ -96,7 +97,8 @@ def _halve(trial: Model, root: str) -> None:
 
 
 def _dependencies(model: Model) -> torch_pruning.DependencyGraph:
-    return torch_pruning.DependencyGraph().build_dependency(model.graph, model.signature.tensor())
+    with quiet():
+        return torch_pruning.DependencyGraph().build_dependency(model.graph, model.signature.tensor())
 
 
 def _targets(widths: dict[str, int], kept: set[str], config: PruneChannel, phase: int) -> dict[str, int]:
@@ -127,15 +129,16 @@ def _pruner(
 ) -> torch_pruning.pruner.BasePruner:
     modules = dict(model.layers())
     each = {modules[name]: value for name, value in ratio.items()} if isinstance(ratio, dict) else None
-    return torch_pruning.pruner.BasePruner(
-        model.graph.cpu().eval(),
-        model.signature.tensor(),
-        importance=torch_pruning.importance.GroupMagnitudeImportance(p=norm),
-        global_pruning=scope == "global",
-        pruning_ratio=0.0 if each is not None else ratio,
-        pruning_ratio_dict=each,
-        max_pruning_ratio=1.0 if each is not None else 0.9,
-        ignored_layers=[modules[name] for name in kept],
-        round_to=round_to,
-        root_module_types=list(WEIGHTED),
-    )
+    with quiet():
+        return torch_pruning.pruner.BasePruner(
+            model.graph.cpu().eval(),
+            model.signature.tensor(),
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=norm),
+            global_pruning=scope == "global",
+            pruning_ratio=0.0 if each is not None else ratio,
+            pruning_ratio_dict=each,
+            max_pruning_ratio=1.0 if each is not None else 0.9,
+            ignored_layers=[modules[name] for name in kept],
+            round_to=round_to,
+            root_module_types=list(WEIGHTED),
+        )

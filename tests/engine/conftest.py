@@ -1,0 +1,9 @@
+"""One thread for every test of the engine: the machine may be shared, and the sums must not depend on it."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)

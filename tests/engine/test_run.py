@@ -1,0 +1,235 @@
+"""The one door: a job folder in, results and an event stream out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import engine.reload
+from engine.jobdir import JobDir
+from engine.main import main
+from engine.run import run
+from pith.errors import PithError, Problem
+from pith.job import EngineEvent
+from pith.report import Report
+from tests.engine.tiny import TEACHER_ID, Cnn, Mlp, Transformer, arrays, job_folder, pictures
+
+RECIPE: list[dict[str, Any]] = [
+    {"kind": "prune.channel", "pruning_ratio": 0.5, "round_to": 4, "iterations": 2, "recovery": {"epochs": 2}},
+    {"kind": "distill.logits", "temperature": 4, "epochs": 3, "hard_label_weight": 0.9, "learning_rate": 0.01},
+    {"kind": "quantize.static"},
+]
+START = [sys.executable, "-m", "engine.main"]
+
+
+def events(folder: JobDir) -> list[EngineEvent]:
+    return [EngineEvent.model_validate_json(line) for line in folder.events.read_text().splitlines()]
+
+
+def test_whole_recipe_with_every_output_reloaded_by_a_new_interpreter(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, RECIPE, constraints={"max_metric_drop": 0.5, "min_compression_ratio": 2})
+    report = run(folder.root)
+    assert report == Report.model_validate_json(folder.report_json.read_bytes())
+    assert report.verdict == "met" and [step.kind for step in report.steps] == [step["kind"] for step in RECIPE]
+    sizes = [report.baseline.get("size_bytes"), *(step.after.get("size_bytes") for step in report.steps)]
+    assert sizes[0] > sizes[1] > sizes[3] and sizes[1] == sizes[2]
+    assert report.result == report.steps[-1].after
+    assert report.result.get("macs") < report.baseline.get("macs")
+    assert report.result.get("accuracy") > 0.6, "the classes are separable, and training was real"
+    for output in report.outputs:
+        assert folder.output(output.format).stat().st_size == output.size_bytes
+        assert output.agreement_with_result > 0.9
+    assert report.outputs[0].size_bytes == report.result.get("size_bytes"), "what is weighed is what is handed out"
+    assert not folder.scratch.exists() and not folder.checkpoint.exists() and not folder.error.exists()
+
+
+def test_events_tell_the_story_in_order_and_progress_only_grows(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, RECIPE, net=Mlp, outputs=["onnx"])
+    run(folder.root, engine.reload.main)
+    told = [(event.type, event.step) for event in events(folder) if event.type.startswith("step_")]
+    assert told == [(kind, step) for step in range(3) for kind in ("step_started", "step_finished")]
+    fractions = [event.data["fraction"] for event in events(folder) if event.type == "progress"]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_the_page_holds_the_numbers_and_nothing_from_outside(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "quantize.dynamic"}], net=Mlp, constraints={"min_speedup": 1000})
+    report = run(folder.root, engine.reload.main)
+    page = folder.report_html.read_text()
+    assert report.verdict == "not_met" and "Constraints not met" in page
+    assert report.headline[0] in page.replace("&#39;", "'")
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+
+
+def test_without_a_dataset_quality_is_the_noise_against_the_baseline(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "quantize.dynamic"}], net=Transformer, data=None, outputs=["safetensors"])
+    report = run(folder.root, engine.reload.main)
+    assert report.comparison.quality is None and 20 < report.result.get("sqnr_db") < 80
+    assert report.comparison.compression_ratio > 2, "the safetensors file itself is weighed"
+
+
+def test_unlabelled_data_calibrates_distils_and_measures_agreement(tmp_path: Path) -> None:
+    recipe = [{"kind": "distill.logits", "epochs": 1}, {"kind": "quantize.static"}]
+    folder = job_folder(tmp_path, recipe, net=Mlp, data={"x": pictures(64, 3)[0]}, outputs=["onnx"])
+    report = run(folder.root, engine.reload.main)
+    assert report.comparison.quality == "agreement" and report.baseline.get("agreement") == 1.0
+    assert report.baseline.get("accuracy") is None
+
+
+def test_another_model_may_teach(tmp_path: Path) -> None:
+    step = {"kind": "distill.logits", "teacher": TEACHER_ID, "epochs": 4, "hard_label_weight": 0, "learning_rate": 0.01}
+    folder = job_folder(tmp_path, [step], net=Mlp, teacher=Cnn, outputs=["onnx"])
+    report = run(folder.root, engine.reload.main)
+    assert report.result.get("agreement") < 1, "it learned something that its own baseline did not know"
+
+
+def test_pruned_zeros_survive_later_training(tmp_path: Path) -> None:
+    recipe = [{"kind": "prune.magnitude", "sparsity": 0.8}, {"kind": "finetune.full", "epochs": 2}]
+    folder = job_folder(tmp_path, recipe, net=Mlp, outputs=["safetensors"])
+    report = run(folder.root, engine.reload.main)
+    weight = load_file(folder.output("safetensors"))["layers.1.weight"]
+    assert abs(float((weight == 0).mean()) - 0.8) < 0.01
+    assert report.result.get("nonzero_parameters") < 0.25 * report.baseline.get("nonzero_parameters")
+
+
+def test_a_run_that_was_killed_in_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    recipe = [RECIPE[0], {**RECIPE[1], "epochs": 12}]
+    whole = job_folder(tmp_path / "whole", recipe, outputs=["safetensors"])
+    run(whole.root, engine.reload.main)
+    cut = job_folder(tmp_path / "cut", recipe, outputs=["safetensors"], checkpoint_seconds=0)
+    for wanted in ((0, "epoch 1 of 2"), (1, "epoch 3 of 12")):
+        _run_until(cut, *wanted)
+        assert not cut.report_json.exists() and (cut.checkpoint / "position.json").exists()
+    first_part = len(events(cut))
+    assert subprocess.run([*START, str(cut.root)], check=False, env=_quietly()).returncode == 0
+    assert ("step_started", 0) not in [(event.type, event.step) for event in events(cut)[first_part:]]
+    one, other = (load_file(folder.output("safetensors")) for folder in (whole, cut))
+    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    report = Report.model_validate_json(cut.report_json.read_bytes())
+    assert [step.kind for step in report.steps] == ["prune.channel", "distill.logits"]
+
+
+def _run_until(folder: JobDir, step: int, message: str) -> None:
+    """Run the engine in a process of its own and kill it when that line appears."""
+    seen = len(folder.events.read_text().splitlines()) if folder.events.exists() else 0
+    child = subprocess.Popen([*START, str(folder.root)], env=_quietly(), stderr=subprocess.DEVNULL)
+    try:
+        for event in _following(folder.events, seen, child):
+            if event.step == step and event.message.startswith(f"{message}: loss"):
+                return
+        raise AssertionError("the run ended before it could be killed")
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+def _following(path: Path, skip: int, child: subprocess.Popen[bytes]) -> Iterator[EngineEvent]:
+    deadline = time.monotonic() + 120
+    while child.poll() is None and time.monotonic() < deadline:
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        for line in lines[skip:]:
+            yield EngineEvent.model_validate_json(line)
+        skip = max(skip, len(lines))
+        time.sleep(0.005)
+
+
+def _quietly() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def _mismatched(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**arrays(), **changes}.items() if value is not None}
+
+
+X, Y = pictures(64, 9)
+BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
+    (_mismatched(x_train=X[:, :, :7]), "dataset_mismatch", "x_train has the shape (64, 1, 7, 8)"),
+    (_mismatched(x_train=X[:5]), "dataset_mismatch", "192 labels for 5 samples"),
+    (_mismatched(y_test=Y + 1), "dataset_mismatch", "the model has the classes 0 to 3"),
+    (_mismatched(y_test=Y.astype(np.float32)), "dataset_mismatch", "float32"),
+    (_mismatched(x_train=(X * 20).astype(np.uint8)[:0], y_train=Y[:0]), "dataset_mismatch", "x_train has no samples"),
+    (_mismatched(x_test=(X * 20).astype(np.uint8)), "dataset_mismatch", "uint8"),
+    (_mismatched(x_test=np.where(X > 1, np.nan, X)), "dataset_mismatch", "NaN"),
+    (_mismatched(x_train=None), "dataset_mismatch", "there is no x_train"),
+    (_mismatched(picture=X), "dataset_mismatch", "picture is no array of a dataset"),
+    ({"y_test": Y}, "dataset_mismatch", "there is no x_test"),
+    (_mismatched(x_train=X, y_train=None), "dataset_split_missing", "has only unlabelled train and test"),
+    ({"x_test": X, "y_test": Y}, "dataset_split_missing", "has only test"),
+]
+
+
+@pytest.mark.parametrize(("data", "code", "said"), BAD_DATA)
+def test_data_that_does_not_fit_is_refused_in_words(data: dict[str, Any], code: str, said: str, tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Mlp, data=data)
+    with pytest.raises(PithError) as caught:
+        run(folder.root)
+    assert caught.value.code == code and said in caught.value.problem.detail
+    assert not folder.report_json.exists()
+
+
+def test_an_error_is_left_as_a_problem(tmp_path: Path) -> None:
+    recipe = [{"kind": "finetune.full", "learning_rate": 10, "optimizer": "sgd"}]
+    folder = job_folder(tmp_path, recipe, net=Mlp, data=_mismatched(x_train=arrays()["x_train"] * 1e25))
+    assert main(folder.root) == 1
+    problem = Problem.model_validate_json(folder.error.read_bytes())
+    assert problem.code == "training_diverged" and "it was 10" in problem.detail
+
+
+def test_a_defect_of_ours_is_called_one(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Mlp)
+    folder.spec.write_text("{}")
+    assert main(folder.root) == 1
+    assert json.loads(folder.error.read_text())["code"] == "engine_fault"
+
+
+def test_a_quantized_result_cannot_be_trained_again_and_says_so(tmp_path: Path) -> None:
+    first = job_folder(tmp_path / "first", [{"kind": "quantize.dynamic"}], net=Mlp, outputs=["pt2"])
+    run(first.root, engine.reload.main)
+    second = job_folder(tmp_path / "second", [{"kind": "finetune.full"}], net=Mlp)
+    first.output("pt2").replace(second.model)
+    with pytest.raises(PithError, match="model_finished"):
+        run(second.root, engine.reload.main)
+
+
+def test_a_constraint_on_quality_needs_a_quality(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, constraints={"max_metric_drop": 0.1})
+    flat = {name: value for name, value in arrays().items() if name.startswith("x")}
+    np.savez(folder.dataset, **flat)
+    report = run(folder.root, engine.reload.main)
+    assert report.comparison.quality == "agreement" and report.constraints[0].name == "max_metric_drop"
+
+
+def test_outputs_that_do_not_reload_fail_the_job(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Mlp)
+
+    def damaged(desk: Path) -> int:
+        code = engine.reload.main(desk)
+        np.save(desk / "onnx.npy", np.load(desk / "onnx.npy") + 1)
+        return code
+
+    for reload, said in ((damaged, "outputs that differ by 1"), (lambda desk: 3, "exit code 3")):
+        with pytest.raises(PithError, match="reload_failed") as caught:
+            run(folder.root, reload)
+        assert said in caught.value.problem.detail
+    assert not folder.report_json.exists()
+
+
+def test_what_is_forked_early_reloads_without_starting_a_program(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "quantize.dynamic"}], net=Mlp)
+    script = (
+        "import os, sys; from pathlib import Path; import engine.main;"
+        "os.execv = os.posix_spawn = None;"
+        "sys.exit(engine.main.main(Path(sys.argv[1]), ('pretended',)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(folder.root)], check=False, env=_quietly())
+    assert done.returncode == 0
+    assert Report.model_validate_json(folder.report_json.read_bytes()).environment.sandbox == ("pretended",)
