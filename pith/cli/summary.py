@@ -42,7 +42,7 @@ def _before_after(report: Report) -> Table:
 
 
 def _label(metric: Metric) -> str:
-    return f"{metric.name} [{metric.unit}]" if metric.unit else metric.name
+    return metric.name if metric.unit in metric.name else f"{metric.name} [{metric.unit}]"
 
 
 def _number(value: float) -> str:

@@ -81,7 +81,7 @@ def test_report_and_download(pith: Run, bench: Bench, job: str, tmp_path: Path) 
     assert pith("jobs", "download", job, "model.onnx", "--out", tmp_path / "one")[0] == 0
     assert [one.name for one in (tmp_path / "one").iterdir()] == ["model.onnx"]
     code, _, err = pith("jobs", "download", job, "model.pt2", "--out", tmp_path / "none")
-    assert code == 2 and "it has model.onnx" in err
+    assert code == 2 and "no model.pt2; it has" in err and "model.onnx" in err
 
 
 def _worker(bench: Bench, end: Callable[[str, int], object]) -> threading.Thread:
