@@ -119,6 +119,8 @@ def test_members_that_are_not_on_the_list(name: str, members: tampering.Members,
     error = _refusal(_zipped({**_topped(members), name: b"x"}), tmp_path)
     assert error.code in ("model_unsafe", "model_malformed")
     assert error.code == "model_unsafe" or not name.startswith("top")
+    if {"", ".", ".."} & set(name.split("/")):
+        assert "a member with the name" in error.problem.detail
 
 
 def test_several_programs_in_one_file(members: tampering.Members, tmp_path: Path) -> None:
@@ -201,6 +203,14 @@ def test_a_directory_that_lies(
     assert _refusal(_patched(data, at + offset, form, value), tmp_path).code == code
 
 
+def test_a_member_with_two_names(members: tampering.Members, tmp_path: Path) -> None:
+    """One reader would see a weight, the other a pickle."""
+    data = _zipped(_topped(members))
+    local = data.index(b"top/data/weights/weight_1")
+    error = _refusal(data[:local] + b"top/data/weights/model.pt" + data[local + 25 :], tmp_path)
+    assert error.code == "model_unsafe" and "two headers" in error.problem.detail
+
+
 def test_members_that_overlap(members: tampering.Members, tmp_path: Path) -> None:
     """Both headers of one member say that it reaches into the next."""
     data = _zipped(_topped(members))
@@ -243,4 +253,5 @@ def test_a_directory_that_is_larger_than_its_entries_can_be(members: tampering.M
     count, length = 1, len(data) - 22 - start
     padding = b"\0" * 4096
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, length + len(padding), start, 0)
-    assert _refusal(data[:-22] + padding + end, tmp_path).code == "model_truncated"
+    error = _refusal(data[:-22] + padding + end, tmp_path)
+    assert error.code == "model_truncated" and "not where it says" in error.problem.detail
