@@ -21,6 +21,7 @@ def load(source: Path, scratch: Path, limits: Limits = Limits()) -> torch.export
 
     Raises:
         PithError: as ``clean``; ``model_malformed`` also for what torch refuses.
+        MemoryError, RuntimeError: there is too little memory, which is no fault of the file.
     """
     with tempfile.TemporaryDirectory(dir=scratch, prefix="load-") as folder:
         target = Path(folder) / "model.pt2"
@@ -29,8 +30,14 @@ def load(source: Path, scratch: Path, limits: Limits = Limits()) -> torch.export
             program: torch.export.ExportedProgram = load_pt2(str(target)).exported_programs["model"]
             program.module()
         except Exception as error:
+            if _is_shortage(error):
+                raise
             raise PithError("model_malformed", where="its program", reason=_reason(error)) from error
     return program
+
+
+def _is_shortage(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _reason(error: BaseException) -> str:

@@ -1,5 +1,8 @@
 """Good files: the cleaned program is the same program, and nothing but the program."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,35 @@ def test_the_devices_of_a_model_become_the_cpu(tmp_path: Path) -> None:
     loaded = load(tmp_path / "cuda.pt2", tmp_path)
     assert {tensor.device.type for tensor in loaded.state_dict.values()} == {"cpu"}
     assert _run(loaded, exported.sample("attention"))
+
+
+_SCARCE = """
+import resource, sys
+import os
+import subprocess
+import sys
+from pathlib import Path
+from engine.pt2 import clean
+from engine.pt2.load import load
+
+source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + (32 << 20),) * 2)
+clean(source, folder / "clean.pt2")
+try:
+    load(source, folder)
+except (MemoryError, RuntimeError) as error:
+    print(type(error).__name__, "cleaned" if (folder / "clean.pt2").exists() else "")
+"""
+
+
+def test_cleaning_takes_little_memory_and_a_shortage_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(64, 1 << 18)
+    torch.export.save(torch.export.export(layer, (torch.ones(2, 64),)), tmp_path / "large.pt2")
+    command = [sys.executable, "-c", _SCARCE, str(tmp_path / "large.pt2"), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.stdout.split() in (["RuntimeError", "cleaned"], ["MemoryError", "cleaned"]), done.stderr
 
 
 def test_the_caller_s_file_is_left_alone_and_scratch_is_left_empty(tmp_path: Path) -> None:

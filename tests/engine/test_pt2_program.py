@@ -58,6 +58,7 @@ aten.from_file.default aten.set_.source_Storage aten.resize_.default aten._resha
 aten.add.out aten.record_stream.default aten.rename.default aten.no_such.default aten.relu.no_such aten.relu.name
 aten.__class__.mro aten.warn.default aten.save.default mylib.op.default higher_order.cond prim.device
 higher_order.wrap_with_set_grad_enabled aten.to_sparse.default aten.mkldnn_linear.default aten.relu
+aten.sum.dim_DimnameList
 """
 
 
