@@ -2,10 +2,12 @@
 
 import logging
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from celery import Celery, signals
+from pydantic import ValidationError
 
 from pith.errors import PithError
 from store.blobs import open_blobs
@@ -27,13 +29,15 @@ FLAGS = (
     "--without-heartbeat",
     "--loglevel=INFO",
 )
+# A message is acknowledged before its job begins; losing Redis is no reason to stop the job.
+_OF_A_WORKER = {"worker_cancel_long_running_tasks_on_connection_loss": False}
 _log = logging.getLogger(__name__)
 
 
 def make_app(server: WarmServer) -> Celery:
     """An application whose jobs run in processes of that fork server. Reads no setting before it works."""
     app = Celery("pith", set_as_current=False)
-    app.add_defaults(lambda: celery_settings(Settings().redis_url))
+    app.add_defaults(lambda: celery_settings(Settings().redis_url) | _OF_A_WORKER)
 
     @cache
     def place() -> Workplace:
@@ -43,7 +47,7 @@ def make_app(server: WarmServer) -> Celery:
         supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)
-    signals.worker_init.connect(lambda **_: prepare(place()), weak=False)
+    signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
     signals.worker_shutdown.connect(lambda **_: server.close(), weak=False)
     return app
@@ -53,7 +57,16 @@ def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    app.worker_main(["worker", *FLAGS, f"--hostname=pith-{os.getpid()}@%h"])
+    _or_leave(lambda: app.worker_main(["worker", *FLAGS, f"--hostname=pith-{os.getpid()}@%h"]))
+
+
+def _or_leave(begin: Callable[[], object]) -> None:
+    """Celery logs what a signal's handler raises and goes on; a worker that cannot work must not."""
+    try:
+        begin()
+    except (PithError, ValidationError) as error:
+        _log.error("the worker cannot start: %s", error)
+        raise SystemExit(2) from None
 
 
 def open_workplace(server: WarmServer) -> Workplace:

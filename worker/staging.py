@@ -1,7 +1,7 @@
 """The job folder: filled before the job's process starts, and removed when it has ended."""
 
 import contextlib
-import shutil
+import logging
 from pathlib import Path
 
 from engine.jobdir import EngineJob, JobDir
@@ -11,7 +11,10 @@ from pith.job import FINAL
 from store import paths
 from store.blobs import Blobs
 from store.jobs import Claim, Jobs
+from worker.removal import remove
 from worker.settings import WorkerSettings
+
+_log = logging.getLogger(__name__)
 
 
 def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
@@ -20,7 +23,7 @@ def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings) -
     Raises:
         PithError: ``blob_missing`` or ``storage_full``.
     """
-    shutil.rmtree(folder.root.parent, ignore_errors=True)
+    _remove(folder.root.parent)
     folder.root.mkdir(parents=True)
     folder.root.chmod(0o700)
     folder.scratch.mkdir(parents=True)
@@ -46,7 +49,7 @@ def _engine_job(claim: Claim, options: WorkerSettings) -> EngineJob:
 
 
 def clear(folder: JobDir) -> None:
-    shutil.rmtree(folder.root, ignore_errors=True)
+    _remove(folder.root)
     with contextlib.suppress(OSError):
         folder.root.parent.rmdir()
 
@@ -56,7 +59,14 @@ def sweep(data_dir: Path, jobs: Jobs) -> None:
     root = paths.all_work(data_dir)
     for folder in root.iterdir() if root.is_dir() else ():
         if _has_ended(folder.name, jobs):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        remove(folder)
+    except OSError as error:
+        _log.warning("%s could not be removed: %s", folder, error)
 
 
 def _has_ended(id: JobId, jobs: Jobs) -> bool:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from worker.workplace import Workplace
 
 ROOT = Path(__file__).parents[2]
 FAST = {"lease_seconds": "3", "heartbeat_seconds": "0.2", "reap_seconds": "0.2", "dispatch_seconds": "0.1"}
+
+SECRET = "postgresql://pith:a-password@host/pith"
 
 Do = Callable[..., Job]
 
@@ -36,6 +39,7 @@ def importable() -> Iterator[None]:
     """The fork server must find this folder's entries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PITH_DATABASE_URL_IN_TESTS", SECRET)
         yield
 
 
@@ -86,7 +90,16 @@ def submit(shop: Shop) -> Do:
 @pytest.fixture
 def do(submit: Do, place: Workplace) -> Do:
     """Run a job from beginning to end, here; returns how it ended."""
+    return _doing(submit, place)
 
+
+@pytest.fixture
+def do_freely(submit: Do, place: Workplace) -> Do:
+    """The same without a sandbox."""
+    return _doing(submit, replace(place, options=place.options.model_copy(update={"sandbox": "off"})))
+
+
+def _doing(submit: Do, place: Workplace) -> Do:
     def done(script: str, **fields: object) -> Job:
         job = submit(script, **fields)
         supervise.run(place, job.id)

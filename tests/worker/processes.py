@@ -11,6 +11,13 @@ from store.jobs import Jobs
 from store.queue import Queue
 
 ROOT = Path(__file__).parents[2]
+WAIT_FOR_GO = """
+import time
+events.emit("warning", "asleep")
+while not (folder.root / "go").exists(): time.sleep(0.05)
+events.emit("warning", "awake")
+succeed()
+"""
 
 
 class Service:
@@ -71,3 +78,11 @@ def _read(read: Callable[[], str]) -> list[str]:
         return read().split()
     except OSError:
         return []
+
+
+def is_gone(pid: int) -> bool:
+    """Ended; one that its parent has not yet waited for counts too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

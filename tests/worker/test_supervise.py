@@ -1,32 +1,28 @@
 """One job from claim to final status, in this process, with a real fork server and a real child."""
 
 import os
+import resource
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pith.job import Job
 from store import paths
-from store.jobs import Jobs
+from store.settings import Settings
 from tests.store.shop import Shop
 from tests.worker.conftest import Do
-from worker import supervise
+from tests.worker.processes import WAIT_FOR_GO, children, descendants
+from tests.worker.waiting import wait_until
+from worker import staging, supervise
 from worker.workplace import Workplace
 
+FAIL = "fail(PithError('reload_failed', name='model.onnx', problem='other numbers'))\ncode = 1"
 FOREVER = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.05)"
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 class Running:
@@ -48,16 +44,11 @@ class Running:
 
     def child(self) -> int:
         """The process that runs the script: the last in the line guard, init, job."""
-        pid = self.place.server.pid
-        assert pid is not None
-        line = []
-        while found := _children(pid):
-            line.append(pid := found[0])
-        return line[-1]
+        return descendants(self.server())[-1]
 
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    def server(self) -> int:
+        assert self.place.server.pid is not None
+        return self.place.server.pid
 
 
 @pytest.fixture
@@ -103,16 +94,18 @@ succeed()"""
 
 
 def test_events_and_progress_are_recorded(do: Do, place: Workplace) -> None:
-    job = do(
-        "events.step = 0\nevents.emit('step_started', 'prune')\nevents.progress(0.25, 'a quarter')\nfail(PithError('reload_failed', name='x', problem='y'))\ncode = 1"
-    )
+    job = do(f"""
+events.step = 0
+events.emit('step_started', 'prune')
+events.progress(0.25, 'a quarter')
+{FAIL}""")
     messages = [(event.type, event.message, event.step) for event in place.jobs.events(job.id)]
     assert ("step_started", "prune", 0) in messages
     assert (job.progress.fraction, job.progress.step, job.progress.message) == (0.25, 0, "a quarter")
 
 
 def test_a_problem_of_the_engine_is_the_jobs_error(do: Do) -> None:
-    job = do("fail(PithError('reload_failed', name='model.onnx', problem='other numbers'))\ncode = 1")
+    job = do(FAIL)
     assert job.error is not None
     assert (job.status, job.error.code, job.error.title) == ("failed", "reload_failed", "Result does not reload")
     assert "other numbers" in job.error.detail
@@ -125,7 +118,7 @@ def test_a_problem_of_the_engine_is_the_jobs_error(do: Do) -> None:
         "folder.error.write_text('{')",
         "folder.error.mkdir()",
         "folder.error.write_text('x' * 100_000)",
-        "folder.error.write_text(PithError('internal', reference='r').problem.model_dump_json().replace('\"internal\"', '\"made_up\"'))",
+        f"{FAIL}\nfolder.error.write_text(folder.error.read_text().replace('\"reload_failed\"', '\"made_up\"'))",
     ],
 )
 def test_a_failure_without_a_proper_problem_is_a_fault(do: Do, left: str) -> None:
@@ -167,7 +160,7 @@ def test_sigkill_in_mid_job(running: Callable[[], Running]) -> None:
 def test_sigkill_of_the_guard_takes_everything_along(running: Callable[[], Running]) -> None:
     job = running()
     child = job.child()
-    [guard] = _children(job.place.server.pid or 0)
+    [guard] = children(job.server())
     os.kill(guard, signal.SIGKILL)
     assert code_of(job.end()) == "engine_died"
     wait_until(lambda: not Path(f"/proc/{child}").exists())
@@ -175,8 +168,8 @@ def test_sigkill_of_the_guard_takes_everything_along(running: Callable[[], Runni
 
 def test_the_fork_server_dies_and_the_next_job_has_a_new_one(running: Callable[[], Running], do: Do) -> None:
     job = running()
-    child, server = job.child(), job.place.server.pid
-    os.kill(server or 0, signal.SIGKILL)
+    child, server = job.child(), job.server()
+    os.kill(server, signal.SIGKILL)
     ended = job.end()
     assert ended.error is not None
     assert ended.error.code == "engine_died"
@@ -246,18 +239,47 @@ def test_a_missing_blob_fails_the_job(submit: Do, place: Workplace, shop: Shop) 
     assert (ended.status, code_of(ended)) == ("failed", "blob_missing")
 
 
+def test_a_full_disk_while_storing(submit: Do, place: Workplace) -> None:
+    """Files may not grow beyond a limit: the store takes that, too, for a full disk."""
+    job = submit("succeed()\nfolder.output('onnx').write_bytes(bytes(3 << 20))")
+    place.server.warm_up()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, limits[1]))
+    try:
+        supervise.run(place, job.id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    ended = place.jobs.get(job.id)
+    assert (ended.status, code_of(ended)) == ("failed", "storage_full")
+    assert work_is_gone(place)
+
+
+def test_a_maze_of_folders_is_removed(do: Do, place: Workplace) -> None:
+    maze = "import os\nos.chdir(folder.out)\nfor _ in range(1200): os.mkdir('d'); os.chdir('d')"
+    assert do(f"succeed()\n{maze}").status == "succeeded"
+    assert work_is_gone(place)
+
+
 def test_the_memory_limit_is_an_error_inside_the_child(do: Do) -> None:
     job = do("import sys\ntry:\n    bytearray(2 << 30)\nexcept MemoryError:\n    succeed()")
     assert job.status == "succeeded"
 
 
-def test_a_database_that_is_away_does_not_stop_the_job(running: Callable[[str], Running], settings: Any) -> None:
-    go = "import time\nevents.emit('warning', 'asleep')\ntime.sleep(1.5)\nevents.emit('warning', 'awake')\nsucceed()\nraise SystemExit\n"
-    job = running(go.replace("raise SystemExit", "import os; os._exit(0)"))
-    database = paths.database(settings.data_dir)
-    away = database.with_name("away")
-    del away
+def test_a_database_that_is_away_in_mid_job_loses_nothing(place: Workplace, submit: Do, settings: Settings) -> None:
+    """It answers with errors: the table of jobs has another name for a while."""
+    job = Running(place, submit(WAIT_FOR_GO))
+    job.until_said("asleep")
+    with sqlite3.connect(paths.database(settings.data_dir), timeout=20) as database:
+        database.execute("ALTER TABLE jobs RENAME TO jobs_away")
+        database.commit()
+        folder = paths.work(settings.data_dir, job.id, 1)
+        (folder / "go").touch()
+        wait_until(lambda: not folder.exists())
+        database.execute("ALTER TABLE jobs_away RENAME TO jobs")
+    database.close()
     assert job.end().status == "succeeded"
+    messages = [event.message for event in place.jobs.events(job.id)]
+    assert messages.count("awake") == 1
 
 
 def test_the_lease_is_renewed_while_it_runs(running: Callable[[], Running]) -> None:
@@ -272,11 +294,5 @@ def test_what_a_lost_worker_left_is_swept(place: Workplace, do: Do, submit: Do) 
     ended, queued = do("succeed()"), submit("succeed()")
     for job in (ended.id, queued.id, "job_unknown"):
         paths.work(place.settings.data_dir, job, 1).mkdir(parents=True)
-    from worker import staging
-
     staging.sweep(place.settings.data_dir, place.jobs)
     assert [folder.name for folder in paths.all_work(place.settings.data_dir).iterdir()] == [queued.id]
-
-
-def test_jobs_type() -> None:
-    assert Jobs

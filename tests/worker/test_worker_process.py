@@ -12,7 +12,7 @@ from store.settings import Settings
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 from tests.worker.conftest import FAST, Do
-from tests.worker.processes import Service, descendants
+from tests.worker.processes import WAIT_FOR_GO, Service, descendants, is_gone
 from tests.worker.waiting import wait_until
 
 ONCE_LOST = """
@@ -20,13 +20,6 @@ if folder.root.name == "1":
     events.emit("warning", "asleep")
     import time
     while True: time.sleep(0.05)
-succeed()
-"""
-WAIT_FOR_GO = """
-import time
-events.emit("warning", "asleep")
-while not (folder.root / "go").exists(): time.sleep(0.05)
-events.emit("warning", "awake")
 succeed()
 """
 
@@ -59,14 +52,6 @@ def until(service: Service, job: Job, status: str) -> Job:
         return found if found.status == status else None
 
     return wait_until(reached)
-
-
-def is_gone(pid: int) -> bool:
-    """Ended; one that its parent has not yet waited for counts too."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_duplicate_messages_run_once_and_cancel_stops(service: Service, submit: Do) -> None:
@@ -137,6 +122,7 @@ def test_redis_dies_with_its_data_in_mid_job(
     redis.kill()
     (settings.data_dir / "work" / job.id / "1" / "go").touch()
     assert until(service, job, "succeeded").attempt == 1
+    wait_until(lambda: "Trying again in" in service.log.read_text())
     submitted_meanwhile = submit("succeed()")
     redis.start()
     assert until(service, submitted_meanwhile, "succeeded").attempt == 1

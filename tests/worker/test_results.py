@@ -1,0 +1,65 @@
+"""What a job leaves behind is not believed: every lie here makes the job fail and stores nothing."""
+
+import pytest
+
+from pith.job import Job
+from store.settings import Settings
+from tests.worker.conftest import Do
+
+LIES = {
+    "no report": ("succeed(); folder.report_json.unlink()", "no report.json"),
+    "no page": ("succeed(); folder.report_html.unlink()", "no report.html"),
+    "a report that does not validate": ("succeed(); folder.report_json.write_text('{}')", "does not validate"),
+    "a report of another job": ("succeed(job='job_' + '0' * 26)", "something else"),
+    "a report of another spec": ("succeed(spec=folder.read().spec.model_copy(update={'seed': 9}))", "something else"),
+    "a report of another model": ("succeed(model_digest='sha256:' + '0' * 64)", "something else"),
+    "another verdict": ("succeed(verdict='met')", "the verdict 'met'"),
+    "no outputs": ("succeed(outputs=())", "the outputs []"),
+    "other bytes": ("succeed(); folder.output('onnx').write_bytes(b'other')", "model.onnx of 5 bytes"),
+    "no output file": ("succeed(); folder.output('onnx').unlink()", "no model.onnx"),
+    "a folder for an output": (
+        "succeed(); folder.output('onnx').unlink(); folder.output('onnx').mkdir()",
+        "no plain file",
+    ),
+    "an endless report": ("succeed(); folder.report_json.open('ab').truncate(9 << 20)", "8388608 is the most"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_makes_the_job_fail(do: Do, lie: str) -> None:
+    script, reason = LIES[lie]
+    job = do(script)
+    assert job.error is not None
+    assert (job.status, job.error.code, job.artifacts) == ("failed", "engine_fault", ())
+    assert reason in job.error.detail
+
+
+@pytest.mark.parametrize("how", ["symlink", "link", "mkfifo"])
+def test_a_link_in_out_is_not_followed(do_freely: Do, how: str, settings: Settings) -> None:
+    """Without a sandbox, where the process could make one."""
+    source = "" if how == "mkfifo" else f"{str(settings.data_dir / 'pith.db')!r}, "
+    job = do_freely(f"""
+import os
+succeed()
+folder.output('onnx').unlink()
+os.{how}({source}folder.output('onnx'))""")
+    assert job.error is not None
+    assert (job.status, job.error.code) == ("failed", "engine_fault")
+    assert "model.onnx" in job.error.detail
+
+
+def test_constraints_of_the_report_must_be_those_of_the_spec(do: Do) -> None:
+    constraints = {"min_compression_ratio": 2.0}
+    assert _verdict(do("succeed()", constraints=constraints)) == "met"
+    forged = do("succeed(constraints=(), verdict='met')", constraints=constraints)
+    assert forged.error is not None
+    assert "constraints are not those" in forged.error.detail
+
+
+def _verdict(job: Job) -> str | None:
+    return job.verdict
+
+
+def test_the_sandbox_is_in_the_report(do: Do, do_freely: Do) -> None:
+    assert do("assert 'landlock' in sandbox or 'seccomp' in sandbox\nsucceed()").status == "succeeded"
+    assert do_freely("assert 'seccomp' not in sandbox\nsucceed()").status == "succeeded"
