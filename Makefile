@@ -1,0 +1,49 @@
+# One name for each habit. Every target sets up what it needs: a virtual environment, dependencies, servers.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo serve test check format bench clean
+.DEFAULT_GOAL := test
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Pith needs Python 3.11 or newer; name one: make PYTHON=python3.12"'
+	$(PYTHON) -m venv $(VENV)
+
+# What runs the service and the demo, then what the tests need on top. Each stamp is remade when its pins change.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing Pith and its dependencies (PyTorch among them: some minutes, some gigabytes)"
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing Pith with what its tests need (PyTorch among them: some minutes, some gigabytes)"
+	$(PIP) --editable '.[dev]'
+	@touch $(VENV)/.demo $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo/demo.py
+
+serve: $(VENV)/.demo
+	$(BIN)/pith up
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf build dist *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
