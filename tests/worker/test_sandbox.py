@@ -1,11 +1,14 @@
 """Breaking out, tried from the inside. Each attempt is also made without the sandbox, where it must work: otherwise it
 would be refused for some other reason, and prove nothing."""
 
+import ctypes
 import errno
 import json
 import os
 import platform
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +146,18 @@ def test_attempt_is_refused_inside_and_works_outside(
     assert str(confined[attempt]).startswith("refused")
     if attempt not in AS_ROOT_ONLY or os.geteuid() == 0:
         assert free[attempt] == "done"
+
+
+def test_what_the_kernel_offers_is_used() -> None:
+    """Found out without our code; else a layer that we broke would only make tests skip."""
+    found = set(sandbox.probe())
+    if Path("/proc/sys/kernel/seccomp").is_dir():
+        assert {"no_new_privileges", "no_capabilities", "seccomp"} <= found
+    if ctypes.CDLL(None).syscall(444, None, ctypes.c_long(0), 1) >= 6:
+        assert {"landlock", "landlock_network", "landlock_scope"} <= found
+    unshare = shutil.which("unshare")
+    if unshare and not subprocess.run([unshare, "-U", "-n", "-i", "-u", "-p", "true"], check=False).returncode:
+        assert {name for name in sandbox.LAYERS if name.endswith("_namespace")} <= found
 
 
 def test_the_secret_survived(confined: dict[str, Any], outside: dict[str, object]) -> None:
