@@ -5,7 +5,7 @@ import pytest
 from pith.errors import PithError
 from pith.job import EngineEvent, Job, Progress
 from store.jobs import NewArtifact
-from store.tables import ModelRow
+from store.tables import JobRow, ModelRow
 from tests.store.shop import Shop, digest
 
 
@@ -280,3 +280,14 @@ def test_an_engine_event_comes_back_as_it_was(shop: Shop) -> None:
     event = shop.event(type="metric", message="größer", step=3, data={"a": [1, 0.1, None, True, {"b": "c"}]})
     shop.jobs.record(job.id, 1, [event])
     assert EngineEvent(**shop.jobs.events(job.id)[-1].model_dump(exclude={"seq"})) == event
+
+
+def test_a_lease_ends_with_the_attempt(shop: Shop) -> None:
+    ended, given_back = shop.job().id, shop.job().id
+    for job in (ended, given_back):
+        shop.jobs.claim(job, "w", 60)
+    shop.jobs.succeed(ended, 1, [], "met")
+    shop.jobs.give_back(given_back, 1)
+    with shop.db.reader() as session:
+        rows = [session.get_one(JobRow, job) for job in (ended, given_back)]
+    assert [(row.lease_owner, row.lease_expires_at) for row in rows] == [(None, None)] * 2
