@@ -56,6 +56,16 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(http: httpx.Client,
         assert [one.id for one in messages(response.iter_bytes())] == ["5"]
 
 
+def test_a_stream_ends_with_the_job_and_not_at_the_next_ping(http: httpx.Client, bench: Bench, job: str) -> None:
+    attempt = bench.start(job)
+    with http.stream("GET", f"/v1/jobs/{job}/events", headers=LIVE) as response:
+        pieces = response.iter_bytes()
+        body = next(pieces)
+        bench.succeed(job, attempt)
+        body += b"".join(pieces)
+    assert body.count(b": ping") == 1 and b"event: succeeded" in body.split(b": ping")[-1]
+
+
 @pytest.mark.parametrize("after", ["5", "99"])
 def test_a_stream_with_nothing_left_says_not_to_come_back(
     http: httpx.Client, bench: Bench, job: str, after: str

@@ -141,5 +141,6 @@ def test_events_go_on_when_the_service_comes_back(tmp_path: Path) -> None:
             eventually(lambda: len(heard) == 3)
             bench.succeed(job, attempt)
             watcher.join(60)
+            assert "graceful shutdown exceeded" not in first.log.read_text()
         bench.db.close()
     assert heard == [1, 2, 3, 4]
