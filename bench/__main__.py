@@ -1,0 +1,31 @@
+"""``make bench``: prints the four figures with their limits. Run it on a quiet machine."""
+
+import datetime
+import os
+import sys
+
+from bench import overhead, training, upload
+from engine.environment import processor
+
+
+def main(wanted: list[str]) -> None:
+    print(
+        f"{datetime.date.today()}, {processor()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    if not wanted or "overhead" in wanted:
+        found = overhead.measure()
+        print(f"(a) outside the engine  {found['outside']:.2f} s a job, worst {found['worst']:.2f}  (limit 1)")
+        print(f"    whole job {found['whole']:.2f} s through the service, engine.run alone {found['direct']:.2f} s")
+    if not wanted or "training" in wanted:
+        found = training.measure()
+        print(f"(b) training loop       {found['ratio']:.3f} of a hand-written loop  (limit 0.95)")
+        print(f"    {found['ours']:.2f} steps/s, by hand {found['hand']:.2f}")
+    if not wanted or "upload" in wanted:
+        found = upload.measure()
+        print(f"(c) upload of 1 GiB     {found['ratio']:.2f} of copying and hashing it  (limit 0.5)")
+        print(f"    {found['uploaded']:.0f} MB/s, copy and hash {found['copied']:.0f} MB/s")
+        print(f"(d) API memory          {found['before']:.1f} MiB before, {found['after']:.1f} MiB after three uploads")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,78 @@
+"""(b) Steps a second of the training loop against a hand-written PyTorch loop, alternately, same model and data."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim, export, save
+from torch.nn import functional
+
+from engine.context import Context
+from engine.jobdir import EngineJob, JobDir
+from engine.run import open_job
+from engine.train import cross_entropy, train
+from pith.job import JobSpec
+from pith.training import TrainingOptions
+
+ROUNDS, BATCH, SAMPLES, THREADS = 7, 128, 1280, 2
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(8192, 1024), nn.ReLU(), nn.Linear(1024, 10),
+    )  # fmt: skip
+
+
+def measure() -> dict[str, float]:
+    torch.set_num_threads(THREADS)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(SAMPLES, 1, 32, 32)).astype(np.float32)
+    y = random.integers(0, 10, SAMPLES)
+    net = network()
+    with tempfile.TemporaryDirectory() as name:
+        ctx = _context(JobDir(Path(name)), net, x, y)
+        _ours(ctx), _by_hand(net, x, y)
+        rounds = [(_ours(ctx), _by_hand(net, x, y)) for _ in range(ROUNDS)]
+        ctx.events.close()
+    steps = SAMPLES // BATCH
+    ours, hand = (steps / statistics.median(column) for column in zip(*rounds, strict=True))
+    return {"ours": ours, "hand": hand, "ratio": statistics.median(b / a for a, b in rounds)}
+
+
+def _context(folder: JobDir, net: nn.Module, x: np.ndarray, y: np.ndarray) -> Context:
+    """The engine's own, as a job would have it."""
+    folder.scratch.mkdir(parents=True)
+    program = export(net.eval(), (torch.from_numpy(x[:2]),), dynamic_shapes=({0: Dim("batch")},))
+    save(program, folder.model)
+    np.savez(folder.dataset, x_train=x, y_train=y)
+    ids = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
+    spec = JobSpec.model_validate({**ids, "recipe": [{"kind": "finetune.full"}]})
+    return open_job(folder, EngineJob(spec=spec, model_digest="sha256:" + "0" * 64, threads=THREADS))
+
+
+def _ours(ctx: Context) -> float:
+    model = ctx.baseline.copy()
+    options = TrainingOptions(epochs=1, batch_size=BATCH)
+    started = time.perf_counter()
+    train(model, ctx.training_data(labels=True), options, cross_entropy(), ctx)
+    return time.perf_counter() - started
+
+
+def _by_hand(net: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
+    """What a careful person would write, channels last included."""
+    started = time.perf_counter()
+    net.train().to(memory_format=torch.channels_last)
+    inputs, labels = torch.from_numpy(x).to(memory_format=torch.channels_last), torch.from_numpy(y)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
+    for rows in torch.randperm(len(x)).split(BATCH):
+        loss = functional.cross_entropy(net(inputs[rows]), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - started

@@ -1,0 +1,64 @@
+"""(c) Upload rate of 1 GiB against copying and hashing the same file; (d) the API's memory around it."""
+
+import hashlib
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from bench.service import running
+
+SIZE = 1 << 30
+PIECE = 4 << 20
+ROUNDS = 3
+
+
+def measure() -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "source"
+        with source.open("wb") as file:
+            for _ in range(SIZE // PIECE):
+                file.write(os.urandom(PIECE))
+        with running(folder, "app.serve") as (url, pid):
+            before = _resident(pid)
+            rounds = [(_upload(source, url, number), _copy_and_hash(source)) for number in range(ROUNDS)]
+            after = _resident(pid)
+    uploaded, copied = (SIZE / 1e6 / statistics.median(column) for column in zip(*rounds, strict=True))
+    ratio = statistics.median(copy / upload for upload, copy in rounds)
+    return {"uploaded": uploaded, "copied": copied, "ratio": ratio, "before": before, "after": after}
+
+
+def _upload(source: Path, url: str, number: int) -> float:
+    """With curl, as a user would; the first bytes differ each time, so nothing is deduplicated."""
+    with source.open("r+b") as file:
+        file.write(number.to_bytes(8, "big"))
+    os.sync()
+    started = time.perf_counter()
+    subprocess.run(["curl", "-fsS", "-o", "/dev/null", "-T", str(source), f"{url}/v1/models?name=big"], check=True)
+    return time.perf_counter() - started
+
+
+def _copy_and_hash(source: Path) -> float:
+    """What storing it safely must cost: read, hash, write, flush to the disk."""
+    target = source.with_name("target")
+    os.sync()
+    started = time.perf_counter()
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while piece := reader.read(PIECE):
+            digest.update(piece)
+            writer.write(piece)
+        writer.flush()
+        os.fsync(writer.fileno())
+    seconds = time.perf_counter() - started
+    target.unlink()
+    return seconds
+
+
+def _resident(pid: int) -> float:
+    """MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
