@@ -36,6 +36,11 @@ def test_head_has_the_headers_alone(http: httpx.Client, done: str) -> None:
         assert head.headers[name] == whole.headers[name]
 
 
+def test_a_range_is_for_get_alone(http: httpx.Client, done: str) -> None:
+    head = http.head(f"{done}/artifacts/model.onnx", headers={"Range": "bytes=0-0"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(SIZE))
+
+
 RANGES = {
     "bytes=0-0": (0, 1),
     "bytes=5-10": (5, 11),

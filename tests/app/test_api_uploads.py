@@ -167,6 +167,7 @@ def test_an_upload_that_falls_silent_is_given_up(tmp_path: Path) -> None:
     ):
         raw.sendall(_request(api, form=False, chunked=False, length=100) + b"only this")
         answer = b"".join(iter(lambda: raw.recv(2**16), b"")).decode()
+        assert "\r\nconnection: close\r\n" in answer.lower()
         assert answer.startswith("HTTP/1.1 400") and "9 of 100 bytes arrived" in answer
         assert api.incoming() == []
 
@@ -188,6 +189,9 @@ def test_a_file_over_the_limit_is_refused_however_it_comes(tmp_path: Path) -> No
         for way, send in ways.items():
             refused = send()
             assert (refused.status_code, refused.json()["code"]) == (413, "upload_too_large"), way
+        with socket.create_connection(("127.0.0.1", api.port)) as raw:  # refused by what it announces
+            raw.sendall(_request(api, form=False, chunked=False, length=100_001))
+            assert raw.recv(2**16).startswith(b"HTTP/1.1 413")
         assert api.incoming() == []
         assert len(api.blobs()) == 1
 
