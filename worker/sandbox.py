@@ -4,6 +4,7 @@ Each layer is tried on its own, and what the system lacks is left out of the nam
 here: shared memory (RLIMIT_DATA does not count it) and the sum of the files in out/.
 """
 
+import contextlib
 import faulthandler
 import os
 import resource
@@ -11,6 +12,7 @@ import site
 import sys
 import sysconfig
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +35,7 @@ LAYERS = (
     "landlock_scope",
     "seccomp",
 )
-_PROCESSES = 4096
+_PROCESSES, _PROCESSES_PER_THREAD = 512, 16  # the kernel counts threads, and every library has its own pool
 _OPEN_FILES = 4096
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
 _SHARE = ("/usr/share/zoneinfo",)
@@ -75,7 +77,7 @@ def apply(policy: Policy, parent: int) -> tuple[str, ...]:
     os.umask(0o077)
     _scrub_environment(folder.scratch, policy)
     os.chdir(folder.scratch)
-    limits = _limit(policy, counted_alone="user_namespace" in entered)
+    limits = _limit(policy, counted_alone="user_namespace" in entered and os.getuid() != 0)
     return (*entered, *(_confine(policy) if policy.confine else ()), *limits)
 
 
@@ -134,7 +136,7 @@ def devices(gpu: bool) -> list[Path]:
 
 
 def _volunteer_for_the_oom_killer() -> None:
-    if sys.platform == "linux":
+    with contextlib.suppress(OSError):  # not Linux, or not ours to say
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
@@ -152,14 +154,15 @@ def _scrub_environment(scratch: Path, policy: Policy) -> None:
 def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
     """Resource limits. RLIMIT_DATA, because torch maps far more than it uses; none for CUDA, for the same reason.
 
-    Processes are limited only where the kernel counts them apart from the user's others.
+    Processes are limited only where the kernel counts them apart from the user's others; it never counts root's.
     """
     wanted = [("", resource.RLIMIT_CORE, 0), ("", resource.RLIMIT_NOFILE, _OPEN_FILES)]
     wanted.append(("file_size_limit", resource.RLIMIT_FSIZE, policy.file_bytes))
     if policy.memory_bytes is not None and not policy.gpu:
         wanted.append(("memory_limit", resource.RLIMIT_DATA, policy.memory_bytes))
     if counted_alone:
-        wanted.append(("process_limit", resource.RLIMIT_NPROC, _PROCESSES))
+        processes = _PROCESSES + _PROCESSES_PER_THREAD * policy.threads
+        wanted.append(("process_limit", resource.RLIMIT_NPROC, processes))
     for _, kind, limit in wanted:
         _, hard = resource.getrlimit(kind)
         lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
@@ -178,7 +181,8 @@ def probe() -> tuple[str, ...]:
         if not child:
             _probe_and_exit(Path(folder), parent)
         os.waitpid(child, 0)
-        names = (Path(folder) / guard.LOG_NAME).read_text().split()
+        log = Path(folder) / guard.LOG_NAME
+        names = log.read_text().split() if log.exists() else []
     return tuple(name for name in names if name in LAYERS)
 
 
@@ -186,5 +190,7 @@ def _probe_and_exit(folder: Path, parent: int) -> None:
     try:
         names = apply(Policy(job_dir=folder), parent)
         os.write(1, " ".join(names).encode())
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(0)
