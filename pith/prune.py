@@ -2,10 +2,13 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from pith.base import Change, Need, Step
 from pith.training import TrainingOptions
+
+# No control characters: PostgreSQL cannot store a NUL in JSON.
+LayerPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 
 
 class Iterative(Step):
@@ -54,7 +57,7 @@ class PruneChannel(Iterative):
         "layer", description="Same ratio in every layer, or the least important channels of the whole model."
     )
     round_to: int = Field(8, ge=1, le=256, description="Keep widths at multiples of this number.")
-    ignore: tuple[str, ...] = Field(
+    ignore: tuple[LayerPattern, ...] = Field(
         (), max_length=1000, description="Layers left alone: shell patterns over dotted names, such as layer4.*"
     )
 

@@ -76,6 +76,7 @@ SPECS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "within a step": ([{**PRUNE, "recovery": {"epochs": 0}}], [("/recipe/0/recovery/epochs", "greater_than_equal")]),
     "wrong choice": ([{**QUANTIZE, "bits": 3}], [("/recipe/0/bits", "literal_error")]),
     "fits no branch": ([{"kind": "distill.logits", "teacher": "me"}], [("/recipe/0/teacher", "literal_error")]),
+    "NUL in a name": ([{**PRUNE, "ignore": ["a\0b"]}], [("/recipe/0/ignore/0", "string_pattern_mismatch")]),
     "two at once": (
         [{**PRUNE, "x": 1}, {**QUANTIZE, "bits": 1}],
         [("/recipe/0/x", "extra_forbidden"), ("/recipe/1/bits", "literal_error")],
