@@ -45,7 +45,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         ctx.events.step = None
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
-        report = _report(ctx, candidates, samples, outputs, where, time.monotonic() - started)
+        report = _report(ctx, candidates, samples, outputs, where, started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -125,7 +125,7 @@ def _report(
     samples: Samples,
     outputs: tuple[OutputReport, ...],
     where: Environment,
-    seconds: float,
+    started: float,
 ) -> Report:
     job = ctx.job
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates]
@@ -151,7 +151,7 @@ def _report(
         constraints=constraints,
         outputs=outputs,
         environment=where,
-        seconds=seconds,
+        seconds=time.monotonic() - started,
     )
 
 

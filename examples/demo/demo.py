@@ -14,11 +14,12 @@ import httpx
 
 HERE = Path(__file__).parent
 OUT = Path("demo-out")
+INPUT = OUT / "input"
 PITH = [str(Path(sys.executable).with_name("pith"))]
 
 
 def main() -> int:
-    subprocess.run([sys.executable, str(HERE / "train.py"), str(OUT)], check=True)
+    subprocess.run([sys.executable, str(HERE / "train.py"), str(INPUT)], check=True)
     with service() as url:
         job = run(url)
     report = json.loads((OUT / "report.json").read_text())
@@ -35,14 +36,14 @@ def main() -> int:
 
 def run(url: str) -> str:
     """Upload, submit, watch, compare, download: the command line does it all. Says the job's address."""
-    files = ["--model", str(OUT / "model.pt2"), "--data", str(OUT / "dataset.npz"), "--out", str(OUT)]
-    subprocess.run([*PITH, "--url", url, "run", str(HERE / "job.json"), *files], check=True)
+    files = ["--model", str(INPUT / "model.pt2"), "--data", str(INPUT / "dataset.npz"), "--out", str(OUT)]
+    subprocess.run([*PITH, "run", str(HERE / "job.json"), "--url", url, *files], check=True)
     report = json.loads((OUT / "report.json").read_text())
     return f"{url}/v1/jobs/{report['job']}"
 
 
 def prove() -> float:
-    command = [sys.executable, "-I", str(HERE / "prove.py"), str(OUT / "model.onnx"), str(OUT / "dataset.npz")]
+    command = [sys.executable, "-I", str(HERE / "prove.py"), str(OUT / "model.onnx"), str(INPUT / "dataset.npz")]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
