@@ -4,6 +4,7 @@ The folder holds ``request.json`` (format to path) and ``inputs.npy``; for every
 written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -55,7 +56,8 @@ class Forked:
         os.close(reader)
 
     def __call__(self, folder: Path) -> int:
-        os.write(self._writer, os.fsencode(folder))
+        with contextlib.suppress(BrokenPipeError):  # the child is dead; its exit code will say so
+            os.write(self._writer, os.fsencode(folder))
         os.close(self._writer)
         return os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
 

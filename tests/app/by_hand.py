@@ -1,19 +1,13 @@
-"""What a worker does to the store, done by the test itself; and waiting for things to come true."""
+"""What a worker does to the store, done by the test itself."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from pith.job import EngineEvent, EventType, Progress, Verdict
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.jobs import Jobs, NewArtifact
 from store.settings import Settings
-
-T = TypeVar("T")
-DEADLINE_SECONDS = 30
 
 
 class Bench:
@@ -45,13 +39,3 @@ class Bench:
         digest, size = writer.commit()
         stem, form = name.rsplit(".", 1)
         return NewArtifact("report" if stem == "report" else "model", name, form, digest, size)
-
-
-def eventually(check: Callable[[], T]) -> T:
-    """The first true answer of ``check``; fails when there is none for a long time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        if answer := check():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"never came true: {check}")

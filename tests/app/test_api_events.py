@@ -10,7 +10,8 @@ import pytest
 from pith.client import Pith
 from pith.job import Event
 from pith.sse import Message, messages
-from tests.app.by_hand import Bench, eventually
+from tests.app.by_hand import Bench
+from tests.waiting import eventually
 
 LIVE = {"Accept": "text/event-stream"}
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.app.api_process import ApiProcess, running
-from tests.app.by_hand import eventually
+from tests.waiting import eventually
 
 CONTENT = b"PK not really a model " * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

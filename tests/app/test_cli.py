@@ -13,7 +13,8 @@ from pith.cli import main
 from pith.errors import PithError
 from tests.app.a_report import report_of
 from tests.app.api_process import ApiProcess, environment, free_port
-from tests.app.by_hand import Bench, eventually
+from tests.app.by_hand import Bench
+from tests.waiting import eventually
 
 Run = Callable[..., tuple[int, str, str]]
 SPEC = {"recipe": [{"kind": "quantize.dynamic"}]}

@@ -13,7 +13,8 @@ from pith.errors import PithError
 from pith.job import JobSpec
 from pith.quantize import QuantizeDynamic
 from tests.app.api_process import free_port, running
-from tests.app.by_hand import Bench, eventually
+from tests.app.by_hand import Bench
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -21,68 +18,13 @@ from app.household import Household
 from store.queue import Queue
 from store.settings import Settings
 from tests.app.api_process import environment, free_port
-from tests.app.by_hand import eventually
+from tests.app.embedded import up
+from tests.processes import command_of, descendants, is_gone
+from tests.waiting import eventually
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="reads /proc; a killed parent takes nobody along elsewhere"
 )
-
-
-class Up:
-    """A running `python -m app.up`."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-        self.process = process
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = log
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        return f"Pith is ready: {self.url}" in self.log.read_text()
-
-    def child(self, word: str) -> int | None:
-        """The process id of the child with this in its command line."""
-        return next((pid for pid in children_of(self.process.pid) if word in command_of(pid)), None)
-
-
-@contextmanager
-def up(data: Path, **settings: object) -> Iterator[Up]:
-    port, log = free_port(), data.with_suffix(".log")
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "app.up"]
-        process = subprocess.Popen(
-            command, env=environment(data, PITH_PORT=port, **settings), stdout=out, stderr=subprocess.STDOUT
-        )
-        try:
-            yield Up(process, port, log)
-        finally:
-            process.kill()
-            process.wait()
-
-
-def children_of(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def descendants_of(pid: int) -> list[int]:
-    return [one for child in children_of(pid) for one in (child, *descendants_of(child))]
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @linux_only
@@ -96,13 +38,13 @@ def test_up_serves_raises_the_fallen_and_stops_in_order(tmp_path: Path) -> None:
         password = next(
             line.split()[1] for line in (data / "redis/redis.conf").read_text().splitlines() if "requirepass" in line
         )
-        assert all(password not in command_of(pid) for pid in descendants_of(one.process.pid))
+        assert all(password not in command_of(pid) for pid in descendants(one.process.pid))
         for fallen in ("redis", "scheduler"):
             before = eventually(lambda word=fallen: one.child(word))
             os.kill(before, signal.SIGKILL)
             eventually(lambda word=fallen, old=before: one.child(word) not in (None, old))
         eventually(lambda: httpx.get(f"{one.url}/readyz").json()["status"] == "ok")
-        family = descendants_of(one.process.pid)
+        family = descendants(one.process.pid)
         one.process.send_signal(signal.SIGTERM)
         assert one.process.wait(60) == 0, one.log.read_text()
         eventually(lambda: all(is_gone(pid) for pid in family))
@@ -112,7 +54,7 @@ def test_up_serves_raises_the_fallen_and_stops_in_order(tmp_path: Path) -> None:
 @linux_only
 def test_nobody_outlives_an_up_that_was_killed(tmp_path: Path) -> None:
     with up(tmp_path / "data") as one:
-        family = eventually(lambda: _whole(descendants_of(one.process.pid)))
+        family = eventually(lambda: _whole(descendants(one.process.pid)))
         one.process.kill()
         eventually(lambda: all(is_gone(pid) for pid in family))
 

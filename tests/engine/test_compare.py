@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.compare import check_constraints, compare, headline, paired_interval, verdict_of
-from engine.measure import Answers, Samples, measurement, metric, sqnr_db
+from engine.measure import Answers, Candidate, Samples, measurement, metric, sqnr_db
 from pith.job import Constraints
 from pith.report import Measurement
 
@@ -96,7 +96,5 @@ def test_signal_to_noise() -> None:
 
 
 def test_latency_is_median_and_95th_percentile_in_milliseconds() -> None:
-    from engine.measure import Candidate
-
     found = measurement(Candidate({}, None), np.arange(1, 101) / 1000, [])  # type: ignore[arg-type]
     assert found.get("latency_median_ms") == pytest.approx(50.5) and found.get("latency_p95_ms") == pytest.approx(95.05)

@@ -223,6 +223,15 @@ def test_outputs_that_do_not_reload_fail_the_job(tmp_path: Path) -> None:
     assert not folder.report_json.exists()
 
 
+def test_a_forked_child_that_dies_is_a_reload_that_failed(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from engine.reload import Forked;"
+        "forked = Forked(); os.kill(forked._child, signal.SIGKILL); sys.exit(100 + forked(Path('.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, env=_quietly())
+    assert done.returncode == 100 - signal.SIGKILL
+
+
 def test_what_is_forked_early_reloads_without_starting_a_program(tmp_path: Path) -> None:
     folder = job_folder(tmp_path, [{"kind": "quantize.dynamic"}], net=Mlp)
     script = (

@@ -199,7 +199,7 @@ def process(redis: RedisProcess, database_url: str, tmp_path: Path) -> Iterator[
     process.communicate()
 
 
-def wait_until(condition: object, what: str) -> None:
+def eventually(condition: object, what: str) -> None:
     deadline = time.monotonic() + 60
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, what
@@ -210,12 +210,12 @@ def test_the_process_sends_reaps_outlives_redis_and_ends_when_told(
     shop: Shop, process: "subprocess.Popen[str]", queue: Queue, redis: RedisProcess
 ) -> None:
     shop.job()
-    wait_until(lambda: queue.depth() == 1, "the job was not sent")
+    eventually(lambda: queue.depth() == 1, "the job was not sent")
     redis.kill()
     job = lost(shop)
-    wait_until(lambda: shop.jobs.get(job).status == "queued", "the lost job was not reaped")
+    eventually(lambda: shop.jobs.get(job).status == "queued", "the lost job was not reaped")
     redis.start()
-    wait_until(lambda: queue.depth() == 1, "the job was not sent after the restart")
+    eventually(lambda: queue.depth() == 1, "the job was not sent after the restart")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
 
@@ -223,7 +223,7 @@ def test_the_process_sends_reaps_outlives_redis_and_ends_when_told(
 def test_the_process_does_not_reap_a_job_whose_lease_lives(shop: Shop, process: "subprocess.Popen[str]") -> None:
     alive, dead = shop.job().id, lost(shop)
     shop.jobs.claim(alive, "w", 600)
-    wait_until(lambda: shop.jobs.get(dead).status == "queued", "the lost job was not reaped")
+    eventually(lambda: shop.jobs.get(dead).status == "queued", "the lost job was not reaped")
     assert shop.jobs.get(alive).status == "running"
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.processes import ROOT, is_gone
-from tests.worker.waiting import wait_until
+from tests.processes import is_gone
+from tests.waiting import eventually
+from tests.worker.processes import ROOT
 from worker import kernel, sandbox
 
 pytestmark = pytest.mark.skipif(kernel.machine() is None, reason="no system call numbers for this machine")
@@ -64,7 +65,7 @@ def test_without_a_process_namespace_nothing_is_left_behind_either(tmp_path: Pat
         assert process.stdout is not None
         assert process.stdout.readline() == "ended\n"
         left = int((tmp_path / "out" / "pid").read_text())
-        wait_until(lambda: is_gone(left))
+        eventually(lambda: is_gone(left))
 
 
 def test_require_refuses_to_start_where_a_layer_is_missing(tmp_path: Path) -> None:

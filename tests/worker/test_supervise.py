@@ -14,10 +14,11 @@ import pytest
 from pith.job import Job
 from store import paths
 from store.settings import Settings
+from tests.processes import children, descendants
 from tests.store.shop import Shop
+from tests.waiting import eventually
 from tests.worker.conftest import Do
-from tests.worker.processes import WAIT_FOR_GO, children, descendants
-from tests.worker.waiting import wait_until
+from tests.worker.processes import WAIT_FOR_GO
 from worker import staging, supervise
 from worker.workplace import Workplace
 
@@ -35,7 +36,7 @@ class Running:
         self._thread.start()
 
     def until_said(self, message: str) -> None:
-        wait_until(lambda: any(event.message == message for event in self.place.jobs.events(self.id)))
+        eventually(lambda: any(event.message == message for event in self.place.jobs.events(self.id)))
 
     def end(self) -> Job:
         self._thread.join(30)
@@ -163,7 +164,7 @@ def test_sigkill_of_the_guard_takes_everything_along(running: Callable[[], Runni
     [guard] = children(job.server())
     os.kill(guard, signal.SIGKILL)
     assert code_of(job.end()) == "engine_died"
-    wait_until(lambda: not Path(f"/proc/{child}").exists())
+    eventually(lambda: not Path(f"/proc/{child}").exists())
 
 
 def test_the_fork_server_dies_and_the_next_job_has_a_new_one(running: Callable[[], Running], do: Do) -> None:
@@ -174,7 +175,7 @@ def test_the_fork_server_dies_and_the_next_job_has_a_new_one(running: Callable[[
     assert ended.error is not None
     assert ended.error.code == "engine_died"
     assert "forked from" in ended.error.detail
-    wait_until(lambda: not Path(f"/proc/{child}").exists())
+    eventually(lambda: not Path(f"/proc/{child}").exists())
     assert do("succeed()").status == "succeeded"
     assert job.place.server.pid != server
 
@@ -274,7 +275,7 @@ def test_a_database_that_is_away_in_mid_job_loses_nothing(place: Workplace, subm
         database.commit()
         folder = paths.work(settings.data_dir, job.id, 1)
         (folder / "go").touch()
-        wait_until(lambda: not folder.exists())
+        eventually(lambda: not folder.exists())
         database.execute("ALTER TABLE jobs_away RENAME TO jobs")
     database.close()
     assert job.end().status == "succeeded"

@@ -9,11 +9,12 @@ import pytest
 
 from pith.job import Job
 from store.settings import Settings
+from tests.processes import descendants, is_gone
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
+from tests.waiting import eventually
 from tests.worker.conftest import FAST, Do
-from tests.worker.processes import WAIT_FOR_GO, Service, descendants, is_gone
-from tests.worker.waiting import wait_until
+from tests.worker.processes import WAIT_FOR_GO, Service
 
 ONCE_LOST = """
 if folder.root.name == "1":
@@ -43,7 +44,7 @@ def service(shop: Shop, settings: Settings, redis: RedisProcess, tmp_path: Path)
 
 
 def until_said(service: Service, job: Job, message: str) -> None:
-    wait_until(lambda: any(event.message == message for event in service.jobs.events(job.id)))
+    eventually(lambda: any(event.message == message for event in service.jobs.events(job.id)))
 
 
 def until(service: Service, job: Job, status: str) -> Job:
@@ -51,7 +52,7 @@ def until(service: Service, job: Job, status: str) -> Job:
         found = service.jobs.get(job.id)
         return found if found.status == status else None
 
-    return wait_until(reached)
+    return eventually(reached)
 
 
 def test_duplicate_messages_run_once_and_cancel_stops(service: Service, submit: Do) -> None:
@@ -79,7 +80,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_ends_it(service: Service,
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert service.jobs.get(job.id).status == "queued"
-    wait_until(lambda: all(map(is_gone, below)))
+    eventually(lambda: all(map(is_gone, below)))
     service.scheduler()
     service.worker()
     assert until(service, job, "succeeded").attempt == 2
@@ -93,7 +94,7 @@ def test_a_worker_that_is_killed_takes_its_child_along_and_another_takes_over(se
     below = descendants(worker.pid)
     assert len(below) == 4  # fork server, guard, init, job
     worker.kill()
-    wait_until(lambda: all(map(is_gone, below)))
+    eventually(lambda: all(map(is_gone, below)))
     service.worker()
     assert until(service, job, "succeeded").attempt == 2
     assert "requeued" in [event.type for event in service.jobs.events(job.id)]
@@ -122,7 +123,7 @@ def test_redis_dies_with_its_data_in_mid_job(
     redis.kill()
     (settings.data_dir / "work" / job.id / "1" / "go").touch()
     assert until(service, job, "succeeded").attempt == 1
-    wait_until(lambda: "Trying again in" in service.log.read_text())
+    eventually(lambda: "Trying again in" in service.log.read_text())
     submitted_meanwhile = submit("succeed()")
     redis.start()
     assert until(service, submitted_meanwhile, "succeeded").attempt == 1

@@ -1,0 +1,120 @@
+"""Hostile and broken files over HTTP: a stable code, nothing runs, nothing stays, and the next good job works."""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pith.client import Pith
+from tests.app.embedded import Up
+from tests.e2e.conftest import Submit
+from tests.engine import exploits, exported, tampering
+from tests.engine.exploits import _Touch
+from tests.engine.tiny import Cnn, arrays, built
+from tests.engine.tiny import exported as export
+
+
+def good(folder: Path) -> bytes:
+    path = folder / "good.pt2"
+    torch.export.save(export(built(Cnn)), path)
+    return path.read_bytes()
+
+
+def fixed(folder: Path) -> bytes:
+    path = folder / "fixed.pt2"
+    torch.export.save(torch.export.export(built(Cnn), (torch.randn(2, 1, 8, 8),)), path)
+    return path.read_bytes()
+
+
+def saved(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def planted(exploit: exploits.Exploit) -> Callable[[Path], bytes]:
+    """A good model with code planted that creates ``canary`` in the folder when torch itself loads it.
+
+    (``tests/engine/test_pt2_hostile.py`` shows that it does.)
+    """
+
+    def made(folder: Path) -> bytes:
+        members = exploit(tampering.read_members(exported.saved("convolutional")), folder / "canary")
+        tampering.write_members(folder / "bad.pt2", members, top="" if exploit is exploits.old_layout else "top/")
+        return (folder / "bad.pt2").read_bytes()
+
+    return made
+
+
+MODELS: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "text": (lambda folder: b"#!/bin/sh\necho hello\n", "model_not_an_archive"),
+    "half": (lambda folder: good(folder)[:-4000], "model_truncated"),
+    "a pickle": (lambda folder: pickle.dumps(_Touch(folder / "canary")), "model_pickled"),
+    "a pickled module": (lambda folder: saved(nn.Linear(2, 2)), "model_pickled"),
+    "a pickled module with code": (lambda folder: saved(_Touch(folder / "canary")), "model_pickled"),
+    "code in sample inputs": (planted(exploits.sample_inputs), "model_unsafe"),
+    "code in a weight": (planted(exploits.pickled_weight), "model_unsafe"),
+    "code in an expression": (planted(exploits.size_expression), "model_unsafe"),
+    "code in a guard": (planted(exploits.guards), "model_unsafe"),
+    "code in the old layout": (planted(exploits.old_layout), "model_unsafe"),
+    "one batch size": (fixed, "model_fixed_batch"),
+}
+
+
+def npz(**changes: Any) -> Callable[[Path], bytes]:
+    def made(folder: Path) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, **{**arrays(), **changes})
+        return buffer.getvalue()
+
+    return made
+
+
+def objects(folder: Path) -> bytes:
+    return npz(x_train=np.array([_Touch(folder / "canary")], dtype=object))(folder)
+
+
+DATASETS: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "text": (lambda folder: b"x,y\n1,2\n", "dataset_unreadable"),
+    "half": (lambda folder: npz()(folder)[:-100], "dataset_unreadable"),
+    "pickled objects": (objects, "dataset_unsafe"),
+    "another shape": (npz(x_train=np.zeros((192, 3, 8, 8), np.float32)), "dataset_mismatch"),
+    "labels that are no classes": (npz(y_train=np.full(192, 4)), "dataset_mismatch"),
+    "fewer labels than samples": (npz(y_train=np.zeros(7, int)), "dataset_mismatch"),
+}
+
+
+def _refused(pith: Pith, submit: Submit, code: str, **changes: str) -> None:
+    job = pith.jobs.wait(submit({"kind": "finetune.full"}, outputs=["onnx"], **changes).id)
+    assert job.status == "failed" and job.error is not None
+    assert job.error.code == code, job.error.detail
+    assert job.artifacts == () and job.verdict is None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_model(name: str, pith: Pith, submit: Submit, tmp_path: Path) -> None:
+    made, code = MODELS[name]
+    path = tmp_path / "model.pt2"
+    path.write_bytes(made(tmp_path))
+    _refused(pith, submit, code, model=pith.models.upload(path).id)
+    assert not (tmp_path / "canary").exists(), "code from the file ran"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_bad_dataset(name: str, pith: Pith, submit: Submit, tmp_path: Path) -> None:
+    made, code = DATASETS[name]
+    path = tmp_path / "data.npz"
+    path.write_bytes(made(tmp_path))
+    _refused(pith, submit, code, dataset=pith.datasets.upload(path).id)
+    assert not (tmp_path / "canary").exists(), "code from the file ran"
+
+
+def test_after_all_that_a_good_job_works_and_nothing_is_left(service: Up, pith: Pith, submit: Submit) -> None:
+    assert pith.jobs.wait(submit({"kind": "quantize.dynamic"}, outputs=["onnx"]).id).status == "succeeded"
+    assert not list((service.log.parent / "data/work").glob("*/*"))
