@@ -13,7 +13,7 @@ from engine.npz import read_npz
 from engine.signature import Signature
 from pith.errors import PithError
 
-NAMES = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "x")
+NAMES = ("x_train", "y_train", "x_test", "y_test", "x")
 
 
 @dataclass(frozen=True)

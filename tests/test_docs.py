@@ -1,0 +1,91 @@
+"""The documents say what the code does: every setting, code, technique, option and route, and no dead link."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.main import app
+from app.settings import ApiSettings
+from pith.errors import ERRORS
+from pith.recipe import step_classes
+from store.settings import Settings
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs/guide.md").read_text()
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("kind", step_classes())
+def test_every_technique_and_option_is_in_the_guide(kind: str) -> None:
+    section = re.search(rf"^### `{re.escape(kind)}`$(.*?)(?=^##)", GUIDE, re.MULTILINE | re.DOTALL)
+    assert section, f"docs/guide.md has no section ### `{kind}`"
+    for option in step_classes()[kind].model_fields.keys() - {"kind"}:
+        assert f"| `{option}` |" in section.group(1), f"{kind} has the option {option}"
+
+
+def test_every_setting_is_in_the_guide() -> None:
+    fields = [name for one in (Settings, ApiSettings, WorkerSettings) for name in one.model_fields]
+    missing = [name for name in fields if f"| `PITH_{name.upper()}` |" not in GUIDE]
+    assert not missing
+
+
+def test_every_setting_in_a_document_exists() -> None:
+    known = {f"PITH_{name.upper()}" for one in (Settings, ApiSettings, WorkerSettings) for name in one.model_fields}
+    known |= {"PITH_URL", "PITH_PASSWORD"}  # the command line's, and the compose file's
+    files = [*DOCUMENTS, ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
+    said = {name for path in files for name in re.findall(r"PITH_[A-Z_]+[A-Z]", path.read_text())}
+    assert said <= known
+
+
+def test_every_error_is_in_the_guide_with_its_status() -> None:
+    missing = [code for code, row in ERRORS.items() if f"| `{code}` | {row.status} |" not in GUIDE]
+    assert not missing
+    listed = re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", GUIDE.partition("## Errors")[2], re.MULTILINE)
+    assert set(listed) == set(ERRORS)
+
+
+def test_every_route_is_in_the_guide() -> None:
+    paths = app.openapi()["paths"]
+    routes = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
+    assert [route for route in routes if f"| `{route}` |" not in GUIDE] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_files_that_documents_name_exist() -> None:
+    for document in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"):
+        for name in re.findall(r"`((?:[a-z0-9_]+/)+[a-z0-9_.]+\.[a-z0-9]+)`", document.read_text()):
+            assert name.startswith("out/") or (ROOT / name).exists(), f"{document.name} names {name}"
+
+
+def test_the_compose_file_uses_targets_and_commands_that_exist() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    targets = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
+    for name in ("api", "scheduler", "worker"):
+        service = compose["services"][name]
+        assert service["build"]["target"] in targets
+        assert {"PITH_DATABASE_URL", "PITH_REDIS_URL", "PITH_BLOB_URL"} <= service["environment"].keys()
+        assert "data:/data" in service["volumes"]
+    assert {"redis", "postgres"} <= compose["services"].keys()
+    modules = re.findall(r'"python", "-m", "([a-z.]+)"', dockerfile + (ROOT / "docker-compose.yml").read_text())
+    for module in modules:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    for folder in re.findall(r"^COPY (\w+) ", dockerfile, re.MULTILINE):
+        assert (ROOT / folder).is_dir()
+    api = dockerfile.partition("AS api")[2].partition("FROM")[0]
+    assert "engine" not in api and "worker" not in api, "the API's image has no torch"
+
+
+def test_constraints_name_no_address() -> None:
+    assert all(
+        re.fullmatch(r"[A-Za-z0-9_.\-]+==[^@/]+", line) for line in (ROOT / "constraints.txt").read_text().split()
+    )
