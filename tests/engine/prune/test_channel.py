@@ -1,0 +1,152 @@
+"""Channel pruning: which channels go, which layers stay, and that nothing else changes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.model import Model
+from engine.prune import channel
+from pith.errors import PithError
+from pith.prune import PruneChannel
+from tests.engine.conformance import opened
+from tests.engine.tiny import CLASSES, Cnn, Mlp, Transformer, job_folder, lifted
+
+
+def pruned(root: Path, net: type[nn.Module] = Cnn, **options: Any) -> tuple[Model, Model]:
+    folder = job_folder(root, [{"kind": "prune.channel", **options}], net=net)
+    ctx = opened(folder)
+    try:
+        return ctx.baseline, channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
+    finally:
+        ctx.events.close()
+
+
+def widths(model: Model) -> dict[str, int]:
+    return {name: channel.width(module) for name, module in model.layers()}
+
+
+def test_every_layer_loses_its_part_and_the_output_layer_none(tmp_path: Path) -> None:
+    _, after = pruned(tmp_path, pruning_ratio=0.5, round_to=4)
+    assert widths(after) == {"stem.0": 8, "block.0": 8, "block.3": 8, "hidden": 16, "head": CLASSES}
+
+
+def test_iterations_end_at_the_same_widths(tmp_path: Path) -> None:
+    once = pruned(tmp_path / "once", pruning_ratio=0.5, round_to=8)[1]
+    thrice = pruned(tmp_path / "thrice", pruning_ratio=0.5, round_to=8, iterations=3)[1]
+    assert widths(once) == widths(thrice)
+
+
+@pytest.mark.parametrize("round_to", [1, 2, 8])
+def test_widths_are_multiples(round_to: int, tmp_path: Path) -> None:
+    _, after = pruned(tmp_path, pruning_ratio=0.3, round_to=round_to)
+    assert all(size % round_to == 0 for name, size in widths(after).items() if name != "head")
+    assert widths(after)["hidden"] < 32
+
+
+def test_named_layers_stay_with_all_that_is_coupled_to_them(tmp_path: Path) -> None:
+    _, after = pruned(tmp_path, pruning_ratio=0.5, round_to=4, ignore=["block.*"])
+    assert widths(after) == {"stem.0": 16, "block.0": 16, "block.3": 16, "hidden": 16, "head": CLASSES}
+
+
+def test_the_least_important_channels_of_the_whole_model_go(tmp_path: Path) -> None:
+    before, after = pruned(tmp_path, net=Mlp, pruning_ratio=0.5, round_to=4, scope="global")
+    kept = after.graph.get_submodule("layers.1").weight
+    norms = before.graph.get_submodule("layers.1").weight.norm(dim=1) ** 2
+    norms = norms + before.graph.get_submodule("layers.3").weight.norm(dim=0) ** 2
+    best = norms.argsort(descending=True)[: len(kept)].sort().values
+    assert torch.equal(kept, before.graph.get_submodule("layers.1").weight[best])
+
+
+def test_removing_channels_that_are_zero_changes_nothing(tmp_path: Path) -> None:
+    model = lifted(Cnn)
+    with torch.no_grad():
+        for name, rows in (("stem.1", 16), ("block.1", 16), ("hidden", 32)):
+            layer = model.graph.get_submodule(name)
+            layer.weight[: rows // 2] = 0
+            layer.bias[: rows // 2] = 0
+        for name in ("stem.0", "block.0", "block.3"):
+            model.graph.get_submodule(name).weight[:8] = 0
+        model.graph.get_submodule("block.3").bias[:8] = 0
+    x = torch.randn(9, 1, 8, 8)
+    wanted = model.graph(x)
+    config = PruneChannel(pruning_ratio=0.5, round_to=1)
+    sizes = widths(model)
+    channel._prune(model, config, channel._targets(sizes, {"head"}, config, 0), {"head"})
+    assert widths(model)["stem.0"] == 8 and widths(model)["hidden"] == 16
+    assert (model.graph(x) - wanted).abs().max() < 1e-5
+
+
+def test_attention_is_left_alone_and_what_is_around_it_is_not(tmp_path: Path) -> None:
+    before, after = pruned(tmp_path, net=Transformer, pruning_ratio=0.5, round_to=8)
+    changed = {name for name, size in widths(after).items() if size != widths(before)[name]}
+    assert {"mlp.0.0", "mlp.1.0"} <= changed
+    assert not changed & {"qkv.0", "qkv.1", "head"}
+
+
+class _Grouped(nn.Module):
+    """Grouped convolution, concatenation, channel attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1)
+        self.grouped = nn.Conv2d(16, 16, 3, padding=1, groups=4)
+        self.squeeze = nn.Conv2d(16, 8, 1)
+        self.excite = nn.Conv2d(8, 16, 1)
+        self.last = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        y = torch.relu(self.grouped(x))
+        y = y * torch.sigmoid(self.excite(torch.relu(self.squeeze(y.mean((2, 3), keepdim=True)))))
+        out: Tensor = self.last(torch.cat([x, y], 1).mean((2, 3)))
+        return out
+
+
+class _Reshaped(nn.Module):
+    """Channels split into parts by a constant: pruning them would reshuffle or break."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1)
+        self.free = nn.Linear(16, 32)
+        self.last = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = x.view(x.shape[0], 4, 4, 8, 8).transpose(1, 2).reshape(x.shape[0], 16, -1).mean(-1)
+        out: Tensor = self.last(torch.relu(self.free(x)))
+        return out
+
+
+@pytest.mark.parametrize(("net", "stays"), [(_Grouped, {"last"}), (_Reshaped, {"first", "last"})])
+def test_couplings_hold_and_what_is_tied_to_constants_stays(
+    net: type[nn.Module], stays: set[str], tmp_path: Path
+) -> None:
+    before, after = pruned(tmp_path, net=net, pruning_ratio=0.5, round_to=4)
+    assert {name for name, size in widths(after).items() if size == widths(before)[name]} == stays
+    assert after.graph(torch.randn(3, 1, 8, 8)).shape == (3, CLASSES)
+    assert after.program().module()(torch.randn(5, 1, 8, 8)).shape == (5, CLASSES)
+
+
+def test_nothing_to_prune_says_so(tmp_path: Path) -> None:
+    for options, said in (({"ignore": ["*"]}, "no layer has channels"), ({"round_to": 256}, "stay a multiple of 256")):
+        with pytest.raises(PithError, match="technique_inapplicable") as caught:
+            pruned(tmp_path / str(len(said)), **options)
+        assert said in caught.value.problem.detail
+
+
+def test_the_output_layer_is_found_behind_a_norm() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(8, 8), nn.Linear(8, CLASSES)
+            self.norm = nn.LayerNorm(CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.norm(self.two(torch.relu(self.one(x.squeeze(1).mean(1)))))
+            return out
+
+    assert channel.output_layers(lifted(Normed).graph) == {"two"}

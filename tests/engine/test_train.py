@@ -1,0 +1,91 @@
+"""The one loop: it learns, keeps zeros, and gives the same bits however its data is held."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import engine.train
+from engine.context import Context
+from engine.data import Split
+from engine.model import Model
+from engine.randomness import stream
+from engine.train import cross_entropy, train
+from pith.training import TrainingOptions
+from tests.engine.conformance import opened
+from tests.engine.tiny import Cnn, Mlp, Transformer, arrays, job_folder, pictures
+
+
+def context(root: Path, net: type[torch.nn.Module] = Cnn) -> Context:
+    return opened(job_folder(root, [{"kind": "finetune.full"}], net=net))
+
+
+def trained(ctx: Context, split: Split | None = None, **options: object) -> Model:
+    model = ctx.baseline.copy()
+    given = TrainingOptions.model_validate({"batch_size": 32, "learning_rate": 0.01, **options})
+    train(model, split or ctx.training_data(labels=True), given, cross_entropy(), ctx)
+    return model
+
+
+def accuracy(model: Model) -> float:
+    data = arrays()
+    chosen = model.graph(torch.from_numpy(data["x_test"])).argmax(1).numpy()
+    return float((chosen == data["y_test"]).mean())
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4}
+
+
+@pytest.mark.parametrize(("net", "options"), [(Cnn, {}), (Mlp, {}), (Transformer, {}), (Cnn, SGD), (Mlp, SGD)])
+def test_it_learns(net: type[torch.nn.Module], options: dict[str, object], tmp_path: Path) -> None:
+    ctx = context(tmp_path, net)
+    model = trained(ctx, epochs=8, **options)
+    ctx.events.close()
+    assert accuracy(ctx.baseline) < 0.6 < 0.9 < accuracy(model)
+    assert not model.graph.training
+
+
+def test_data_that_is_read_batch_by_batch_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path)
+    whole = trained(ctx, epochs=2).graph.state_dict()
+    monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", 0)
+    piecewise = trained(ctx, epochs=2).graph.state_dict()
+    ctx.events.close()
+    assert all(torch.equal(whole[name], piecewise[name]) for name in whole)
+
+
+def test_a_last_batch_of_one_is_left_out(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    x, y = pictures(33, 3)
+    assert engine.train.Batches(Split(x, y), 32, ctx.baseline, ctx.device).count == 1
+    assert engine.train.Batches(Split(x[:5], y[:5]), 32, ctx.baseline, ctx.device).count == 1
+    trained(ctx, Split(x, y))
+    ctx.events.close()
+
+
+def test_a_batch_has_the_labels_of_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path)
+    ctx.events.close()
+    x, y = pictures(50, 3)
+    x[:, 0, 0, 0] = y
+    for limit in (engine.train.IN_MEMORY_BYTES, 0):
+        monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", limit)
+        batches = engine.train.Batches(Split(x, y), 8, ctx.baseline, ctx.device)
+        seen = list(batches.epoch(torch.Generator().manual_seed(1), 0))
+        assert len(seen) == 7 and sum(len(labels) for _, _, labels in seen) == 50
+        assert all(torch.equal(inputs[:, 0, 0, 0].long(), labels) for _, inputs, labels in seen)
+
+
+def test_a_layer_of_zeros_alone_is_not_taken_for_a_pruned_one(tmp_path: Path) -> None:
+    ctx = context(tmp_path, Mlp)
+    with torch.no_grad():
+        ctx.baseline.graph.get_submodule("layers.3").weight.zero_()
+    model = trained(ctx)
+    ctx.events.close()
+    assert model.graph.get_submodule("layers.3").weight.abs().min() > 0
+
+
+def test_random_streams_differ_by_seed_and_by_place() -> None:
+    places = {stream(seed, step, epoch) for seed in range(5) for step in range(5) for epoch in range(5)}
+    assert len(places) == 125 and stream(1, 2, 3) == stream(1, 2, 3)
+    assert all(0 <= place < 2**63 for place in places)
