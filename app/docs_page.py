@@ -1,6 +1,7 @@
 """The page at /docs: the OpenAPI description as plain HTML, with curl lines to paste. No script, no network."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -23,7 +24,7 @@ def page(title: str, body: str) -> str:
 def render(openapi: Spec, base_url: str) -> str:
     info = openapi["info"]
     body = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"]
-    body += [f"<p>{escape(part)}</p>" for part in info["description"].split("\n\n")]
+    body += [f"<p>{_marked(part)}</p>" for part in info["description"].split("\n\n")]
     body.append("<p>The same for programs: <a href='/openapi.json'>/openapi.json</a>.</p>")
     for path, methods in openapi["paths"].items():
         for method, route in methods.items():
@@ -42,17 +43,18 @@ def curl(method: str, path: str, route: Spec, base_url: str) -> str:
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(_example_of(parameter)))
     content = route.get("requestBody", {}).get("content", {})
-    words = ["curl", "-sS", *([] if method in {"GET", "PUT"} else ["-X", method]), *_body_words(content)]
+    words = ["curl", "-sS", *([] if method in {"GET", "PUT"} else ["-X", method]), *_body_words(content, path)]
     return shlex.join([*words, base_url + path])
 
 
-def _body_words(content: Spec) -> list[str]:
+def _body_words(content: Spec, path: str) -> list[str]:
+    file = "dataset.npz" if path.endswith("/datasets") else "model.pt2"
     if "application/json" in content:
         example = next(iter(content["application/json"]["examples"].values()))["value"]
         return ["-H", "Content-Type: application/json", "-d", json.dumps(example)]
     if "multipart/form-data" in content:
-        return ["-F", "file=@model.pt2"]
-    return ["-T", "model.pt2"] if "application/octet-stream" in content else []
+        return ["-F", f"file=@{file}"]
+    return ["-T", file] if "application/octet-stream" in content else []
 
 
 def _example_of(parameter: Spec) -> object:
@@ -61,7 +63,7 @@ def _example_of(parameter: Spec) -> object:
 
 def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
     yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
-    yield f"<br>{escape(route['description'])}</p>" if "description" in route else "</p>"
+    yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
     yield f"<pre>{escape(curl(method, path, route, base_url))}</pre>"
     if rows := "".join(map(_parameter, route.get("parameters", ()))):
         yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
@@ -70,6 +72,11 @@ def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
         for status, answer in sorted(route["responses"].items())
     )
     yield f"<details><summary>Answers</summary><table>{answers}</table></details>"
+
+
+def _marked(text: str) -> str:
+    """Escaped, with what stands between backquotes as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _parameter(parameter: Spec) -> str:

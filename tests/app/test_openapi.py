@@ -79,3 +79,10 @@ def test_the_curl_line_of_a_job_is_whole() -> None:
     JobSpec.model_validate_json(words[words.index("-d") + 1])
     assert words[-1] == "http://h/v1/jobs" and "Content-Type: application/json" in words
     assert "{" not in curl("GET", "/v1/jobs/{id}", route("/v1/jobs/{id}", "get"), "http://h")
+
+
+@pytest.mark.parametrize(("noun", "file"), [("models", "model.pt2"), ("datasets", "dataset.npz")])
+def test_the_upload_lines_name_a_file_of_the_right_kind(noun: str, file: str) -> None:
+    for method in ("put", "post"):
+        line = curl(method.upper(), f"/v1/{noun}", route(f"/v1/{noun}", method), "http://here")
+        assert file in line
