@@ -59,7 +59,7 @@ async def _json_body(request: Request, service: TheService) -> bytes:
 def _job_spec(body: Annotated[bytes, Depends(_json_body)]) -> JobSpec:
     """In a thread: a megabyte of nonsense takes a while to be found wrong."""
     try:
-        return JobSpec.model_validate_json(body)
+        return JobSpec.model_validate_json(body, strict=True)
     except ValidationError as fault:
         errors = fault.errors(include_url=False, include_context=False)
         raise malformed(errors, _document(body, errors[0]["type"])) from fault

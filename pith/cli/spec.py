@@ -41,7 +41,7 @@ def parse(document: dict[str, Any], model: str | None = None, dataset: str | Non
     ids = {name: id for name, id in (("model", model), ("dataset", dataset)) if id is not None}
     filled = {**document, **ids}
     try:
-        spec = JobSpec.model_validate_json(json.dumps(filled))
+        spec = JobSpec.model_validate_json(json.dumps(filled), strict=True)
     except ValidationError as fault:
         raise malformed(fault.errors(include_url=False), filled) from fault
     spec.check()

@@ -74,6 +74,8 @@ SPECS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "above its bound": ([QUANTIZE, {**PRUNE, "pruning_ratio": 1}], [("/recipe/1/pruning_ratio", "less_than")]),
     "below its bound": ([{**PRUNE, "pruning_ratio": 0}], [("/recipe/0/pruning_ratio", "greater_than")]),
     "within a step": ([{**PRUNE, "recovery": {"epochs": 0}}], [("/recipe/0/recovery/epochs", "greater_than_equal")]),
+    "a number in quotes": ([{**PRUNE, "iterations": "3"}], [("/recipe/0/iterations", "int_type")]),
+    "a truth for a number": ([{**PRUNE, "iterations": True}], [("/recipe/0/iterations", "int_type")]),
     "wrong choice": ([{**QUANTIZE, "bits": 3}], [("/recipe/0/bits", "literal_error")]),
     "fits no branch": ([{"kind": "distill.logits", "teacher": "me"}], [("/recipe/0/teacher", "literal_error")]),
     "NUL in a name": ([{**PRUNE, "ignore": ["a\0b"]}], [("/recipe/0/ignore/0", "string_pattern_mismatch")]),
