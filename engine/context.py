@@ -123,7 +123,7 @@ class Context:
         """
         model = self.baseline if name == "baseline" else read_model(self.folder.teacher(name), self.folder.scratch)
         model = model.copy()
-        model.graph.to(self.device).eval().requires_grad_(False)
+        model.place(self.device).eval().requires_grad_(False)
         return model
 
     def inapplicable(self, reason: str, way_out: str) -> PithError:

@@ -9,7 +9,7 @@ import onnx
 import torch
 from safetensors.torch import save_file
 
-from engine.model import Model
+from engine.model import Model, first_line
 from engine.quiet import quiet
 from pith.artifact import OutputFormat
 from pith.errors import PithError
@@ -22,7 +22,7 @@ def write_onnx(model: Model, path: Path) -> None:
     """One file, weights inside; the input is called ``input``, the output ``output``, the first dimension ``batch``.
 
     Raises:
-        PithError: ``model_too_large`` over the 2 GB of a protocol buffer.
+        PithError: ``model_too_large`` over the 2 GB of a protocol buffer; ``export_failed``.
     """
     if model.finished is not None:
         shutil.copyfile(model.finished, path)
@@ -30,18 +30,7 @@ def write_onnx(model: Model, path: Path) -> None:
     weights = sum(tensor.nbytes for tensor in model.graph.state_dict().values())
     if weights > ONNX_LIMIT_BYTES:
         raise PithError("model_too_large", what="the weights' size in bytes", value=weights, limit=ONNX_LIMIT_BYTES)
-    with quiet():
-        program = torch.onnx.export(
-            model.program(),
-            (model.signature.tensor(),),
-            dynamo=True,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            verbose=False,
-            optimize=True,
-        )
-    assert program is not None
-    proto = program.model_proto
+    proto = _translated(model)
     _name_batch(proto)
     onnx.save(proto, path)
 
@@ -63,6 +52,25 @@ WRITERS: dict[OutputFormat, Callable[[Model, Path], None]] = {
     "pt2": write_pt2,
     "safetensors": write_safetensors,
 }
+
+
+def _translated(model: Model) -> onnx.ModelProto:
+    program = model.program()
+    try:
+        with quiet():
+            translated = torch.onnx.export(
+                program,
+                (model.signature.tensor(),),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                verbose=False,
+                optimize=True,
+            )
+    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+        raise PithError("export_failed", format="ONNX", reason=first_line(error.__cause__ or error)) from error
+    assert translated is not None
+    return translated.model_proto
 
 
 def _name_batch(proto: onnx.ModelProto) -> None:

@@ -84,7 +84,7 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.graph.cpu().eval()(model.signature.tensor(1))
+        model.at_rest()(model.signature.tensor(1))
     return {
         "size_bytes": weighed.stat().st_size,
         "parameters": sum(weight.numel() for weight in unique),

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from engine.lift import lift
 from engine.pt2.load import load
-from engine.signature import Signature
+from engine.signature import Signature, signature_of
 from pith.errors import PithError
 
 Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
@@ -35,16 +35,43 @@ class Model:
         """Convolutions and linear layers under their dotted names, in the order they are named."""
         return ((name, module) for name, module in self.graph.named_modules() if isinstance(module, Weighted))
 
+    def place(self, device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> fx.GraphModule:
+        """The graph, moved in place: its tensors, and the tensors that its own operators make."""
+        self.graph.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        for node in self.graph.graph.nodes:
+            if node.kwargs.get("device") is not None:
+                node.kwargs = {**node.kwargs, "device": device}
+        self.graph.recompile()
+        return self.graph
+
+    def at_rest(self) -> fx.GraphModule:
+        """The graph on the CPU in eval mode, as everything but training wants it."""
+        return self.place(torch.device("cpu")).eval()
+
     def program(self) -> ExportedProgram:
-        """The model exported again, in eval mode, its dynamic dimensions still dynamic."""
-        example = self.signature.tensor()
+        """The model exported again, in eval mode, its dynamic dimensions still dynamic.
+
+        Raises:
+            PithError: ``export_failed``.
+        """
         dynamic = dict.fromkeys(self.signature.dynamic(), Dim.AUTO)
-        with torch.no_grad():
-            return torch.export.export(self.graph.cpu().eval(), (example,), dynamic_shapes=(dynamic,))
+        try:
+            with torch.no_grad():
+                program = torch.export.export(self.at_rest(), (self.signature.tensor(),), dynamic_shapes=(dynamic,))
+            signature_of(program)
+        except (RuntimeError, ValueError, TypeError, AssertionError, PithError) as error:
+            raise PithError("export_failed", format=".pt2", reason=first_line(error)) from error
+        return program
 
     def integer_layers(self) -> int:
         """How many weights are stored as 8-bit integers, as a quantized result has them."""
         return sum(1 for buffer in self.graph.buffers() if buffer.dtype is torch.int8 and buffer.ndim > 1)
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, short enough for a sentence."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def read_model(source: Path, scratch: Path) -> Model:

@@ -80,7 +80,7 @@ class _Training:
 
     def __init__(self, model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
         self.model, self.options, self.loss, self.ctx = model, options, loss, ctx
-        model.graph.to(ctx.device, memory_format=_layout(model))  # type: ignore[call-overload]
+        model.place(ctx.device, _layout(model))
         self.batches = Batches(split, options.batch_size, model, ctx.device)
         self.optimizer = _optimizer(model.graph, options)
         self.zeros = _zeros(model)
@@ -92,8 +92,7 @@ class _Training:
         for number in range(epoch, self.options.epochs):
             mean = self._epoch(number, batch if number == epoch else 0)
             self._report(number, mean)
-        self.model.graph.eval()
-        self.model.graph.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.model.at_rest()
 
     def _epoch(self, epoch: int, start: int) -> float:
         order = generator(self.ctx.spec.seed, *self.place, epoch)

@@ -162,6 +162,11 @@ ERRORS: dict[str, Row] = {
         "The model holds {count} layers with integer weights, so {kind} cannot work on it; start from the model it "
         "was made from.",
     ),
+    "export_failed": Row(
+        400,
+        "Cannot be exported",
+        "The model cannot be written as {format}, which every job needs ({reason}); replace that part of the model.",
+    ),
     # datasets
     "dataset_unreadable": Row(
         400, "Unreadable dataset", "The dataset cannot be read ({reason}); send what numpy.savez wrote."

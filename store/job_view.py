@@ -31,7 +31,7 @@ def contract(session: Session, row: JobRow) -> Job:
 
 def contracts(session: Session, rows: Sequence[JobRow]) -> tuple[Job, ...]:
     found = defaultdict(list)
-    query = select(ArtifactRow).where(ArtifactRow.job_id.in_([row.id for row in rows])).order_by(ArtifactRow.id)
+    query = select(ArtifactRow).where(ArtifactRow.job_id.in_([row.id for row in rows])).order_by(ArtifactRow.name)
     for artifact in session.scalars(query):
         found[artifact.job_id].append(_artifact(artifact))
     return tuple(_job(row, tuple(found[row.id])) for row in rows)

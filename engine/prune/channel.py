@@ -131,7 +131,7 @@ def _pruner(
     each = {modules[name]: value for name, value in ratio.items()} if isinstance(ratio, dict) else None
     with quiet():
         return torch_pruning.pruner.BasePruner(
-            model.graph.cpu().eval(),
+            model.at_rest(),
             model.signature.tensor(),
             importance=torch_pruning.importance.GroupMagnitudeImportance(p=norm),
             global_pruning=scope == "global",
