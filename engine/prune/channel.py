@@ -101,6 +101,11 @@ def _dependencies(model: Model) -> torch_pruning.DependencyGraph:
         return torch_pruning.DependencyGraph().build_dependency(model.graph, model.signature.tensor())
 
 
+def ratio_for(target: int, size: int) -> float:
+    """The ratio that leaves exactly ``target`` channels: Torch-Pruning keeps ``int(size * (1 - ratio))`` of them."""
+    return 1 - (target + 1e-3) / size
+
+
 def _targets(widths: dict[str, int], kept: set[str], config: PruneChannel, phase: int) -> dict[str, int]:
     """Channels that each layer shall have after this phase."""
     ratio = config.pruning_ratio * (phase + 1) / config.iterations
@@ -116,8 +121,7 @@ def _prune(model: Model, config: PruneChannel, targets: dict[str, int], kept: se
     now = {name: width(module) for name, module in model.layers() if name in targets}
     norm = 1 if config.importance == "l1" else 2
     if config.scope == "layer":
-        # A thousandth of a channel keeps Torch-Pruning's truncation from taking one too many.
-        ratios = {name: 1 - (targets[name] + 1e-3) / now[name] for name in now if targets[name] < now[name]}
+        ratios = {name: ratio_for(targets[name], now[name]) for name in now if targets[name] < now[name]}
         _pruner(model, ratios, kept, "layer", norm, None).step()
     else:
         ratio = 1 - sum(targets.values()) / sum(now.values())

@@ -85,6 +85,14 @@ def test_unlabelled_data_calibrates_distils_and_measures_agreement(tmp_path: Pat
     assert report.baseline.get("accuracy") is None
 
 
+def test_labels_of_the_training_split_are_never_what_quality_is_measured_on(tmp_path: Path) -> None:
+    data = {name: value for name, value in arrays().items() if name.endswith("train")}
+    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, data=data, outputs=["onnx"])
+    report = run(folder.root, engine.reload.main)
+    assert report.comparison.quality == "agreement" and report.baseline.get("accuracy") is None
+    assert report.baseline.get("macs") == 64 * 32 + 32 * 4 and report.baseline.get("parameters") == 65 * 32 + 33 * 4
+
+
 def test_another_model_may_teach(tmp_path: Path) -> None:
     step = {"kind": "distill.logits", "teacher": TEACHER_ID, "epochs": 4, "hard_label_weight": 0, "learning_rate": 0.01}
     folder = job_folder(tmp_path, [step], net=Mlp, teacher=Cnn, outputs=["onnx"])

@@ -39,6 +39,11 @@ def test_iterations_end_at_the_same_widths(tmp_path: Path) -> None:
     assert widths(once) == widths(thrice)
 
 
+def test_the_ratio_leaves_exactly_the_target() -> None:
+    for size in range(2, 300):
+        assert all(int(size * (1 - channel.ratio_for(target, size))) == target for target in range(1, size))
+
+
 @pytest.mark.parametrize("round_to", [1, 2, 8])
 def test_widths_are_multiples(round_to: int, tmp_path: Path) -> None:
     _, after = pruned(tmp_path, pruning_ratio=0.3, round_to=round_to)
@@ -129,6 +134,30 @@ def test_couplings_hold_and_what_is_tied_to_constants_stays(
     assert {name for name, size in widths(after).items() if size == widths(before)[name]} == stays
     assert after.graph(torch.randn(3, 1, 8, 8)).shape == (3, CLASSES)
     assert after.program().module()(torch.randn(5, 1, 8, 8)).shape == (5, CLASSES)
+
+
+class _Flattened(nn.Module):
+    """A flatten written as a view with a constant, or with the batch alone named."""
+
+    width: int = -1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(1, 8, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(torch.relu(self.conv(x)).view(x.shape[0], self.width))
+        return out
+
+
+class _FlattenedByConstant(_Flattened):
+    width = 8
+
+
+@pytest.mark.parametrize("net", [_Flattened, _FlattenedByConstant])
+def test_a_flatten_follows_the_channels(net: type[nn.Module], tmp_path: Path) -> None:
+    _, after = pruned(tmp_path, net=net, pruning_ratio=0.5, round_to=4)
+    assert widths(after) == {"conv": 4, "last": CLASSES}
 
 
 def test_nothing_to_prune_says_so(tmp_path: Path) -> None:

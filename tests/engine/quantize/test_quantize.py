@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.fusion import fold_norms
 from engine.quantize import processor
+from engine.quantize.integers import IntegerLayer, IntegerWeight
 from engine.registry import technique
 from pith.errors import PithError
 from tests.engine.conformance import applied, opened
@@ -62,6 +64,17 @@ def test_activations_are_unsigned_and_weights_signed_and_reduced_where_needed(tm
     assert len(weights) == 5 and all(tensor.data_type == onnx.TensorProto.INT8 for tensor in weights)
     assert all(abs(int(onnx.numpy_helper.to_array(tensor).min())) <= 64 for tensor in weights)
     assert any(tensor.data_type == onnx.TensorProto.UINT8 for name, tensor in kinds.items() if "zero_point" in name)
+
+
+def test_an_integer_layer_rounds_its_input_and_scales_its_weight() -> None:
+    values = np.array([[10, -20], [127, 3]], np.int8)
+    integers = IntegerWeight(values, np.float32([0.5, 0.25]), np.zeros(1, np.int32), 0, 0.1, 100)
+    layer = IntegerLayer(nn.Linear(2, 2), integers)
+    x = torch.tensor([[0.234, -50.0]])
+    rounded = torch.tensor([[0.2, -10.0]])  # to the nearest tenth, and no lower than (0 - 100) tenths
+    weight = torch.tensor([[5.0, -10.0], [31.75, 0.75]])
+    assert torch.allclose(layer(x), rounded @ weight.T + layer.bias)
+    assert integers.transposed().scales().shape == (1, 2)
 
 
 def test_attention_is_warned_of(tmp_path: Path) -> None:
