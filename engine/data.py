@@ -56,6 +56,8 @@ def read_dataset(path: Path, signature: Signature) -> Dataset:
     for name in arrays:
         if name not in NAMES:
             _refuse(name, "is no array of a dataset", f"name arrays {', '.join(NAMES)}")
+    if "x" in arrays and {"x_train", "y_train"} & arrays.keys():
+        _refuse("x", "stands beside x_train", "keep x for unlabelled data alone, or x_train with y_train")
     train = _split(arrays, "x", None, signature) or _split(arrays, "x_train", "y_train", signature)
     test = _split(arrays, "x_test", "y_test", signature)
     if train is None and test is None:
@@ -82,7 +84,7 @@ def _check_inputs(name: str, x: np.ndarray, signature: Signature) -> None:
     )
     if not fits:
         shape = ", ".join("any" if size is None else str(size) for size in wanted)
-        _refuse(name, f"has the shape {x.shape}", f"the model takes (samples, {shape})")
+        _refuse(name, f"has the shape {x.shape}", f"the model takes (samples, {shape}); reshape or transpose it")
     if not len(x):
         _refuse(name, "has no samples", "add some")
     if signature.dtype.is_floating_point and x.dtype.kind != "f":
@@ -106,13 +108,17 @@ def _check_labels(name: str, y: np.ndarray, samples: int, signature: Signature) 
         _refuse(
             name,
             f"has the shape {y.shape} and the dtype {y.dtype}",
-            "labels are one class number a sample, as integers",
+            "labels are one class number a sample, as integers (of one-hot rows, take argmax(axis=1))",
         )
     if len(y) != samples:
         _refuse(name, f"has {len(y)} labels for {samples} samples", "give one label a sample")
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= int(classes or 0):
-        _refuse(name, f"has labels from {low} to {high}", f"the model has the classes 0 to {int(classes or 0) - 1}")
+        _refuse(
+            name,
+            f"has labels from {low} to {high}",
+            f"the model has the classes 0 to {int(classes or 0) - 1}; number the labels as the model does",
+        )
 
 
 def _blocks(x: np.ndarray, rows: int = 4096) -> list[np.ndarray]:

@@ -32,6 +32,7 @@ def write_onnx(model: Model, path: Path) -> None:
         raise PithError("model_too_large", what="the weights' size in bytes", value=weights, limit=ONNX_LIMIT_BYTES)
     proto = _translated(model)
     _name_batch(proto)
+    _forget_where(proto)
     onnx.save(proto, path)
 
 
@@ -71,6 +72,13 @@ def _translated(model: Model) -> onnx.ModelProto:
         raise PithError("export_failed", format="ONNX", reason=first_line(error.__cause__ or error)) from error
     assert translated is not None
     return translated.model_proto
+
+
+def _forget_where(proto: onnx.ModelProto) -> None:
+    """The exporter leaves stack traces in every node: paths and source lines of this machine."""
+    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _name_batch(proto: onnx.ModelProto) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ _UNITS: dict[MetricName, tuple[str, bool]] = {
 }
 
 
+Origin = Literal["test split", "training inputs", "random inputs"]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model to be measured: its graph's figures, its file in the weighed format, and its ONNX file."""
@@ -54,6 +58,7 @@ class Samples:
     y: NDArray[np.integer] | None
     dtype: np.dtype[np.generic]
     classes: bool
+    origin: Origin
 
     @property
     def quality(self) -> MetricName | None:
@@ -67,10 +72,11 @@ def samples_for(model: Model, dataset: Dataset | None) -> Samples:
     """The test split; without one the training inputs unlabelled; without a dataset noise."""
     dtype = np.dtype(str(model.signature.dtype).removeprefix("torch."))
     classes = len(model.signature.output) == 2 and (model.signature.output[1] or 0) > 1
-    split = (dataset.test or dataset.train) if dataset else None
-    if dataset is None or split is None:
-        return Samples(model.signature.tensor(NOISE_SAMPLES).numpy(), None, dtype, False)
-    return Samples(split.x, split.y if dataset.test else None, dtype, classes)
+    if dataset is not None and dataset.test is not None:
+        return Samples(dataset.test.x, dataset.test.y, dtype, classes, "test split")
+    if dataset is not None and dataset.train is not None:
+        return Samples(dataset.train.x, None, dtype, classes, "training inputs")
+    return Samples(model.signature.tensor(NOISE_SAMPLES).numpy(), None, dtype, False, "random inputs")
 
 
 def metric(name: MetricName, value: float) -> Metric:
@@ -127,6 +133,8 @@ def answers(path: Path, samples: Samples, threads: int) -> Answers:
 def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
     """Accuracy where there are labels, agreement with the baseline, or the signal-to-noise ratio against it."""
     if mine.chosen is None or baseline.chosen is None:
+        if mine is baseline:
+            return []
         assert mine.raw is not None and baseline.raw is not None
         return [metric("sqnr_db", sqnr_db(baseline.raw, mine.raw))]
     found = [metric("agreement", float((mine.chosen == baseline.chosen).mean()))]

@@ -82,6 +82,11 @@ def read_model(source: Path, scratch: Path) -> Model:
     """
     graph, signature = lift(load(source, scratch))
     model = Model(graph, signature)
+    kinds = {tensor.dtype for tensor in (*graph.parameters(), signature.tensor()) if tensor.is_floating_point()}
+    for kind in kinds - {torch.float32}:
+        raise PithError(
+            "model_unsupported", found=f"{kind} numbers", way_out="export model.float(), with float32 inputs"
+        )
     if not all(parameter.isfinite().all() for parameter in graph.parameters()):
         raise PithError(
             "model_unsupported", found="weights that are not finite", way_out="export a model that has not diverged"

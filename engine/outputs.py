@@ -45,12 +45,17 @@ def write_outputs(
     code = reload(desk)
     if code != 0:
         raise PithError(
-            "reload_failed", name=", ".join(path.name for path in paths.values()), problem=f"exit code {code}"
+            "reload_failed", name=", ".join(path.name for path in paths.values()), problem=_said(desk, code)
         )
     result = run_session(open_session(measured, 1), inputs)
     with torch.no_grad():
         here = {"onnx": result, "pt2": model.at_rest()(torch.from_numpy(inputs)).numpy()}
     return tuple(_checked(form, path, desk, model, here, result) for form, path in paths.items())
+
+
+def _said(desk: Path, code: int) -> str:
+    said = desk / "problem.txt"
+    return said.read_text() if said.exists() else f"its own end, with exit code {code}"
 
 
 def _checked(

@@ -31,7 +31,7 @@ def render(report: Report) -> str:
         ("Baseline", report.baseline),
         *((f"{step.index + 1}. {step.kind}", step.after) for step in report.steps),
     ]
-    rows = [(name, label) for name, label in ROWS if report.baseline.get(name) is not None]
+    rows = [(name, label) for name, label in ROWS if report.result.get(name) is not None]
     template = environment.get_template("report.html.j2")
     return template.render(report=report, columns=columns, rows=rows, bars=_bars(columns))
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from engine.model import first_line
 from engine.pt2.load import load
 from engine.session import open_session, run_session
 
@@ -26,19 +27,21 @@ Reload = Callable[[Path], int]
 
 
 def main(folder: Path) -> int:
-    """Serve one request; 0 when every file could be loaded and run."""
+    """Serve one request; 0 when every file could be loaded and run, else ``problem.txt`` says which was not."""
     files = {form: Path(path) for form, path in json.loads((folder / "request.json").read_text()).items()}
     inputs = np.load(folder / "inputs.npy", allow_pickle=False)
     for form, path in files.items():
-        _READERS[form](path, inputs, folder)
+        try:
+            _READERS[form](path, inputs, folder)
+        except Exception as error:
+            (folder / "problem.txt").write_text(f"that {path.name} does not run ({first_line(error)})")
+            return 1
     return 0
 
 
 def in_subprocess(folder: Path) -> int:
     """The ordinary way: a new interpreter."""
-    done = subprocess.run([sys.executable, "-m", "engine.reload", str(folder)], capture_output=True, check=False)
-    (folder / "stderr.txt").write_bytes(done.stderr[-4000:])
-    return done.returncode
+    return subprocess.run([sys.executable, "-m", "engine.reload", str(folder)], check=False).returncode
 
 
 class Forked:

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 ERRORS: dict[str, Row] = {
     # requests
-    "malformed_request": Row(422, "Malformed request", "{count} field(s) are wrong: {summary}"),
+    "malformed_request": Row(422, "Malformed request", "{wrong}: {summary}"),
     "not_found": Row(404, "Not found", "There is no {what} {id!r}; list what there is at {listing}."),
     "route_not_found": Row(404, "No such route", "{method} {path} is not a route; see /docs for those that are."),
     "method_not_allowed": Row(405, "Method not allowed", "{path} does not take {method}; it takes {allowed}."),
@@ -108,7 +108,7 @@ ERRORS: dict[str, Row] = {
     "server_not_installed": Row(
         501,
         "Server not installed",
-        "Only the client is installed (there is no {missing}); pip install 'pith[embedded]' first.",
+        "Only the client is installed (there is no {missing}); in Pith's own folder: pip install '.[embedded]'.",
     ),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
     "queue_missing": Row(
@@ -138,7 +138,7 @@ ERRORS: dict[str, Row] = {
         "Pickled model",
         "The model is a pickle ({found}), which could run code here and is never opened; export it: "
         "torch.export.save(torch.export.export(model.eval(), (example,), "
-        'dynamic_shapes=({{0: "AUTO"}},)), "model.pt2").',
+        'dynamic_shapes=({{0: torch.export.Dim("batch")}},)), "model.pt2").',
     ),
     "model_unsafe": Row(
         400, "Unsafe model", "The model holds {found}, which could run code and is never loaded; {way_out}."
@@ -198,7 +198,7 @@ ERRORS: dict[str, Row] = {
     "reload_failed": Row(
         500,
         "Result does not reload",
-        "{name} was written, but a fresh process gave {problem}; the job fails rather than hand it out.",
+        "A fresh process was given {name} and found {problem}; the job fails rather than hand out what does not load.",
     ),
     # jobs
     "out_of_memory": Row(

@@ -57,6 +57,9 @@ class Comparison(Frozen):
     compression_ratio: float
     speedup: float
     quality: MetricName | None = Field(description="The metric that constraints are about; null without a dataset.")
+    measured_on: Literal["test split", "training inputs", "random inputs"] = Field(
+        description="What quality was measured on: training inputs without a test split, random ones without data."
+    )
     quality_drop: float | None = None
     quality_drop_interval: tuple[float, float] | None = Field(
         None, description="95 % confidence interval of the drop, from the paired differences."

@@ -5,7 +5,7 @@ graph (attention heads, reshapes into parts) are left alone; the last are found 
 """
 
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatch
+from fnmatch import filter as fnmatch_filter
 from functools import partial
 
 import torch_pruning
@@ -19,7 +19,7 @@ from pith.prune import PruneChannel
 
 
 def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
-    named = {name for name, _ in model.layers() if any(fnmatch(name, pattern) for pattern in config.ignore)}
+    named = _named(model, config, ctx)
     widths = ctx.memo.setdefault("widths", {name: width(module) for name, module in model.layers()})
     kept = set(ctx.memo.setdefault("kept", sorted(named | tied_layers(model, output_layers(model.graph) | named))))
     if kept >= set(widths):
@@ -36,6 +36,16 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
             "raise pruning_ratio or lower round_to",
         )
     return model
+
+
+def _named(model: Model, config: PruneChannel, ctx: Context) -> set[str]:
+    """The layers that the caller wants left alone; a pattern that names none is a mistake, and never a silent one."""
+    names = [name for name, _ in model.layers()]
+    for pattern in config.ignore:
+        if not fnmatch_filter(names, pattern):
+            shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
+            raise ctx.inapplicable(f"ignore has {pattern!r}, which matches no layer", f"name some of {shown}")
+    return {name for pattern in config.ignore for name in fnmatch_filter(names, pattern)}
 
 
 def width(module: nn.Module) -> int:

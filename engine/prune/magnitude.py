@@ -23,6 +23,8 @@ def apply(model: Model, config: PruneMagnitude, ctx: Context) -> Model:
                 zero_smallest(group, sparsity)
         if config.recovery:
             train(model, ctx.training_data(labels=True), config.recovery, cross_entropy(), ctx)
+    zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+    ctx.note(f"{zeros:.1%} of these weights are zero; file and latency stay as they are until something uses that.")
     return model
 
 

@@ -37,5 +37,8 @@ def apply(model: Model, config: QuantizeDynamic, ctx: Context) -> Model:
             reduce_range=needs_reduced_range(),
             weight_type=QuantType.QInt8,
         )
-    replace_layers(model.graph, onnx.load(target))
+    total = len(list(model.layers()))
+    count = replace_layers(model.graph, onnx.load(target))
+    if count < total:
+        ctx.note(f"{count} of {total} layers hold integers; convolutions stay as they are, quantize.static takes them.")
     return Model(model.graph, model.signature, finished=target)

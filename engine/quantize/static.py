@@ -51,7 +51,10 @@ def apply(model: Model, config: QuantizeStatic, ctx: Context) -> Model:
             weight_type=QuantType.QInt8,
             calibrate_method=_METHODS[config.calibration],
         )
-    replace_layers(model.graph, onnx.load(target))
+    total = len(list(model.layers()))
+    count = replace_layers(model.graph, onnx.load(target))
+    if count < total:
+        ctx.note(f"{count} of {total} layers hold integers; the others stay in floating point.")
     return Model(model.graph, model.signature, finished=target)
 
 

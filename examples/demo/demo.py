@@ -19,8 +19,9 @@ PITH = [str(Path(sys.executable).with_name("pith"))]
 
 
 def main() -> int:
-    subprocess.run([sys.executable, str(HERE / "train.py"), str(INPUT)], check=True)
+    INPUT.mkdir(parents=True, exist_ok=True)
     with service() as url:
+        subprocess.run([sys.executable, str(HERE / "train.py"), str(INPUT)], check=True)
         job = run(url)
     report = json.loads((OUT / "report.json").read_text())
     accuracy = prove()
@@ -53,6 +54,7 @@ def service() -> Iterator[str]:
     port = int(os.environ.get("PITH_PORT", "8000"))
     url = f"http://127.0.0.1:{port}"
     if ready(url):
+        print(f"using the service that runs at {url}", flush=True)
         yield url
         return
     if taken(port):

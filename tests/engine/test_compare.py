@@ -23,7 +23,7 @@ def measured(size: float, latency: float, accuracy: float = 0.5) -> Measurement:
 
 def samples(y: list[int] | None) -> Samples:
     labels = None if y is None else np.array(y)
-    return Samples(np.zeros((4, 1), np.float32), labels, np.dtype("float32"), True)
+    return Samples(np.zeros((4, 1), np.float32), labels, np.dtype("float32"), True, "test split")
 
 
 def answers(chosen: list[int]) -> Answers:
@@ -67,7 +67,7 @@ def test_no_flip_is_not_certainty() -> None:
 def test_a_drop_at_the_limit_is_met(limit: float, drop_of: int, met: bool) -> None:
     before = answers([0] * 1000)
     after = answers([1] * drop_of + [0] * (1000 - drop_of))
-    data = Samples(np.zeros((1000, 1), np.float32), np.zeros(1000, int), np.dtype("float32"), True)
+    data = Samples(np.zeros((1000, 1), np.float32), np.zeros(1000, int), np.dtype("float32"), True, "test split")
     found = compare(measured(1, 1), measured(1, 1), before, after, data)
     (result,) = check_constraints(Constraints(max_metric_drop=limit), found)
     assert result.met is met and (result.margin >= -1e-12) is met
@@ -82,7 +82,34 @@ def test_bad_news_comes_first() -> None:
     assert said[0] == "The result is 4.00 times slower than its baseline."
     assert said[1] == "The result is 3.00 times larger than its baseline."
     assert said[2] == "min_speedup is not met: 0.25, and the limit is 2."
-    assert "accuracy 1.0000 → 0.7500 on 4 samples" in said[-1] and "1 samples became wrong, 0 right" in said[-1]
+    assert "Accuracy 1.0000 → 0.7500 on 4 samples of the test split: -0.2500, 95 % interval" in said[-1]
+    assert "1 samples became wrong, 0 right" in said[-1] and not any("times smaller" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("size", "latency", "said"),
+    [
+        (25, 1, "4.00 times smaller, 2.00 times faster."),
+        (100, 2.01, "The size unchanged, the latency unchanged."),
+        (99, 1.99, "The size unchanged, the latency unchanged."),
+        (50, 2, "2.00 times smaller, the latency unchanged."),
+        (50, 4, "2.00 times smaller."),
+    ],
+)
+def test_noise_is_no_news_and_nothing_is_said_twice(size: float, latency: float, said: str) -> None:
+    before, after = measured(100, 2), measured(size, latency)
+    found = compare(before, after, answers([0, 1, 2, 3]), answers([0, 1, 2, 3]), samples([0, 1, 2, 3]))
+    lines = headline(found, (), before, after)
+    assert said in lines and any("slower" in line for line in lines) == (latency > 3)
+
+
+def test_a_model_that_is_destroyed_is_called_so_first() -> None:
+    noisy = Measurement(metrics=(*measured(1, 1).metrics, metric("sqnr_db", -0.9)))
+    data = Samples(np.zeros((4, 1), np.float32), None, np.dtype("float32"), False, "random inputs")
+    raw = Answers(None, np.ones((4, 2), np.float32))
+    found = compare(measured(100, 1), noisy, raw, raw, data)
+    said = headline(found, (), measured(100, 1), noisy)
+    assert "little to do with the baseline" in said[0] and "on random inputs, as there was no data" in said[-1]
 
 
 def test_no_constraints_is_no_verdict() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.export import write_onnx, write_pt2, write_safetensors
 from engine.model import read_model
 from pith.errors import PithError
-from tests.engine.tiny import CLASSES, Cnn, Transformer, lifted
+from tests.engine.tiny import CLASSES, Cnn, Transformer, built, lifted
 
 
 @pytest.mark.parametrize("net", [Cnn, Transformer])
@@ -23,6 +23,7 @@ def test_the_onnx_file_is_whole_and_names_its_ends(net: type[nn.Module], tmp_pat
     assert [value.name for value in (*proto.graph.input, *proto.graph.output)] == ["input", "output"]
     assert shape[0].dim_param == "batch" and [dim.dim_value for dim in shape[1:]] == [1, 8, 8]
     assert not any(tensor.external_data for tensor in proto.graph.initializer)
+    assert b".py" not in (tmp_path / "model.onnx").read_bytes(), "no trace of the machine that exported it"
 
 
 def test_the_pt2_reads_back_as_an_upload_would(tmp_path: Path) -> None:
@@ -64,6 +65,24 @@ def test_tensors_that_the_graph_makes_itself_move_with_it() -> None:
     wanted = model.graph(x)
     assert model.place(torch.device("meta"))(x.to("meta")).device.type == "meta"
     assert torch.equal(model.at_rest()(x), wanted)
+
+
+def test_other_floating_point_than_32_bits_is_refused(tmp_path: Path) -> None:
+    program = torch.export.export(
+        built(Cnn).double(), (torch.randn(2, 1, 8, 8).double(),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    torch.export.save(program, tmp_path / "model.pt2")
+    with pytest.raises(PithError, match="model_unsupported") as caught:
+        read_model(tmp_path / "model.pt2", tmp_path)
+    assert "float64" in caught.value.problem.detail and "model.float()" in caught.value.problem.detail
+
+
+def test_the_way_out_of_a_pickled_model_works_when_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = PithError("model_pickled", found="it").problem.detail
+    monkeypatch.chdir(tmp_path)
+    code = said[said.index("torch.export.save") :].rstrip(".")
+    exec(code, {"torch": torch, "model": built(Cnn), "example": torch.randn(2, 1, 8, 8)})  # our own sentence
+    assert read_model(tmp_path / "model.pt2", tmp_path).signature.shape[0] is None
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_without_a_dataset_quality_is_the_noise_against_the_baseline(tmp_path: P
     folder = job_folder(tmp_path, [{"kind": "quantize.dynamic"}], net=Transformer, data=None, outputs=["safetensors"])
     report = run(folder.root, engine.reload.main)
     assert report.comparison.quality is None and 20 < report.result.get("sqnr_db") < 80
+    assert report.baseline.get("sqnr_db") is None and report.comparison.measured_on == "random inputs"
+    assert "Signal to noise" in folder.report_html.read_text()
     assert report.comparison.compression_ratio > 2, "the safetensors file itself is weighed"
 
 
@@ -90,6 +92,8 @@ def test_labels_of_the_training_split_are_never_what_quality_is_measured_on(tmp_
     folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, data=data, outputs=["onnx"])
     report = run(folder.root, engine.reload.main)
     assert report.comparison.quality == "agreement" and report.baseline.get("accuracy") is None
+    assert report.comparison.measured_on == "training inputs" and "no x_test" in report.headline[-1]
+    assert "predictions changed" in report.headline[-2]
     assert report.baseline.get("macs") == 64 * 32 + 32 * 4 and report.baseline.get("parameters") == 65 * 32 + 33 * 4
 
 
@@ -170,6 +174,7 @@ BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
     (_mismatched(x_train=None), "dataset_mismatch", "there is no x_train"),
     (_mismatched(picture=X), "dataset_mismatch", "picture is no array of a dataset"),
     ({"y_test": Y}, "dataset_mismatch", "there is no x_test"),
+    (_mismatched(x=X), "dataset_mismatch", "x stands beside x_train"),
     (_mismatched(x_train=X, y_train=None), "dataset_split_missing", "has only unlabelled train and test"),
     ({"x_test": X, "y_test": Y}, "dataset_split_missing", "has only test"),
 ]
@@ -224,7 +229,7 @@ def test_outputs_that_do_not_reload_fail_the_job(tmp_path: Path) -> None:
         np.save(desk / "onnx.npy", np.load(desk / "onnx.npy") + 1)
         return code
 
-    for reload, said in ((damaged, "outputs that differ by 1"), (lambda desk: 3, "exit code 3")):
+    for reload, said in ((damaged, "outputs that differ by 1"), (lambda desk: 3, "its own end, with exit code 3")):
         with pytest.raises(PithError, match="reload_failed") as caught:
             run(folder.root, reload)
         assert said in caught.value.problem.detail
@@ -238,6 +243,14 @@ def test_a_forked_child_that_dies_is_a_reload_that_failed(tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, env=_quietly())
     assert done.returncode == 100 - signal.SIGKILL
+
+
+def test_a_file_that_does_not_run_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"nothing")
+    (tmp_path / "request.json").write_text(json.dumps({"onnx": str(tmp_path / "model.onnx")}))
+    np.save(tmp_path / "inputs.npy", np.zeros((1, 1)))
+    assert engine.reload.main(tmp_path) == 1
+    assert "that model.onnx does not run (" in (tmp_path / "problem.txt").read_text()
 
 
 def test_what_is_forked_early_reloads_without_starting_a_program(tmp_path: Path) -> None:

@@ -161,7 +161,11 @@ def test_a_flatten_follows_the_channels(net: type[nn.Module], tmp_path: Path) ->
 
 
 def test_nothing_to_prune_says_so(tmp_path: Path) -> None:
-    for options, said in (({"ignore": ["*"]}, "no layer has channels"), ({"round_to": 256}, "stay a multiple of 256")):
+    for options, said in (
+        ({"ignore": ["*"]}, "no layer has channels"),
+        ({"ignore": ["head", "layer4.*"]}, "'layer4.*', which matches no layer; name some of stem.0, block.0"),
+        ({"round_to": 256}, "stay a multiple of 256"),
+    ):
         with pytest.raises(PithError, match="technique_inapplicable") as caught:
             pruned(tmp_path / str(len(said)), **options)
         assert said in caught.value.problem.detail
