@@ -25,7 +25,9 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 FINAL: frozenset[JobStatus] = frozenset(status for status, after in TRANSITIONS.items() if not after)
 
 
-def _without_repeats(outputs: tuple[OutputFormat, ...]) -> tuple[OutputFormat, ...]:
+def _some_without_repeats(outputs: tuple[OutputFormat, ...]) -> tuple[OutputFormat, ...]:
+    if not outputs:
+        raise ValueError(f"names no format; there are: {', '.join(get_args(OutputFormat))}")
     if len(set(outputs)) != len(outputs):
         raise ValueError("names a format twice")
     return outputs
@@ -48,8 +50,11 @@ class JobSpec(Frozen):
     dataset: DatasetId | None = None
     recipe: Recipe
     constraints: Constraints = Constraints()
-    outputs: Annotated[tuple[OutputFormat, ...], AfterValidator(_without_repeats)] = Field(
-        ("onnx", "pt2", "safetensors"), min_length=1, description="Formats of the result; the first one is weighed."
+    # Checked after the formats, so that a wrong one is not also reported as a list that is too short.
+    outputs: Annotated[tuple[OutputFormat, ...], AfterValidator(_some_without_repeats)] = Field(
+        ("onnx", "pt2", "safetensors"),
+        json_schema_extra={"minItems": 1},
+        description="Formats of the result; the first one is weighed.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Every random stream of the job derives from it.")
 

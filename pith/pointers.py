@@ -5,10 +5,10 @@ from itertools import islice
 from typing import Any
 
 from pith.errors import FieldProblem, PithError
+from pith.sentences import LONGEST, sentence, short
 
 MOST = 20
 LOOKED_AT = 1000
-LONGEST = 300
 PLACES = {"body", "query", "path", "header"}
 
 
@@ -18,10 +18,11 @@ def field_problems(errors: Iterable[Mapping[str, Any]], document: object) -> tup
     remaining = iter(errors)
     for error in islice(remaining, LOOKED_AT):
         pointer = _pointer(error, document)
-        one = FieldProblem(pointer=pointer, code=error["type"], detail=_detail(error))
+        one = FieldProblem(pointer=pointer, code=error["type"], detail=sentence(error))
         earlier = found.get(pointer)
         found[pointer] = one if earlier is None else _both(earlier, one)
-    return tuple(islice(found.values(), MOST)), len(found) + sum(1 for _ in remaining)
+    real = [one for one in found.values() if not _follows(one, found)]
+    return tuple(real[:MOST]), len(real) + sum(1 for _ in remaining)
 
 
 def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:
@@ -29,18 +30,25 @@ def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithErro
     found, count = field_problems(errors, document)
     named = [f"{field.pointer or 'the whole'}: {field.detail}" for field in found[:3]]
     rest = ["…"] if count > len(named) else []
-    return PithError("malformed_request", errors=found, count=count, summary="; ".join(named + rest))
+    wrong = "One field is wrong" if count == 1 else f"{count} fields are wrong"
+    return PithError("malformed_request", errors=found, wrong=wrong, summary="; ".join(named + rest))
+
+
+def _follows(one: FieldProblem, found: Iterable[str]) -> bool:
+    """Whether a list is too short only because entries of it were refused."""
+    return one.code == "too_short" and any(pointer.startswith(f"{one.pointer}/") for pointer in found)
 
 
 def _both(first: FieldProblem, second: FieldProblem) -> FieldProblem:
     """A value that fits no branch of a union is one problem, not one per branch."""
     if second.detail in first.detail:
         return first
-    return first.model_copy(update={"detail": _short(f"{first.detail}, or: {second.detail}", 2 * LONGEST)})
+    return first.model_copy(update={"detail": short(f"{first.detail}, or: {second.detail}", 2 * LONGEST)})
 
 
 def _pointer(error: Mapping[str, Any], document: object) -> str:
-    place, *loc = error["loc"] if error["loc"] and error["loc"][0] in PLACES else ("body", *error["loc"])
+    placed = document is None and error["loc"] and error["loc"][0] in PLACES
+    place, *loc = error["loc"] if placed else ("body", *error["loc"])
     steps = list(_walk(loc, document, error["type"])) if place == "body" else [place, *loc]
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1")[:100] for step in steps)
 
@@ -60,15 +68,3 @@ def _leads(step: str | int, value: object) -> bool:
     if isinstance(value, list):
         return isinstance(step, int) and step < len(value)
     return isinstance(value, dict) and step in value
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    value = error.get("input")
-    if error["type"] == "missing" or not isinstance(value, str | int | float | bool | None):
-        return _short(message, LONGEST)
-    return _short(f"{_short(message, LONGEST - 60)} (it is {_short(repr(value), 50)})", LONGEST)
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,11 +1,15 @@
 """Pointers lead to what the caller sent, whatever the schema looks like inside."""
 
+import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from pith.artifact import Name
+from pith.errors import Problem
 from pith.job import JobSpec
 from pith.pointers import LOOKED_AT, MOST, field_problems, malformed
 
@@ -68,3 +72,120 @@ def test_huge_values_are_not_sent_back() -> None:
     errors = [{"loc": ("a",), "type": "t", "msg": "too long", "input": "x" * 10_000}]
     detail = malformed(errors, {"a": 1}).problem.errors[0].detail
     assert "too long" in detail and "xxx" in detail and len(detail) < 200
+
+
+GOOD: dict[str, Any] = {"model": "mdl_" + "0" * 26, "recipe": [{"kind": "quantize.dynamic"}]}
+DATASET = "dts_" + "1" * 26
+PRUNE = {"kind": "prune.magnitude"}
+OPTIONS = "Options: epochs, learning_rate, batch_size, optimizer, weight_decay, schedule"
+SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "option of a step": (
+        {"recipe": [{**PRUNE, "sparsty": 0.5}]},
+        "/recipe/0/sparsty",
+        "is no option of prune.magnitude (it is 0.5); did you mean sparsity? "
+        "Options: iterations, recovery, sparsity, scope",
+    ),
+    "option of recovery": (
+        {"recipe": [{**PRUNE, "recovery": {"zzz": []}}]},
+        "/recipe/0/recovery/zzz",
+        f"is no option of recovery; {OPTIONS}",
+    ),
+    "option of constraints": (
+        {"constraints": {"max_drop": 1}},
+        "/constraints/max_drop",
+        "is no option of constraints (it is 1); did you mean max_metric_drop? "
+        "Options: max_metric_drop, min_compression_ratio, min_speedup",
+    ),
+    "option of the spec": (
+        {"body": 1},
+        "/body",
+        "is no option of a job spec (it is 1); Options: model, dataset, recipe, constraints, outputs, seed",
+    ),
+    "dataset for a model": (
+        {"model": DATASET},
+        "/model",
+        f"'{DATASET}' is a dataset's id; put a model's id here (GET /v1/models lists them)",
+    ),
+    "artifact for a dataset": (
+        {"dataset": "art_" + "1" * 26},
+        "/dataset",
+        f"'art_{'1' * 26}' is an artifact's id; put a dataset's id here (GET /v1/datasets lists them)",
+    ),
+    "no model id": (
+        {"model": "resnet"},
+        "/model",
+        "'resnet' is no model id (mdl_ and 26 characters); upload the model first, POST or PUT /v1/models",
+    ),
+    "short model id": (
+        {"model": "mdl_1"},
+        "/model",
+        "'mdl_1' is no model id (mdl_ and 26 characters); upload the model first, POST or PUT /v1/models",
+    ),
+    "no dataset id": (
+        {"dataset": 7},
+        "/dataset",
+        "7 is no dataset id (dts_ and 26 characters); upload the dataset first, POST or PUT /v1/datasets",
+    ),
+    "no teacher": (
+        {"recipe": [{"kind": "distill.logits", "teacher": "me"}]},
+        "/recipe/0/teacher",
+        "'me' is no model id (mdl_ and 26 characters) and not 'baseline'; "
+        "upload the model first, POST or PUT /v1/models",
+    ),
+    "unknown technique": (
+        {"recipe": [{"kind": "prune.magnitud"}]},
+        "/recipe/0",
+        "'prune.magnitud' is no technique; there are: prune.magnitude, prune.channel, "
+        "quantize.static, quantize.dynamic, finetune.full, distill.logits",
+    ),
+    "no kind": (
+        {"recipe": [{"sparsity": 0.5}]},
+        "/recipe/0",
+        "names no kind; techniques are: distill.logits, finetune.full, prune.channel, prune.magnitude, "
+        "quantize.dynamic, quantize.static",
+    ),
+    "no step": ({"recipe": [17]}, "/recipe/0", "should be a JSON object (it is 17)"),
+    "unknown format": (
+        {"outputs": ["tflite"]},
+        "/outputs/0",
+        "should be 'onnx', 'pt2' or 'safetensors' (it is 'tflite')",
+    ),
+    "no format": ({"outputs": []}, "/outputs", "names no format; there are: onnx, pt2, safetensors"),
+    "out of bounds": ({"seed": -1}, "/seed", "should be greater than or equal to 0 (it is -1)"),
+}
+
+
+def refusal(document: dict[str, Any]) -> Problem:
+    with pytest.raises(ValidationError) as fault:
+        JobSpec.model_validate_json(json.dumps(document))
+    return malformed(fault.value.errors(include_url=False, include_context=False), document).problem
+
+
+@pytest.mark.parametrize(("change", "pointer", "detail"), SENTENCES.values(), ids=SENTENCES)
+def test_a_wrong_field_is_told_its_value_and_the_way_out(change: dict[str, Any], pointer: str, detail: str) -> None:
+    problem = refusal({**GOOD, **change})
+    assert [(one.pointer, one.detail) for one in problem.errors] == [(pointer, detail)]
+    assert problem.detail == f"One field is wrong: {pointer}: {detail}"
+
+
+def test_several_wrong_fields_are_counted() -> None:
+    problem = refusal({"seed": -1})
+    assert problem.detail.startswith("3 fields are wrong: /model: is missing; /recipe: is missing; /seed: should be")
+
+
+def test_a_list_is_not_too_short_because_its_entries_were_refused() -> None:
+    short = {"loc": ("a",), "type": "too_short", "msg": "Tuple should have at least 1 item after validation, not 0"}
+    entry = {"loc": ("a", 0), "type": "int_type", "msg": "Input should be a valid integer", "input": "x"}
+    found, count = field_problems([entry, short], {"a": ["x"]})
+    assert ([one.pointer for one in found], count) == (["/a/0"], 1)
+    assert [one.pointer for one in field_problems([short], {"a": []})[0]] == ["/a"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb"])
+def test_a_wrong_file_name_is_told_what_it_may_not_contain(name: str) -> None:
+    with pytest.raises(ValidationError) as fault:
+        TypeAdapter(Name).validate_python(name)
+    errors = [{**error, "loc": ("query", "name")} for error in fault.value.errors()]
+    (one,) = malformed(errors, None).problem.errors
+    rule = "takes 1 to 255 characters, and may not contain / \\ or control characters"
+    assert (one.pointer, one.detail) == ("/query/name", f"{rule} (it is {name!r})")

@@ -1,0 +1,120 @@
+"""What pydantic found wrong with one field, as a sentence with the value and the way out. Knows the job spec alone."""
+
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher, get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from pith.job import JobSpec
+from pith.recipe import step_classes
+
+LONGEST = 300
+_NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
+_PREFIXES = {"model": "mdl", "teacher": "mdl", "dataset": "dts"}
+_PLAIN = {
+    "missing": "is missing",
+    "dict_type": "should be a JSON object",
+    "model_type": "should be a JSON object",
+    "model_attributes_type": "should be a JSON object",
+}
+_PATTERNS = {
+    "name": "takes 1 to 255 characters, and may not contain / \\ or control characters",
+    "sha256": "should be the 64 hexadecimal digits of a SHA-256",
+    "ignore": "takes 1 to 255 characters, and no control characters",
+}
+
+
+def sentence(error: Mapping[str, Any]) -> str:
+    """Without the field's name, which goes before it; at most LONGEST characters."""
+    return short(_special(error) or _general(error), LONGEST)
+
+
+def short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _special(error: Mapping[str, Any]) -> str | None:
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_option(error)
+        case "union_tag_invalid":
+            kind = error["input"]["kind"]
+            return f"{_shown(kind)} is no technique; there are: {_techniques(str(kind))}"
+        case "union_tag_not_found":
+            return f"names no kind; techniques are: {_techniques('')}"
+        case "string_pattern_mismatch" | "string_type" | "literal_error":
+            return _no_id(error)
+    return None
+
+
+def _unknown_option(error: Mapping[str, Any]) -> str:
+    name, owner = str(error["loc"][-1])[:100], _owner(error["loc"])
+    known = [option for option in owner.model_fields if option != "kind"]
+    close = get_close_matches(name, known, n=1)
+    meant = f" did you mean {close[0]}?" if close else ""
+    return f"is no option of {_named(owner, error['loc'])}{_value(error)};{meant} Options: {', '.join(known)}"
+
+
+def _owner(loc: Iterable[str | int]) -> type[BaseModel]:
+    """The class whose field the last step of ``loc`` was meant to be."""
+    owner: type[BaseModel] = JobSpec
+    kinds = step_classes()
+    for step in list(loc)[:-1]:
+        if isinstance(step, str):
+            field = owner.model_fields.get(step)
+            owner = kinds.get(step) or (field and _inner(field.annotation)) or owner
+    return owner
+
+
+def _inner(annotation: object) -> type[BaseModel] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+
+
+def _named(owner: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    if "kind" in owner.model_fields:
+        return str(owner.model_fields["kind"].default)
+    return "a job spec" if owner is JobSpec else str(loc[-2])
+
+
+def _techniques(kind: str) -> str:
+    """All of them, those that look most like ``kind`` first."""
+    likeness = {known: SequenceMatcher(None, kind[:100], known).ratio() for known in sorted(step_classes())}
+    return ", ".join(sorted(likeness, key=likeness.__getitem__, reverse=True))
+
+
+def _no_id(error: Mapping[str, Any]) -> str | None:
+    """For an id that is none, whichever branch of the field's type it failed."""
+    value = error.get("input")
+    field = next((step for step in error["loc"] if step in _PREFIXES), None)
+    if field is None:
+        return None
+    prefix = _PREFIXES[field]
+    noun = _NOUNS[prefix].removeprefix("a ").removesuffix("'s")
+    found = value[:3] if isinstance(value, str) and value[3:4] == "_" else ""
+    if found in _NOUNS and found != prefix:
+        return f"{_shown(value)} is {_NOUNS[found]} id; put {_NOUNS[prefix]} id here (GET /v1/{noun}s lists them)"
+    nor = " and not 'baseline'" if field == "teacher" else ""
+    way_out = f"upload the {noun} first, POST or PUT /v1/{noun}s"
+    return f"{_shown(value)} is no {noun} id ({prefix}_ and 26 characters){nor}; {way_out}"
+
+
+def _general(error: Mapping[str, Any]) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        rule = next((_PATTERNS[step] for step in reversed(error["loc"]) if step in _PATTERNS), None)
+    else:
+        rule = _PLAIN.get(error["type"])
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    return f"{rule or short(message, LONGEST - 60)}{_value(error)}"
+
+
+def _value(error: Mapping[str, Any]) -> str:
+    value = error.get("input")
+    return (
+        f" (it is {_shown(value)})" if "input" in error and isinstance(value, str | int | float | bool | None) else ""
+    )
+
+
+def _shown(value: object) -> str:
+    return short(repr(value), 50)
