@@ -26,7 +26,7 @@ def report_of(job: Job, size: float) -> Report:
         baseline=measured(size * 12, 0.9),
         result=measured(size, 0.89),
         steps=(),
-        comparison=Comparison(compression_ratio=12, speedup=2, quality="accuracy"),
+        comparison=Comparison(compression_ratio=12, speedup=2, quality="accuracy", measured_on="test split"),
         constraints=(),
         outputs=(),
         environment=Environment(

@@ -67,7 +67,7 @@ def report_for(job: EngineJob, outputs: tuple[OutputReport, ...], sandbox: tuple
         baseline=Measurement(metrics=()),
         result=Measurement(metrics=()),
         steps=(),
-        comparison=Comparison(compression_ratio=2, speedup=1, quality=None),
+        comparison=Comparison(compression_ratio=2, speedup=1, quality=None, measured_on="random inputs"),
         constraints=tuple(constraints),
         outputs=outputs,
         environment=Environment(
