@@ -119,14 +119,21 @@ class Attempt:
         if end.code == 0:
             found = results.collect(self.folder, self.claim, self.place.blobs)
             return self._taken_away() or partial(self._succeed, found)
-        last_words = self._log_output()
         if end.code == 1:
-            return self._failed(results.problem(self.folder))
+            return self._failed(self._said_problem())
+        last_words = self._log_output()
         if end.code is not None:
             return self._failed(results.fault(f"exit code {end.code} ({last_words})").problem)
         hint = ", probably out of memory" if ran_out and end.signal == signal.SIGKILL else ""
         died = PithError("engine_died", cause=_cause(end), where=self.reporter.where(), hint=hint)
         return self._failed(died.problem)
+
+    def _said_problem(self) -> Problem:
+        """Why the engine refused; what it printed on the way is the operator's only when the fault is the engine's."""
+        problem = results.problem(self.folder)
+        if problem.code == "engine_fault":
+            self._log_output()
+        return problem
 
     def _succeed(self, found: results.Results) -> bool:
         written = self.place.jobs.succeed(self.claim.job.id, self.claim.attempt, found.artifacts, found.verdict)

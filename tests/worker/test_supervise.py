@@ -113,6 +113,23 @@ def test_a_problem_of_the_engine_is_the_jobs_error(do: Do) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ending", "logged"),
+    [
+        (FAIL, False),
+        ("fail(PithError('engine_fault', error='a bug'))\ncode = 1", True),
+        ("code = 1", True),
+        ("code = 3", True),
+    ],
+)
+def test_what_the_process_printed_is_logged_only_for_a_fault(
+    do: Do, caplog: pytest.LogCaptureFixture, ending: str, logged: bool
+) -> None:
+    job = do(f"import sys\nprint('Traceback of it', file=sys.stderr, flush=True)\n{ending}")
+    assert job.status == "failed"
+    assert ("| Traceback of it" in caplog.text) == logged
+
+
+@pytest.mark.parametrize(
     "left",
     [
         "",
