@@ -58,7 +58,7 @@ ERRORS: dict[str, Row] = {
     ),
     "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; there is nothing to cancel."),
     "report_not_ready": Row(
-        409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded."
+        409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
     ),
     # uploads and downloads
     "upload_incomplete": Row(

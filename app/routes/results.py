@@ -72,4 +72,5 @@ def _stored_report(service: Service, id: str, form: str) -> Artifact:
     for stored in job.artifacts:
         if stored.kind == "report" and stored.format == form:
             return stored
-    raise PithError("report_not_ready", id=id, status=job.status)
+    why = f"; its error: {job.error.detail}" if job.error else "."
+    raise PithError("report_not_ready", id=id, status=job.status, why=why)

@@ -6,6 +6,7 @@ import os
 import httpx
 import pytest
 
+from pith.errors import PithError
 from tests.app.by_hand import Bench
 
 ONNX = os.urandom(3 * 2**20 + 17)
@@ -154,4 +155,12 @@ def test_the_page_of_a_report_can_do_nothing(http: httpx.Client, done: str) -> N
 def test_there_is_no_report_before_the_end(http: httpx.Client, job: str) -> None:
     refused = http.get(f"/v1/jobs/{job}/report")
     assert (refused.status_code, refused.json()["code"]) == (409, "report_not_ready")
-    assert "queued" in refused.json()["detail"]
+    assert refused.json()["detail"].endswith("is queued; a report exists once a job has succeeded.")
+
+
+def test_a_job_that_failed_has_no_report_and_says_why(http: httpx.Client, bench: Bench, job: str) -> None:
+    problem = PithError("engine_died", cause="signal 9", where="step 1", hint="").problem
+    assert bench.jobs.fail(job, bench.start(job), problem)
+    refused = http.get(f"/v1/jobs/{job}/report")
+    assert (refused.status_code, refused.json()["code"]) == (409, "report_not_ready")
+    assert refused.json()["detail"].endswith(f"; its error: {problem.detail}")
