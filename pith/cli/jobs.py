@@ -97,6 +97,8 @@ def download(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path)
 
 def download_to(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path) -> None:
     artifacts = {artifact.name: artifact for artifact in pith.jobs.artifacts(id)}
+    if not artifacts:
+        raise click.ClickException(f"the job {id} has no artifacts; it has them once it has succeeded")
     if missing := set(names) - set(artifacts):
         raise click.UsageError(f"the job has no {', '.join(sorted(missing))}; it has {', '.join(artifacts) or 'none'}")
     to.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,8 @@ def run(pith: Pith, out: Output, file: str, model: Path | None, data: Path | Non
     Exits with 1 when the job fails, and with 3 when its constraints are not met.
     """
     document = spec.read(file)
+    if model is None and "model" not in document:
+        raise click.UsageError(f'{file} names no model; give the file with --model FILE, or an id as its "model"')
     # Found wrong before gigabytes are sent.
     spec.parse(document, f"mdl_{spec.STANDIN}" if model else None, f"dts_{spec.STANDIN}" if data else None)
     ids = (_uploaded(out, pith.models, model), _uploaded(out, pith.datasets, data))

@@ -149,6 +149,19 @@ def test_run_finds_a_bad_spec_before_it_uploads(
     assert api.blobs() == before
 
 
+def test_run_without_any_model_says_how_to_give_one(pith: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(SPEC))
+    code, _, err = pith("run", spec)
+    assert code == 2 and "names no model; give the file with --model FILE" in err
+
+
+def test_download_of_a_job_without_artifacts_says_so(pith: Run, job: str, tmp_path: Path) -> None:
+    code, _, err = pith("jobs", "download", job, "--out", tmp_path / "none")
+    assert code == 1 and f"the job {job} has no artifacts" in err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_file_that_is_not_there(pith: Run, tmp_path: Path) -> None:
     for words in (("models", "upload", tmp_path / "none"), ("models", "upload", tmp_path), ("run", tmp_path / "none")):
         code, _, err = pith(*words)
