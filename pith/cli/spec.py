@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import ValidationError
 
 from pith.errors import PithError
@@ -19,6 +20,7 @@ def read(path: str) -> dict[str, Any]:
 
     Raises:
         PithError: ``file_unreadable``.
+        click.ClickException: it holds no JSON object; where it is broken.
     """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -26,9 +28,9 @@ def read(path: str) -> dict[str, Any]:
     except OSError as fault:
         raise PithError("file_unreadable", path=path, reason=fault.strerror or str(fault)) from fault
     except (ValueError, RecursionError) as fault:
-        raise PithError("file_unreadable", path=path, reason=f"it is no JSON ({fault})") from fault
+        raise click.ClickException(f"the file {path!r} is no JSON: {fault}; mend it there") from fault
     if not isinstance(document, dict):
-        raise PithError("file_unreadable", path=path, reason="it holds no JSON object, which a job spec is")
+        raise click.ClickException(f'the file {path!r} holds no JSON object, which a job spec is: {{"recipe": […]}}')
     return document
 
 

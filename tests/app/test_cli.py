@@ -128,7 +128,7 @@ def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_pa
 
 
 BAD_SPECS = {
-    "no JSON": ("{", "it is no JSON"),
+    "no JSON": ("{", "is no JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
     "no object": ("[]", "no JSON object"),
     "out of bounds": ('{"recipe":[{"kind":"prune.magnitude","sparsity":2}]}', "/recipe/0/sparsity"),
     "impossible order": ('{"recipe":[{"kind":"quantize.dynamic"},{"kind":"prune.magnitude"}]}', "cannot follow"),
