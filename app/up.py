@@ -33,8 +33,8 @@ from store.settings import Settings
 def main() -> int:
     try:
         api, store = ApiSettings(), Settings()
-        check_port_free(api)
         with only_one(store):
+            check_port_free(api)
             migrate(store)
             return run(api, store)
     except (PithError, ValidationError) as error:

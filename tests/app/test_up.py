@@ -17,7 +17,7 @@ from app.child import Child
 from app.household import Household
 from store.queue import Queue
 from store.settings import Settings
-from tests.app.api_process import environment, free_port
+from tests.app.api_process import environment
 from tests.app.embedded import up
 from tests.processes import command_of, descendants, is_gone
 from tests.waiting import eventually
@@ -69,8 +69,8 @@ def test_no_second_up_shares_a_data_folder(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PITH_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("PITH_PORT", str(free_port()))
-    with app.up.only_one(Settings()):
+    with socket.create_server(("127.0.0.1", 0)) as taken, app.up.only_one(Settings()):
+        monkeypatch.setenv("PITH_PORT", str(taken.getsockname()[1]))
         assert app.up.main() == 2
     assert "another `pith up` runs on this folder" in capsys.readouterr().err
 
