@@ -68,7 +68,7 @@ def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
     if rows := "".join(map(_parameter, route.get("parameters", ()))):
         yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
     answers = "".join(
-        f"<tr><td>{escape(status)}<td>{escape(answer.get('description', ''))}</tr>"
+        f"<tr><td>{escape(status)}<td>{_marked(answer.get('description', ''))}</tr>"
         for status, answer in sorted(route["responses"].items())
     )
     yield f"<details><summary>Answers</summary><table>{answers}</table></details>"
@@ -76,9 +76,9 @@ def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
 
 def _marked(text: str) -> str:
     """Escaped, with what stands between backquotes as code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+    return re.sub(r"(`{1,2})([^`]+)\1", r"<code>\2</code>", escape(text))
 
 
 def _parameter(parameter: Spec) -> str:
     name, place = escape(parameter["name"]), escape(parameter["in"])
-    return f"<tr><td><code>{name}</code><td>{place}<td>{escape(parameter.get('description', ''))}</tr>"
+    return f"<tr><td><code>{name}</code><td>{place}<td>{_marked(parameter.get('description', ''))}</tr>"

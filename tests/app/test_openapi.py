@@ -71,6 +71,7 @@ def test_the_page_shows_every_route_with_a_line_to_paste() -> None:
     html = render(SPEC, "http://localhost:8000/")
     for path, method in ROUTES:
         assert f"<code>{method.upper()} {path}</code>" in html
+    assert "`" not in html.partition("<details id=")[0] and "<code>not_found</code>" in html
     assert "<script" not in html and "http://localhost:8000/v1/jobs" in html and "//cdn" not in html
 
 
