@@ -43,7 +43,14 @@ def curl(method: str, path: str, route: Spec, base_url: str) -> str:
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(_example_of(parameter)))
     content = route.get("requestBody", {}).get("content", {})
-    words = ["curl", "-sS", *([] if method in {"GET", "PUT"} else ["-X", method]), *_body_words(content, path)]
+    to_file = ["-O"] if "206" in route["responses"] else []
+    words = [
+        "curl",
+        "-sS",
+        *([] if method in {"GET", "PUT"} else ["-X", method]),
+        *to_file,
+        *_body_words(content, path),
+    ]
     return shlex.join([*words, base_url + path])
 
 
@@ -65,6 +72,8 @@ def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
     yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
     yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
     yield f"<pre>{escape(curl(method, path, route, base_url))}</pre>"
+    if "application/json" in route.get("requestBody", {}).get("content", {}):
+        yield "<p>The body is a <a href='#JobSpec'>JobSpec</a>.</p>"
     if rows := "".join(map(_parameter, route.get("parameters", ()))):
         yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
     answers = "".join(

@@ -82,6 +82,13 @@ def test_the_curl_line_of_a_job_is_whole() -> None:
     assert "{" not in curl("GET", "/v1/jobs/{id}", route("/v1/jobs/{id}", "get"), "http://h")
 
 
+def test_a_download_goes_into_a_file_and_the_body_of_a_job_is_linked() -> None:
+    path = "/v1/jobs/{id}/artifacts/{name}"
+    assert " -O " in curl("GET", path, route(path, "get"), "http://here")
+    page = render(SPEC, "http://here")
+    assert "<a href='#JobSpec'>" in page and "<details id='JobSpec'>" in page
+
+
 @pytest.mark.parametrize(("noun", "file"), [("models", "model.pt2"), ("datasets", "dataset.npz")])
 def test_the_upload_lines_name_a_file_of_the_right_kind(noun: str, file: str) -> None:
     for method in ("put", "post"):
