@@ -20,7 +20,7 @@ from engine.train import cross_entropy, train
 from pith.job import JobSpec
 from pith.training import TrainingOptions
 
-ROUNDS, EPOCHS, BATCH, SAMPLES, THREADS = 20, 2, 128, 1280, 2
+ROUNDS, EPOCHS, BATCH, SAMPLES, THREADS = 8, 2, 128, 1280, 2
 
 
 def network() -> nn.Module:
