@@ -17,18 +17,11 @@ from engine.context import Context
 from engine.jobdir import EngineJob, JobDir
 from engine.run import open_job
 from engine.train import cross_entropy, train
+from examples.demo.train import network
 from pith.job import JobSpec
 from pith.training import TrainingOptions
 
 ROUNDS, EPOCHS, BATCH, SAMPLES, THREADS = 8, 2, 128, 1280, 2
-
-
-def network() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(8192, 1024), nn.ReLU(), nn.Linear(1024, 10),
-    )  # fmt: skip
 
 
 def measure() -> dict[str, float]:

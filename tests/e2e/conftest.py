@@ -1,7 +1,6 @@
 """One whole service for the end-to-end tests: API, scheduler, worker, Redis, with leases of a few seconds."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -48,8 +47,3 @@ def submit(pith: Pith, ids: dict[str, str]) -> Submit:
         return pith.jobs.submit(JobSpec.model_validate({**ids, "recipe": list(recipe), **changes}))
 
     return submitted
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    return tmp_path
