@@ -15,6 +15,16 @@
         model.safetensors
         checkpoint/       state to resume from; copied here to resume
         scratch/          working files, of no value afterwards
+
+and for an intake:
+
+<job dir>/
+    intake.json           IntakeJob
+    upload                the uploaded file, if there is one
+    out/
+        events.jsonl, error.json, scratch/
+        learnt.json       LearntModel or LearntDataset, when it was accepted
+        <part>            the canonical files that it names
 """
 
 from pathlib import Path
@@ -24,7 +34,9 @@ from pydantic import Field
 
 from pith.artifact import Digest, OutputFormat
 from pith.base import Frozen
+from pith.dataset import DatasetSchema
 from pith.ids import JobId, ModelId
+from pith.intake import Architecture, PartName
 from pith.job import JobSpec
 
 
@@ -40,12 +52,26 @@ class EngineJob(Frozen):
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
 
 
+class IntakeJob(Frozen):
+    """What ``intake.json`` says. ``digest`` is null for an architecture that comes without weights."""
+
+    job: JobId | None = None
+    resource: Literal["model", "dataset"]
+    file_name: str
+    digest: Digest | None
+    architecture: Architecture | None = None
+    declared: DatasetSchema | None = None
+    threads: int = Field(1, ge=1, le=1024)
+
+
 class JobDir:
     """The one place that knows the names above."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.spec = root / "job.json"
+        self.intake = root / "intake.json"
+        self.upload = root / "upload"
         self.model = root / "model.pt2"
         self.dataset = root / "dataset.npz"
         self.out = root / "out"
@@ -55,6 +81,7 @@ class JobDir:
         self.report_html = self.out / "report.html"
         self.checkpoint = self.out / "checkpoint"
         self.scratch = self.out / "scratch"
+        self.learnt = self.out / "learnt.json"
 
     def teacher(self, model: ModelId) -> Path:
         return self.root / "teachers" / f"{model}.pt2"
@@ -62,5 +89,11 @@ class JobDir:
     def output(self, form: OutputFormat) -> Path:
         return self.out / f"model.{form}"
 
+    def part(self, name: PartName) -> Path:
+        return self.out / name
+
     def read(self) -> EngineJob:
         return EngineJob.model_validate_json(self.spec.read_bytes())
+
+    def read_intake(self) -> IntakeJob:
+        return IntakeJob.model_validate_json(self.intake.read_bytes())
