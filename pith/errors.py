@@ -167,6 +167,25 @@ ERRORS: dict[str, Row] = {
         "Cannot be exported",
         "The model cannot be written as {format}, which every job needs ({reason}); replace that part of the model.",
     ),
+    # weights and architectures
+    "weights_unreadable": Row(
+        400,
+        "Unreadable weights",
+        "No weights can be read from the file ({reason}); send a state dict written by torch.save or safetensors.",
+    ),
+    "weights_mismatch": Row(
+        400, "Weights do not fit", "The weights do not fit {architecture} ({summary}, see errors); {way_out}."
+    ),
+    "architecture_unknown": Row(400, "Unknown architecture", "{name!r} is no architecture that is known; {way_out}."),
+    "architecture_refused": Row(400, "Architecture refused", "{name} cannot be built ({reason}); {way_out}."),
+    # archives
+    "archive_unsafe": Row(
+        400, "Unsafe archive", "The archive holds {found}; pack plain files and folders under plain names."
+    ),
+    "archive_damaged": Row(400, "Damaged archive", "The archive cannot be read ({reason}); pack it again."),
+    "archive_too_large": Row(
+        400, "Archive too large", "{what} is {value}, and {limit} is the most that is unpacked; send a smaller archive."
+    ),
     # datasets
     "dataset_unreadable": Row(
         400, "Unreadable dataset", "The dataset cannot be read ({reason}); send what numpy.savez wrote."
