@@ -1,0 +1,1 @@
+"""Networks by name: libraries and classics, built fresh, never downloaded."""
