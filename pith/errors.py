@@ -56,6 +56,16 @@ ERRORS: dict[str, Row] = {
     "in_use": Row(
         409, "In use", "The {what} {id!r} is used by {jobs}, which has not ended; cancel that job first or wait for it."
     ),
+    "not_ready": Row(409, "Not ready", "The {what} {id!r} is {status}, so it has no {wanted}{why}"),
+    "check_under_way": Row(
+        409, "Check under way", "The {what} {id!r} is being checked by {job}; wait for that, or cancel it first."
+    ),
+    "check_cancelled": Row(
+        409, "Check cancelled", "The check of the {what} {id!r} was cancelled; POST {listing}/{id}/check checks it again."
+    ),
+    "input_rejected": Row(
+        409, "Input rejected", "The {what} {id!r}, which the job names, was rejected: {reason} Name another one."
+    ),
     "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; there is nothing to cancel."),
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
@@ -188,12 +198,29 @@ ERRORS: dict[str, Row] = {
     ),
     # datasets
     "dataset_unreadable": Row(
-        400, "Unreadable dataset", "The dataset cannot be read ({reason}); send what numpy.savez wrote."
+        400, "Unreadable dataset", "The dataset cannot be read ({reason}); write the file again and upload that."
     ),
     "dataset_unsafe": Row(
         400,
         "Unsafe dataset",
         "The array {array!r} holds pickled objects, which could run code and are never loaded; save numbers only.",
+    ),
+    "dataset_format_unknown": Row(
+        400,
+        "Unknown dataset format",
+        "The dataset is in no format that is read ({found}); send .npz, Parquet, Arrow, CSV with a header, JSON Lines, "
+        "or a zip or tar of a folder per class, of WebDataset shards or of a Hugging Face dataset.",
+    ),
+    "dataset_pickled": Row(
+        400,
+        "Pickled dataset",
+        "{name} is a pickle, which could run code and is never loaded; save the data as .npz, Parquet or JSON Lines.",
+    ),
+    "dataset_schema_mismatch": Row(
+        400, "Schema does not fit", "The schema's {field} is {value}, and {problem}; {way_out}."
+    ),
+    "dataset_sample_unreadable": Row(
+        400, "Unreadable sample", "Sample {index} ({name}) {problem}; mend it or leave it out."
     ),
     "dataset_too_large": Row(
         400, "Dataset too large", "{what} is {value}, and {limit} is the most that is opened; send a smaller dataset."
@@ -204,6 +231,9 @@ ERRORS: dict[str, Row] = {
     ),
     # steps
     "technique_inapplicable": Row(400, "Technique does not apply", "recipe[{index}] ({kind}): {reason}; {way_out}."),
+    "augmentation_mismatch": Row(
+        400, "Augmentation does not apply", "augmentation[{index}] ({kind}) {problem}; {way_out}."
+    ),
     "teacher_mismatch": Row(
         400,
         "Teacher does not fit",
@@ -227,7 +257,7 @@ ERRORS: dict[str, Row] = {
         500, "Job process died", "The job's process ended by {cause} at {where}{hint}; send the job again."
     ),
     "engine_timeout": Row(
-        500, "Job took too long", "The job was stopped after {limit} seconds; raise PITH_JOB_TIME_SECONDS or do less."
+        500, "Job took too long", "The job was stopped after {limit} seconds; raise {setting} or do less."
     ),
     "engine_fault": Row(
         500, "Engine fault", "The engine failed with {error}; that is a defect here, please report it."
