@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal, NamedTuple
 STORED, DEFLATED = 0, 8
 _LOCAL, _CENTRAL, _END, _END64, _LOCATOR = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _UTF8, _DESCRIPTOR, _MAX_SPEED = 0x800, 0x8, 0x6
+_UNIX = 3
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _CHUNK = 1 << 20
 _MAX_NAME, _MAX_ENTRY = 512, 2048
@@ -30,7 +31,10 @@ class ZipFault(Exception):
 
 
 class Member(NamedTuple):
-    """One member; ``start`` is where its bytes begin in the file."""
+    """One member; ``start`` is where its bytes begin in the file, ``mode`` its Unix type and rights where given.
+
+    The name of a folder ends in a slash.
+    """
 
     name: str
     method: int
@@ -38,6 +42,7 @@ class Member(NamedTuple):
     packed: int
     crc: int
     start: int
+    mode: int = 0
 
 
 class _Entry(NamedTuple):
@@ -48,6 +53,7 @@ class _Entry(NamedTuple):
     packed: int
     crc: int
     header: int
+    mode: int
 
 
 class _Span(NamedTuple):
@@ -57,8 +63,12 @@ class _Span(NamedTuple):
     end: int
 
 
-def read_index(file: BinaryIO, max_members: int, begin: int = 0, end: int | None = None) -> dict[str, Member]:
+def read_index(
+    file: BinaryIO, max_members: int, begin: int = 0, end: int | None = None, folders: bool = False
+) -> dict[str, Member]:
     """Every member of the archive between ``begin`` and ``end`` by its name, in file order.
+
+    Members that are ``folders`` are refused unless they are asked for.
 
     Raises:
         ZipFault: the archive is damaged, or is built to be read in two ways.
@@ -69,7 +79,7 @@ def read_index(file: BinaryIO, max_members: int, begin: int = 0, end: int | None
     members: dict[str, Member] = {}
     free = begin
     for entry in entries:
-        member = _located(file, entry, stop, free)
+        member = _located(file, entry, stop, free, folders)
         if member.name in members:
             raise ZipFault("tricky", f"two members with the name {member.name!r}")
         members[member.name] = member
@@ -174,8 +184,8 @@ def _entries(directory: bytes, count: int, begin: int) -> Iterator[_Entry]:
         fixed = directory[at : at + 46]
         if len(fixed) < 46 or fixed[:4] != _CENTRAL:
             raise ZipFault("truncated", "its directory is damaged")
-        _, _, flags, method, _, _, crc, packed, size, names, extras, comment, disk, _, _, header = struct.unpack(
-            "<6H3L5H2L", fixed[4:]
+        made, _, flags, method, _, _, crc, packed, size, names, extras, comment, disk, _, rights, header = (
+            struct.unpack("<6H3L5H2L", fixed[4:])
         )
         at += 46
         name, extra = directory[at : at + names], directory[at + names : at + names + extras]
@@ -183,7 +193,7 @@ def _entries(directory: bytes, count: int, begin: int) -> Iterator[_Entry]:
         if comment or disk not in (0, _FULL16) or not 0 < names <= _MAX_NAME:
             raise ZipFault("tricky", "a member with a comment, on another disk or with an odd name")
         size, packed, header = _wide(extra, (size, packed, header))
-        yield _Entry(name, flags, method, size, packed, crc, begin + header)
+        yield _Entry(name, flags, method, size, packed, crc, begin + header, rights >> 16 if made >> 8 == _UNIX else 0)
     if at != len(directory):
         raise ZipFault("truncated", "its directory has more bytes than entries")
 
@@ -212,11 +222,11 @@ def _field(extra: bytes, wanted: int) -> bytes:
     return b""
 
 
-def _located(file: BinaryIO, entry: _Entry, end: int, free: int) -> Member:
+def _located(file: BinaryIO, entry: _Entry, end: int, free: int, folders: bool) -> Member:
     """The member behind an entry, when its local header says the same and its bytes are its own."""
     file.seek(entry.header)
     fixed = file.read(30)
-    name = _name(entry)
+    name = _name(entry, folders)
     if entry.header < free:
         raise ZipFault("tricky", f"the member {name!r} overlaps another")
     if len(fixed) < 30 or fixed[:4] != _LOCAL:
@@ -231,10 +241,10 @@ def _located(file: BinaryIO, entry: _Entry, end: int, free: int) -> Member:
     start = entry.header + 30 + names + extras
     if start + entry.packed > end:
         raise ZipFault("truncated", f"{name!r} ends behind the archive")
-    return Member(name, method, entry.size, entry.packed, entry.crc, start)
+    return Member(name, method, entry.size, entry.packed, entry.crc, start, entry.mode)
 
 
-def _name(entry: _Entry) -> str:
+def _name(entry: _Entry, folders: bool) -> str:
     try:
         name = entry.name.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -243,7 +253,7 @@ def _name(entry: _Entry) -> str:
         raise ZipFault("tricky", f"the encrypted or patched member {name!r}")
     if entry.method not in (STORED, DEFLATED) or (entry.method == STORED and entry.size != entry.packed):
         raise ZipFault("tricky", f"the member {name!r}, packed in an unknown way")
-    parts = name.split("/")
+    parts = (name.removesuffix("/") if folders and not entry.size else name).split("/")
     if not name.isprintable() or "\\" in name or ":" in name or {"", ".", ".."} & set(parts):
         raise ZipFault("tricky", f"a member with the name {name!r}")
     return name

@@ -1,6 +1,7 @@
 """Small networks that papers on compression are measured on, under the names of their layers in public weights."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -121,7 +122,7 @@ class Mlp(nn.Module):
         super().__init__()
         widths = (in_features, *hidden)
         layers: list[nn.Module] = []
-        for width, following in zip(widths, widths[1:], strict=False):
+        for width, following in pairwise(widths):
             layers += [nn.Linear(width, following), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
 
