@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pith.base import Change, Need, Step
 from pith.ids import ModelId
+from pith.outlook import Given, Outlook
 from pith.training import TrainingOptions
 
 
@@ -25,6 +26,17 @@ class DistillLogits(Step, TrainingOptions):
     hard_label_weight: float = Field(
         0.1, ge=0, le=1, description="Weight of the cross-entropy with the labels; the rest goes to the teacher."
     )
+
+    def outlook(self, given: Given) -> Outlook:
+        matched = f"scores softened by {self.temperature:g}" if given.classes else "outputs"
+        return Outlook(
+            does=f"Trains all {given.parameters:,} parameters to give the {matched} of the teacher ({self.teacher}), "
+            f"for {self.foreseen(given.samples)}.",
+            touched=tuple(layer.name for layer in given.layers),
+            trained=self.epochs * (given.samples or 0),
+            run=self.epochs * (given.samples or 0),
+            batch=self.together(given.samples),
+        )
 
 
 Distill = Annotated[DistillLogits, Field(discriminator="kind")]

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from pith.base import Change, Need, Step
+from pith.outlook import Given, Outlook, Refusal
 from pith.training import TrainingOptions
 
 
@@ -18,6 +19,17 @@ class FinetuneFull(Step, TrainingOptions):
 
     kind: Literal["finetune.full"] = "finetune.full"
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Mass moved from the label to all classes.")
+
+    def outlook(self, given: Given) -> Outlook:
+        smoothed = self.label_smoothing and not given.classes
+        reason = "label_smoothing is for classes, which this task has not"
+        return Outlook(
+            does=f"Trains all {given.parameters:,} parameters for {self.foreseen(given.samples)}.",
+            touched=tuple(layer.name for layer in given.layers),
+            trained=self.epochs * (given.samples or 0),
+            batch=self.together(given.samples),
+            refusals=(Refusal(reason=reason, way_out="leave it out", field="label_smoothing"),) if smoothed else (),
+        )
 
 
 Finetune = Annotated[FinetuneFull, Field(discriminator="kind")]

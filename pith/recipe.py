@@ -1,6 +1,7 @@
 """A recipe: ordered steps, and the one rule about their order."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field
@@ -56,19 +57,26 @@ def techniques() -> tuple[Technique, ...]:
 def check_order(recipe: tuple[AnyStep, ...]) -> None:
     """Refuse a step that cannot follow the ones before it.
 
-    Once a step has changed the dtype the graph is finished: nothing may train it, reshape it or change
-    its dtype again.
-
     Raises:
         PithError: ``recipe_order``.
+    """
+    for _, problem in order_problems(recipe):
+        raise problem
+
+
+def order_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError]]:
+    """Every step that cannot follow the ones before it, by its place: ``recipe_order``.
+
+    Once a step has changed the dtype the graph is finished: nothing may train it, reshape it or change
+    its dtype again.
     """
     finished = None
     for index, step in enumerate(recipe):
         if finished is not None:
-            raise PithError(
-                "recipe_order", index=index, kind=step.kind, earlier=recipe[finished].kind, earlier_index=finished
-            )
-        if "dtype" in step.changes:
+            earlier = recipe[finished].kind
+            problem = PithError("recipe_order", index=index, kind=step.kind, earlier=earlier, earlier_index=finished)
+            yield index, problem
+        elif "dtype" in step.changes:
             finished = index
 
 

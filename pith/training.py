@@ -18,3 +18,16 @@ class TrainingOptions(Frozen):
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Learning rate over time: cosine to zero, or constant."
     )
+
+    def foreseen(self, samples: int | None) -> str:
+        """How much training this is, in words, on that many samples."""
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        if samples is None:
+            return f"{epochs} in batches of {self.batch_size}"
+        size = min(self.batch_size, samples)
+        steps = self.epochs * (samples // size + (samples % size > 1))
+        return f"{epochs} of {samples:,} samples in batches of {size} ({steps:,} optimizer steps)"
+
+    def together(self, samples: int | None) -> int:
+        """Samples that are in memory at once."""
+        return self.batch_size if samples is None else min(self.batch_size, samples)

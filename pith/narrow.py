@@ -1,0 +1,68 @@
+"""What layers will be once channels are gone, from facts alone: exact widths, estimated weights.
+
+Which layer feeds which is not among the facts. The nearest layer before it of a width that fits is taken for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+from pith.facts import LayerFacts
+
+
+def left_alone(layers: tuple[LayerFacts, ...], ignored: Mapping[str, str]) -> dict[str, str]:
+    """Layers that keep their channels, and why: ``ignored`` ones, those that cannot lose any, and their partners."""
+    why = {layer.name: layer.left_alone for layer in layers if layer.left_alone} | dict(ignored)
+    held = {layer.group: layer.name for layer in layers if layer.name in ignored and layer.group is not None}
+    for layer in layers:
+        if layer.group in held and layer.name not in why:
+            why[layer.name] = f"its channels are those of {held[layer.group]}, which is left alone"
+    return {layer.name: why[layer.name] for layer in layers if layer.name in why}
+
+
+def widths_after(layers: tuple[LayerFacts, ...], ratio: float, unit: int) -> dict[str, int]:
+    """Channels that each of these layers shall have: a multiple of ``unit``, and never none."""
+    widths = {layer.name: layer.width for layer in layers if layer.width is not None}
+    return {name: min(size, max(unit, round(size * (1 - ratio) / unit) * unit)) for name, size in widths.items()}
+
+
+def narrowed(layers: tuple[LayerFacts, ...], widths: Mapping[str, int]) -> tuple[LayerFacts, ...]:
+    """All layers with their new widths, and with about the weights and multiplications that are left to them."""
+    return tuple(_narrowed(layer, widths, layers[:index]) for index, layer in enumerate(layers))
+
+
+def _narrowed(layer: LayerFacts, widths: Mapping[str, int], before: tuple[LayerFacts, ...]) -> LayerFacts:
+    if not layer.shape or layer.kind == "Embedding":
+        return layer
+    kept = _kept(layer, widths) if layer.width else _feeding(layer.shape[0], widths, before)
+    left = kept * (_feeding(_inputs(layer), widths, before) if len(layer.shape) > 1 else 1.0)
+    weights = prod(layer.shape)
+    return layer.model_copy(
+        update={
+            "width": widths.get(layer.name, layer.width),
+            "shape": tuple(_shape(layer, kept, left)),
+            "parameters": round(weights * left + (layer.parameters - weights) * kept),
+            "macs": None if layer.macs is None else round(layer.macs * left),
+        }
+    )
+
+
+def _kept(layer: LayerFacts, widths: Mapping[str, int]) -> float:
+    return widths.get(layer.name, layer.width or 1) / (layer.width or 1)
+
+
+def _inputs(layer: LayerFacts) -> int:
+    return layer.shape[0] if layer.kind.startswith("ConvTranspose") else layer.shape[1]
+
+
+def _feeding(channels: int, widths: Mapping[str, int], before: tuple[LayerFacts, ...]) -> float:
+    """The fraction that is left of the channels that come in; a flattened picture has several for each."""
+    fits = (layer for layer in reversed(before) if layer.width and channels > 1 and channels % layer.width == 0)
+    feeder = next(fits, None)
+    return 1.0 if feeder is None else _kept(feeder, widths)
+
+
+def _shape(layer: LayerFacts, kept: float, left: float) -> Iterator[int]:
+    out_place = 1 if layer.kind.startswith("ConvTranspose") else 0
+    for place, size in enumerate(layer.shape):
+        scale = kept if place == out_place else left / kept if place == 1 - out_place else 1.0
+        yield max(1, round(size * scale))
