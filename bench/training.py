@@ -16,7 +16,8 @@ from torch.nn import functional
 from engine.context import Context
 from engine.jobdir import EngineJob, JobDir
 from engine.run import open_job
-from engine.train import cross_entropy, train
+from engine.objective import cross_entropy
+from engine.train import train
 from examples.demo.train import network
 from pith.job import JobSpec
 from pith.training import TrainingOptions

@@ -1,6 +1,10 @@
 """Baseline beside result: ratios, paired differences, constraints, and what to say first."""
 
 import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.measure import Answers, Samples
 from pith.job import Constraints, Verdict
@@ -11,6 +15,14 @@ ALIKE = 0.02
 # Signal to noise below this: the outputs are not the baseline's any more.
 LOUD_DB = 3.0
 _Z = 1.959964
+_STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
+_TITLES: dict[MetricName, str] = {
+    "accuracy": "Accuracy",
+    "agreement": "Agreement",
+    "r2": "R²",
+    "cosine_similarity": "Cosine similarity",
+    "loss": "Loss",
+}
 
 
 def compare(
@@ -20,22 +32,55 @@ def compare(
     ratio = _value(baseline, "size_bytes") / max(1.0, _value(result, "size_bytes"))
     speedup = _value(baseline, "latency_median_ms") / max(1e-9, _value(result, "latency_median_ms"))
     name = samples.quality
-    if name is None or before.chosen is None or after.chosen is None:
+    if name is None:
         return Comparison(compression_ratio=ratio, speedup=speedup, quality=None, measured_on=samples.origin)
-    truth = before.chosen if samples.y is None else samples.y
-    right_before, right_after = before.chosen == truth, after.chosen == truth
-    lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
+    paired = _of_classes(before, after, samples) if samples.classes else _of_costs(before, after)
     return Comparison(
         compression_ratio=ratio,
         speedup=speedup,
         quality=name,
         measured_on=samples.origin,
-        quality_drop=(lost - won) / len(truth),
-        quality_drop_interval=paired_interval(lost, won, len(truth)),
-        samples=len(truth),
-        flipped_to_wrong=lost,
-        flipped_to_right=won,
+        samples=len(samples),
+        **paired,
     )
+
+
+def _of_classes(before: Answers, after: Answers, samples: Samples) -> dict[str, Any]:
+    assert before.chosen is not None and after.chosen is not None
+    truth = before.chosen if samples.split.y is None else samples.split.y
+    right_before, right_after = before.chosen == truth, after.chosen == truth
+    lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
+    return {
+        "quality_drop": (lost - won) / len(truth),
+        "quality_drop_interval": paired_interval(lost, won, len(truth)),
+        "flipped_to_wrong": lost,
+        "flipped_to_right": won,
+    }
+
+
+def _of_costs(before: Answers, after: Answers) -> dict[str, Any]:
+    """The metric is the mean of the costs, or one less it, so its drop is the mean of their paired differences."""
+    assert before.costs is not None and after.costs is not None
+    differences = after.costs - before.costs
+    return {"quality_drop": float(differences.mean()), "quality_drop_interval": mean_interval(differences)}
+
+
+def mean_interval(differences: NDArray[np.float64]) -> tuple[float, float] | None:
+    """95 % interval of the mean of paired differences, by Student's t; None for a single one."""
+    count = len(differences)
+    if count < 2:
+        return None
+    half = _student(count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
+    centre = float(differences.mean())
+    return centre - half, centre + half
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, by Hill's expansion (1970, Algorithm 396); exact where it would not hold."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
+    z, n = _Z, freedom
+    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
 
 
 def paired_interval(lost: int, won: int, samples: int) -> tuple[float, float]:
@@ -112,15 +157,23 @@ def _quality(comparison: Comparison, baseline: Measurement, result: Measurement)
         where = "on random inputs, as there was no data" if comparison.measured_on == "random inputs" else "on the data"
         return [] if noise is None else [f"Outputs differ from the baseline's by {noise:.1f} dB (SQNR) {where}."]
     before, after = baseline.get(comparison.quality), result.get(comparison.quality)
-    low, high = comparison.quality_drop_interval or (math.nan, math.nan)
-    change = -(comparison.quality_drop or 0.0)
     said = [
-        f"{comparison.quality.capitalize()} {before:.4f} → {after:.4f} on {comparison.samples} samples of the "
-        f"{comparison.measured_on}: {change:+.4f}, 95 % interval {-high:+.4f} to {-low:+.4f}; {_flips(comparison)}."
+        f"{_TITLES[comparison.quality]} {before:.4f} → {after:.4f} on {comparison.samples} samples of the "
+        f"{comparison.measured_on}: {_change(comparison)}."
     ]
     if comparison.measured_on == "training inputs":
         said.append("There was no x_test, so this was measured on inputs that the job may have trained on.")
     return said
+
+
+def _change(comparison: Comparison) -> str:
+    """The change of the metric itself: a drop is a fall, but of a loss it is a rise."""
+    sign = 1.0 if comparison.quality == "loss" else -1.0
+    said = f"{sign * (comparison.quality_drop or 0.0):+.4f}"
+    if comparison.quality_drop_interval is not None:
+        low, high = sorted(sign * bound for bound in comparison.quality_drop_interval)
+        said += f", 95 % interval {low:+.4f} to {high:+.4f}"
+    return f"{said}; {_flips(comparison)}" if comparison.quality in ("accuracy", "agreement") else said
 
 
 def _flips(comparison: Comparison) -> str:

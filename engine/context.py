@@ -11,6 +11,7 @@ from engine.data import Dataset, Split
 from engine.events import EventStream
 from engine.jobdir import EngineJob, JobDir
 from engine.model import Model, read_model
+from engine.objective import Objective, objective
 from pith.base import Step
 from pith.errors import PithError
 
@@ -114,6 +115,17 @@ class Context:
                 present=self.dataset.names() if self.dataset else "nothing",
             )
         return split
+
+    def objective(self, label_smoothing: float = 0.0) -> Objective:
+        """What the dataset's task asks for.
+
+        Raises:
+            PithError: ``technique_inapplicable`` for label smoothing without classes.
+        """
+        found = objective(self.dataset, label_smoothing)
+        if label_smoothing and not found.classes:
+            raise self.inapplicable("label_smoothing is for classes, which this task has not", "leave it out")
+        return found
 
     def teacher(self, name: str) -> Model:
         """The baseline, or the model of that id, ready to be run and not to be trained.

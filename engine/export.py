@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import onnx
@@ -11,15 +11,16 @@ from safetensors.torch import save_file
 
 from engine.model import Model, first_line
 from engine.quiet import quiet
+from engine.signature import Signature, TensorSpec
 from pith.artifact import OutputFormat
 from pith.errors import PithError
 
-INPUT, OUTPUT = "input", "output"
 ONNX_LIMIT_BYTES = 2_000_000_000
 
 
 def write_onnx(model: Model, path: Path) -> None:
-    """One file, weights inside; the input is called ``input``, the output ``output``, the first dimension ``batch``.
+    """One file, weights inside. The only input is called ``input``, several keep their names, outputs have the
+    signature's; the first dimension is called ``batch``.
 
     Raises:
         PithError: ``model_too_large`` over the 2 GB of a protocol buffer; ``export_failed``.
@@ -42,10 +43,15 @@ def write_pt2(model: Model, path: Path) -> None:
 
 
 def write_safetensors(model: Model, path: Path) -> None:
-    """The weights under their dotted names, and the input's shape as metadata."""
+    """The weights under their dotted names, and the shape of every input and output by name as metadata."""
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in model.graph.state_dict().items()}
-    shape = json.dumps([size if size is not None else "batch" for size in model.signature.shape])
-    save_file(tensors, path, metadata={"format": "pt", "input_shape": shape})
+    ends = {"inputs": _shapes(model.signature.inputs), "outputs": _shapes(model.signature.outputs)}
+    save_file(tensors, path, metadata={"format": "pt", **ends})
+
+
+def input_names(signature: Signature) -> list[str]:
+    """The inputs as the ONNX file calls them."""
+    return ["input"] if len(signature.inputs) == 1 else [spec.name for spec in signature.inputs]
 
 
 WRITERS: dict[OutputFormat, Callable[[Model, Path], None]] = {
@@ -55,16 +61,21 @@ WRITERS: dict[OutputFormat, Callable[[Model, Path], None]] = {
 }
 
 
+def _shapes(specs: Iterable[TensorSpec]) -> str:
+    """JSON: sizes by name, null where any size goes, the first being the batch."""
+    return json.dumps({spec.name: ["batch", *spec.shape[1:]] for spec in specs})
+
+
 def _translated(model: Model) -> onnx.ModelProto:
     program = model.program()
     try:
         with quiet():
             translated = torch.onnx.export(
                 program,
-                (model.signature.tensor(),),
+                model.signature.tensors(),
                 dynamo=True,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
+                input_names=input_names(model.signature),
+                output_names=[spec.name for spec in model.signature.outputs],
                 verbose=False,
                 optimize=True,
             )
@@ -83,8 +94,8 @@ def _forget_where(proto: onnx.ModelProto) -> None:
 
 def _name_batch(proto: onnx.ModelProto) -> None:
     """The exporter calls the batch after the symbol that torch gave it; call it what it is."""
-    symbol = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    symbols = {value.type.tensor_type.shape.dim[0].dim_param for value in proto.graph.input} - {""}
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
-            if symbol and dim.dim_param == symbol:
+            if dim.dim_param in symbols:
                 dim.dim_param = "batch"

@@ -2,7 +2,7 @@
 
 Covered: convolutions, transposed convolutions, linear, batch/layer/group norm, embedding, dropout. Anything else
 stays the operator it was, its parameters included (recurrent layers and packed attention weights among them).
-Not covered: several inputs, several outputs, control flow.
+Not covered: control flow.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ class Layer:
 
 
 def lift(program: ExportedProgram) -> tuple[fx.GraphModule, Signature]:
-    """The program as a trainable graph in eval mode, with one positional input and one output tensor.
+    """The program as a trainable graph in eval mode: tensors in by position, one tensor out, or a tuple of several.
 
     Raises:
         PithError: ``model_unsupported`` or ``model_fixed_batch``.
@@ -66,11 +66,11 @@ class _Lifting:
         return fx.GraphModule(root, self.graph, "Lifted").eval()
 
     def _copy(self, node: fx.Node) -> None:
-        if node.op == "call_module" or node.target in _DROPPED or _counts_batches(node):
+        if node.op == "call_module" or node.target in _DROPPED or _counts_batches(node) or _is_constant_input(node):
             return
         if node.op == "output":
-            (leaf,) = _leaves(node.args)
-            self.graph.output(self.env[leaf])
+            leaves = tuple(self.env[leaf] for leaf in _leaves(node.args))
+            self.graph.output(leaves[0] if len(leaves) == 1 else leaves)
             return
         new = self._lifted(node)
         if new is None:
@@ -132,6 +132,11 @@ def _path(node: fx.Node, sources: dict[str, Any]) -> str | None:
 def _counts_batches(node: fx.Node) -> bool:
     """The ``num_batches_tracked += 1`` of a batch norm exported in train mode; the module does that itself."""
     return node.op == "call_function" and node.target is aten.add_.Tensor and "num_batches_tracked" in str(node.args[0])
+
+
+def _is_constant_input(node: fx.Node) -> bool:
+    """An argument that was no tensor at export: its value is part of the graph."""
+    return node.op == "placeholder" and not node.users and not isinstance(node.meta.get("val"), torch.Tensor)
 
 
 def _rewrite(old: fx.Node, new: fx.Node) -> None:

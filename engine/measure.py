@@ -1,23 +1,27 @@
 """Measuring: size, parameters, MACs, latency, quality. Before and after go through the same functions.
 
 Latency is of one sample, by ONNX Runtime on the CPU with one thread, all candidates alternately in one process.
+Quality is of the first output; signal to noise is that of the output which lost most.
 Not covered: memory, energy, other runtimes.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.data import Dataset
+from engine.data import Dataset, Split
 from engine.model import Model
-from engine.session import open_session, outputs, run_session
+from engine.objective import PER_SAMPLE, Objective, column_variance, objective
+from engine.session import Arrays, cast, open_session, outputs, run_session
+from pith.errors import PithError
 from pith.report import Measurement, Metric, MetricName
 
 LATENCY_THREADS = 1
@@ -35,6 +39,11 @@ _UNITS: dict[MetricName, tuple[str, bool]] = {
     "latency_p95_ms": ("ms", False),
     "accuracy": ("fraction", True),
     "agreement": ("fraction", True),
+    "r2": ("fraction of variance", True),
+    "rmse": ("target units", False),
+    "mae": ("target units", False),
+    "cosine_similarity": ("cosine", True),
+    "loss": ("loss", False),
     "sqnr_db": ("dB", True),
 }
 
@@ -52,31 +61,55 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Samples:
-    """What quality is measured on. ``classes`` says whether the outputs are scores of classes."""
+    """What quality is measured on. ``classes`` says whether the first output holds scores of classes."""
 
-    x: NDArray[np.generic]
-    y: NDArray[np.integer] | None
-    dtype: np.dtype[np.generic]
+    split: Split
+    dtypes: tuple[np.dtype[Any], ...]
     classes: bool
     origin: Origin
+    objective: Objective
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def take(self, count: int) -> Arrays:
+        """The first samples, one array an input, as the model takes them."""
+        return cast(self.split.x, slice(count), self.dtypes)
 
     @property
     def quality(self) -> MetricName | None:
-        """The metric that constraints are about."""
-        if not self.classes:
-            return None
-        return "accuracy" if self.y is not None else "agreement"
+        """The metric that constraints are about: the task's own, or agreement of classes where there are no labels."""
+        if self.split.y is not None:
+            return self.objective.metric
+        return "agreement" if self.classes else None
 
 
 def samples_for(model: Model, dataset: Dataset | None) -> Samples:
-    """The test split; without one the training inputs unlabelled; without a dataset noise."""
-    dtype = np.dtype(str(model.signature.dtype).removeprefix("torch."))
-    classes = len(model.signature.output) == 2 and (model.signature.output[1] or 0) > 1
+    """The test split; without one the training inputs unlabelled; without a dataset noise.
+
+    Raises:
+        PithError: ``dataset_mismatch`` for targets that R² cannot be computed on.
+    """
+    wanted = objective(dataset)
+    classes = wanted.classes and model.signature.class_scores()
+    dtypes = tuple(spec.numpy_dtype for spec in model.signature.inputs)
     if dataset is not None and dataset.test is not None:
-        return Samples(dataset.test.x, dataset.test.y, dtype, classes, "test split")
+        _check_varies(dataset.test, wanted)
+        return Samples(dataset.test, dtypes, classes, "test split", wanted)
     if dataset is not None and dataset.train is not None:
-        return Samples(dataset.train.x, None, dtype, classes, "training inputs")
-    return Samples(model.signature.tensor(NOISE_SAMPLES).numpy(), None, dtype, False, "random inputs")
+        return Samples(Split(dataset.train.x, None), dtypes, classes, "training inputs", wanted)
+    noise = tuple(each.numpy() for each in model.signature.tensors(NOISE_SAMPLES))
+    return Samples(Split(noise, None), dtypes, False, "random inputs", wanted)
+
+
+def _check_varies(test: Split, wanted: Objective) -> None:
+    if wanted.metric == "r2" and test.y is not None and not column_variance(test.y).any():
+        raise PithError(
+            "dataset_mismatch",
+            array="y_test",
+            problem="has one target for all samples, so that R² does not exist",
+            way_out="use a test split whose targets differ",
+        )
 
 
 def metric(name: MetricName, value: float) -> Metric:
@@ -90,7 +123,7 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.at_rest()(model.signature.tensor(1))
+        model.at_rest()(*model.signature.tensors(1))
     return {
         "size_bytes": weighed.stat().st_size,
         "parameters": sum(weight.numel() for weight in unique),
@@ -99,7 +132,7 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     }
 
 
-def latencies(files: Sequence[Path], sample: NDArray[np.generic]) -> list[NDArray[np.float64]]:
+def latencies(files: Sequence[Path], sample: Arrays) -> list[NDArray[np.float64]]:
     """Seconds of each run, one array a file; the files take turns, so that a busy moment hits all of them."""
     sessions = [open_session(path, LATENCY_THREADS) for path in files]
     for session in sessions:
@@ -116,36 +149,73 @@ def latencies(files: Sequence[Path], sample: NDArray[np.generic]) -> list[NDArra
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's outputs on the samples: the chosen classes, or all numbers when there are no classes."""
+    """What a model said about the samples, as far as it is needed.
 
-    chosen: NDArray[np.int64] | None
-    raw: NDArray[np.float32] | None
+    ``chosen`` are its classes; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
+    further figures of those; ``raw`` all outputs for the first samples, where nothing else judges them.
+    """
+
+    chosen: NDArray[np.int64] | None = None
+    costs: NDArray[np.float64] | None = None
+    errors: dict[MetricName, float] = field(default_factory=dict)
+    raw: Arrays | None = None
 
 
 def answers(path: Path, samples: Samples, threads: int) -> Answers:
-    batches = list(outputs(open_session(path, threads), samples.x, samples.dtype) if samples.classes else ())
+    """Run the ONNX file over the samples."""
+    session = open_session(path, threads)
+    chosen, costs = None, None
+    errors: dict[MetricName, float] = {}
     if samples.classes:
-        return Answers(np.concatenate([batch.argmax(axis=1) for batch in batches]), None)
-    x = samples.x[:NOISE_SAMPLES]
-    return Answers(None, np.concatenate(list(outputs(open_session(path, threads), x, samples.dtype))))
+        batches = outputs(session, samples.split.x, samples.dtypes)
+        chosen = np.concatenate([given[0].argmax(axis=1) for given in batches])
+    elif samples.split.y is not None:
+        costs, errors = _judged(outputs(session, samples.split.x, samples.dtypes), samples)
+    judged_alone = len(session.get_outputs()) == 1 and (chosen is not None or costs is not None)
+    raw = None if judged_alone else run_session(session, samples.take(NOISE_SAMPLES))
+    return Answers(chosen, costs, errors, raw)
+
+
+def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.float64], dict[MetricName, float]]:
+    """The cost of every sample, and for R² the errors in the targets' own unit."""
+    costs, squares, sizes, start = [], [], [], 0
+    for given in batches:
+        rows = slice(start, start + len(given[0]))
+        start = rows.stop
+        first, targets = torch.from_numpy(given[0]).float(), samples.split.labels(rows)
+        assert targets is not None
+        costs.append(samples.objective.cost(first, targets).double().numpy())
+        if samples.objective.metric == "r2":
+            squares.append(PER_SAMPLE["mse"](first, targets).double().numpy())
+            sizes.append(PER_SAMPLE["l1"](first, targets).double().numpy())
+    errors: dict[MetricName, float] = {}
+    if squares:
+        errors = {"rmse": float(np.concatenate(squares).mean() ** 0.5), "mae": float(np.concatenate(sizes).mean())}
+    return np.concatenate(costs), errors
 
 
 def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
-    """Accuracy where there are labels, agreement with the baseline, or the signal-to-noise ratio against it."""
-    if mine.chosen is None or baseline.chosen is None:
-        if mine is baseline:
-            return []
-        assert mine.raw is not None and baseline.raw is not None
-        return [metric("sqnr_db", sqnr_db(baseline.raw, mine.raw))]
-    found = [metric("agreement", float((mine.chosen == baseline.chosen).mean()))]
-    if samples.y is not None:
-        found.insert(0, metric("accuracy", float((mine.chosen == samples.y).mean())))
+    """The task's metric where there are labels, agreement of classes, and signal to noise where outputs need it."""
+    found = []
+    if mine.chosen is not None and baseline.chosen is not None:
+        if samples.split.y is not None:
+            found.append(metric("accuracy", float((mine.chosen == samples.split.y).mean())))
+        found.append(metric("agreement", float((mine.chosen == baseline.chosen).mean())))
+    if mine.costs is not None:
+        found.append(_mean_cost(samples.objective.metric, float(mine.costs.mean())))
+        found += [metric(name, value) for name, value in mine.errors.items()]
+    if mine.raw is not None and baseline.raw is not None and mine is not baseline:
+        found.append(metric("sqnr_db", min(map(sqnr_db, baseline.raw, mine.raw))))
     return found
 
 
-def sqnr_db(signal: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _mean_cost(name: MetricName, mean: float) -> Metric:
+    return metric(name, 1 - mean if _UNITS[name][1] else mean)
+
+
+def sqnr_db(signal: NDArray[Any], other: NDArray[Any]) -> float:
     """10 · log10(signal power / noise power), at most 200."""
-    noise = float(((signal - other).astype(np.float64) ** 2).mean())
+    noise = float(((signal.astype(np.float64) - other) ** 2).mean())
     power = float((signal.astype(np.float64) ** 2).mean())
     return 200.0 if noise <= power * 1e-20 else 10 * float(np.log10(max(power, 1e-300) / noise))
 
@@ -157,7 +227,7 @@ def measurement(candidate: Candidate, seconds: NDArray[np.float64], found: list[
     return Measurement(metrics=(*numbers, *found))
 
 
-def _timed(session: object, sample: NDArray[np.generic]) -> float:
+def _timed(session: onnxruntime.InferenceSession, sample: Arrays) -> float:
     started = time.perf_counter()
     run_session(session, sample)
     return time.perf_counter() - started

@@ -4,15 +4,15 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
-from torch import fx, nn
-from torch.export import Dim, ExportedProgram
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from engine.lift import lift
 from engine.pt2.load import load
-from engine.signature import Signature, signature_of
+from engine.signature import Signature, as_tuple, default_names, signature_of
 from pith.errors import PithError
 
 Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
@@ -21,7 +21,10 @@ WEIGHTED = get_args(Weighted)
 
 @dataclass(frozen=True)
 class Model:
-    """A graph and what it takes. ``finished`` is the ONNX file of a model whose dtype has changed."""
+    """A graph and its signature; ``graph(*inputs)`` gives one tensor, or a tuple of several.
+
+    ``finished`` is the ONNX file of a model whose dtype has changed.
+    """
 
     graph: fx.GraphModule
     signature: Signature
@@ -48,20 +51,41 @@ class Model:
         """The graph on the CPU in eval mode, as everything but training wants it."""
         return self.place(torch.device("cpu")).eval()
 
+    def run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The graph's outputs for these inputs, as a tuple also when there is one."""
+        return as_tuple(self.graph(*inputs))
+
     def program(self) -> ExportedProgram:
         """The model exported again, in eval mode, its dynamic dimensions still dynamic.
 
         Raises:
             PithError: ``export_failed``.
         """
-        dynamic = dict.fromkeys(self.signature.dynamic(), Dim.AUTO)
         try:
             with torch.no_grad():
-                program = torch.export.export(self.at_rest(), (self.signature.tensor(),), dynamic_shapes=(dynamic,))
-            signature_of(program)
+                program = torch.export.export(
+                    self._with_named_outputs(), self.signature.tensors(), dynamic_shapes=self.signature.dynamic()
+                )
+            self._check_dynamic(signature_of(program))
         except (RuntimeError, ValueError, TypeError, AssertionError, PithError) as error:
             raise PithError("export_failed", format=".pt2", reason=first_line(error)) from error
         return program
+
+    def _with_named_outputs(self) -> fx.GraphModule:
+        """The graph at rest; outputs that have names of their own come in a dict, so that the file keeps the names."""
+        graph, names = self.at_rest(), [spec.name for spec in self.signature.outputs]
+        if len(names) == 1 or names == default_names("output", len(names)):
+            return graph
+        named = fx.Graph()
+        results: Any = named.graph_copy(graph.graph, {})
+        named.output(dict(zip(names, results, strict=True)))
+        return fx.GraphModule(graph, named)
+
+    def _check_dynamic(self, exported: Signature) -> None:
+        for mine, now in zip(self.signature.inputs, exported.inputs, strict=True):
+            fixed = [index for index, size in enumerate(mine.shape) if size is None and now.shape[index] is not None]
+            if fixed:
+                raise ValueError(f"dimension {fixed[0]} of {mine.name} became fixed")
 
     def integer_layers(self) -> int:
         """How many weights are stored as 8-bit integers, as a quantized result has them."""
@@ -82,8 +106,8 @@ def read_model(source: Path, scratch: Path) -> Model:
     """
     graph, signature = lift(load(source, scratch))
     model = Model(graph, signature)
-    kinds = {tensor.dtype for tensor in (*graph.parameters(), signature.tensor()) if tensor.is_floating_point()}
-    for kind in kinds - {torch.float32}:
+    kinds = {parameter.dtype for parameter in graph.parameters()} | set(signature.dtypes())
+    for kind in (kind for kind in kinds if kind.is_floating_point and kind is not torch.float32):
         raise PithError(
             "model_unsupported", found=f"{kind} numbers", way_out="export model.float(), with float32 inputs"
         )

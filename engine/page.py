@@ -17,6 +17,11 @@ ROWS: tuple[tuple[MetricName, str], ...] = (
     ("latency_p95_ms", "Latency, 95th percentile"),
     ("accuracy", "Accuracy"),
     ("agreement", "Agreement with the baseline"),
+    ("r2", "R²: explained part of the variance"),
+    ("rmse", "Root of the mean squared error"),
+    ("mae", "Mean absolute error"),
+    ("cosine_similarity", "Cosine similarity to the targets"),
+    ("loss", "Loss"),
     ("sqnr_db", "Signal to noise against the baseline"),
 )
 
@@ -48,7 +53,9 @@ def figure(value: float | None, name: MetricName) -> str:
         return f"{value:.3f} ms"
     if name == "sqnr_db":
         return f"{value:.1f} dB"
-    return f"{value:.2%}"
+    if name in ("accuracy", "agreement"):
+        return f"{value:.2%}"
+    return f"{value:.4g}" if name in ("rmse", "mae") else f"{value:.4f}"
 
 
 def _scaled(value: float, units: tuple[tuple[str, float], ...], smallest: str) -> str:

@@ -1,6 +1,6 @@
 """Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
 
-The folder holds ``request.json`` (format to path) and ``inputs.npy``; for every runnable format ``<format>.npy`` is
+The folder holds ``request.json`` (format to path) and ``inputs.npz``; for every runnable format ``<format>.npz`` is
 written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
 """
 
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from engine.model import first_line
 from engine.pt2.load import load
-from engine.session import open_session, run_session
+from engine.session import Arrays, open_session, run_session
+from engine.signature import as_tuple
 
 Reload = Callable[[Path], int]
 
@@ -29,7 +30,7 @@ Reload = Callable[[Path], int]
 def main(folder: Path) -> int:
     """Serve one request; 0 when every file could be loaded and run, else ``problem.txt`` says which was not."""
     files = {form: Path(path) for form, path in json.loads((folder / "request.json").read_text()).items()}
-    inputs = np.load(folder / "inputs.npy", allow_pickle=False)
+    inputs = read_arrays(folder / "inputs.npz")
     for form, path in files.items():
         try:
             _READERS[form](path, inputs, folder)
@@ -65,6 +66,17 @@ class Forked:
         return os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
 
 
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """An ``.npz`` of arrays in their order."""
+    np.savez(path, *arrays)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """What ``write_arrays`` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return tuple(file[f"arr_{index}"] for index in range(len(file.files)))
+
+
 def digests(tensors: dict[str, Tensor]) -> dict[str, str]:
     """What a fresh process must find in the safetensors file: shape, dtype and bytes of every tensor, by name."""
     return {name: _digest(tensor.detach().contiguous().numpy()) for name, tensor in tensors.items()}
@@ -83,17 +95,17 @@ def _serve(reader: int) -> None:
         os._exit(code)
 
 
-def _onnx(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
-    np.save(folder / "onnx.npy", run_session(open_session(path, 1), inputs))
+def _onnx(path: Path, inputs: Arrays, folder: Path) -> None:
+    write_arrays(folder / "onnx.npz", run_session(open_session(path, 1), inputs))
 
 
-def _pt2(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
+def _pt2(path: Path, inputs: Arrays, folder: Path) -> None:
     with torch.no_grad():
-        outputs = load(path, folder).module()(torch.from_numpy(inputs))
-    np.save(folder / "pt2.npy", outputs.numpy())
+        outputs = as_tuple(load(path, folder).module()(*map(torch.from_numpy, inputs)))
+    write_arrays(folder / "pt2.npz", tuple(output.numpy() for output in outputs))
 
 
-def _safetensors(path: Path, inputs: NDArray[np.generic], folder: Path) -> None:
+def _safetensors(path: Path, inputs: Arrays, folder: Path) -> None:
     found = {name: _digest(array) for name, array in load_file(path).items()}
     (folder / "safetensors.json").write_text(json.dumps(found))
 
@@ -103,7 +115,7 @@ def _digest(array: NDArray[np.generic]) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-_READERS: dict[str, Callable[[Path, NDArray[np.generic], Path], None]] = {
+_READERS: dict[str, Callable[[Path, Arrays, Path], None]] = {
     "onnx": _onnx,
     "pt2": _pt2,
     "safetensors": _safetensors,

@@ -77,7 +77,7 @@ def _check_constraints(ctx: Context, samples: Samples) -> None:
             "dataset_mismatch",
             array="the dataset",
             problem="gives no quality to hold max_metric_drop against",
-            way_out="use a model that gives scores of classes, or drop the constraint",
+            way_out="add x_test and y_test, use a model that gives scores of classes, or drop the constraint",
         )
 
 
@@ -129,7 +129,7 @@ def _report(
 ) -> Report:
     job = ctx.job
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates]
-    runs = latencies([candidate.onnx for candidate in candidates], samples.x[:1].astype(samples.dtype))
+    runs = latencies([candidate.onnx for candidate in candidates], samples.take(1))
     numbers = [
         measurement(candidate, times, quality(mine, given[0], samples))
         for candidate, times, mine in zip(candidates, runs, given, strict=True)

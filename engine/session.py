@@ -1,6 +1,6 @@
 """Running an ONNX file, with the same settings wherever the engine does it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engine.export import INPUT
+Arrays = tuple[NDArray[Any], ...]
 
 BATCH = 256
 
@@ -23,14 +23,18 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_session(session: onnxruntime.InferenceSession, x: NDArray[np.generic]) -> NDArray[np.float32]:
-    output: NDArray[np.float32] = session.run(None, {INPUT: x})[0]
-    return output
+def run_session(session: onnxruntime.InferenceSession, x: Arrays) -> Arrays:
+    """All outputs for one array an input, in the file's own order of inputs."""
+    names = [value.name for value in session.get_inputs()]
+    return tuple(session.run(None, dict(zip(names, x, strict=True))))
 
 
-def outputs(
-    session: onnxruntime.InferenceSession, x: NDArray[Any], dtype: np.dtype[Any]
-) -> Iterator[NDArray[np.float32]]:
+def outputs(session: onnxruntime.InferenceSession, x: Arrays, dtypes: Sequence[np.dtype[Any]]) -> Iterator[Arrays]:
     """The outputs for all samples, a batch at a time."""
-    for start in range(0, len(x), BATCH):
-        yield run_session(session, np.ascontiguousarray(x[start : start + BATCH], dtype=dtype))
+    for start in range(0, len(x[0]), BATCH):
+        yield run_session(session, cast(x, slice(start, start + BATCH), dtypes))
+
+
+def cast(x: Arrays, rows: slice | NDArray[np.integer], dtypes: Sequence[np.dtype[Any]]) -> Arrays:
+    """These samples as the model takes them."""
+    return tuple(np.array(array[rows], dtype=dtype, order="C") for array, dtype in zip(x, dtypes, strict=True))

@@ -5,22 +5,20 @@ with the same bits as one that was never disturbed. On a GPU it computes in bflo
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.context import Context
 from engine.data import Split
 from engine.model import Model
+from engine.objective import Loss
 from engine.randomness import generator, stream
 from pith.errors import PithError
 from pith.training import TrainingOptions
-
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 IN_MEMORY_BYTES = 2 << 30
 CHECK_EVERY = 25
@@ -29,7 +27,8 @@ CHECK_EVERY = 25
 def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
     """Train the model's graph in place and leave it in eval mode on the CPU.
 
-    ``loss(outputs, inputs, labels)`` gives a scalar. Weights of a sparse layer that are zero stay zero.
+    ``loss(outputs, inputs, labels)`` gives a scalar; outputs and inputs are tuples. Weights of a sparse layer that
+    are zero stay zero.
 
     Raises:
         PithError: ``training_diverged``.
@@ -37,42 +36,39 @@ def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx:
     _Training(model, split, options, loss, ctx).run()
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
-    """Mean negative log-likelihood of the labels; ``label_smoothing`` moves mass to all classes."""
-
-    def loss(outputs: Tensor, inputs: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is not None
-        return functional.cross_entropy(outputs.float(), labels, label_smoothing=label_smoothing)
-
-    return loss
-
-
 class Batches:
     """Shuffled batches of a split on a device. A last batch of one sample is left out: batch norms need two."""
 
     def __init__(self, split: Split, size: int, model: Model, device: torch.device) -> None:
-        self.split, self.dtype, self.device = split, model.signature.dtype, device
+        self.split, self.dtypes, self.device = split, model.signature.dtypes(), device
         self.size = min(size, len(split))
         whole, rest = divmod(len(split), self.size)
         self.count = whole + (rest > 1)
         self.layout = _layout(model)
-        itemsize = torch.empty((), dtype=self.dtype).element_size()
-        small = split.x.size * itemsize <= IN_MEMORY_BYTES
-        self._x = split.inputs(slice(None), self.dtype).to(device, memory_format=self.layout) if small else None
-        labels = split.labels(slice(None))
-        self._y = None if labels is None else labels.to(device)
+        self._whole = self._placed(slice(None)) if _in_memory_bytes(split, model) <= IN_MEMORY_BYTES else None
 
-    def epoch(self, order: torch.Generator, start: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    def epoch(self, order: torch.Generator, start: int) -> Iterator[tuple[int, tuple[Tensor, ...], Tensor | None]]:
         rows = torch.randperm(len(self.split), generator=order)
         for batch in range(start, self.count):
-            chosen = rows[batch * self.size : (batch + 1) * self.size]
-            yield batch, self._inputs(chosen), None if self._y is None else self._y[chosen.to(self.device)]
+            yield batch, *self._batch(rows[batch * self.size : (batch + 1) * self.size])
 
-    def _inputs(self, rows: Tensor) -> Tensor:
-        if self._x is not None:
-            return self._x[rows.to(self.device)].contiguous(memory_format=self.layout)
-        inputs = self.split.inputs(np.sort(rows.numpy()), self.dtype)
-        return inputs[rows.argsort().argsort()].to(self.device, memory_format=self.layout)
+    def _batch(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        if self._whole is None:
+            inputs, labels = self._placed(np.sort(rows.numpy()))
+            rows = rows.argsort().argsort()
+        else:
+            inputs, labels = self._whole
+        rows = rows.to(self.device)
+        chosen = tuple(each[rows].contiguous(memory_format=self._format(each)) for each in inputs)
+        return chosen, None if labels is None else labels[rows]
+
+    def _placed(self, rows: np.ndarray | slice) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        inputs, labels = self.split.inputs(rows, self.dtypes), self.split.labels(rows)
+        placed = tuple(each.to(self.device, memory_format=self._format(each)) for each in inputs)
+        return placed, None if labels is None else labels.to(self.device)
+
+    def _format(self, each: Tensor) -> torch.memory_format:
+        return self.layout if each.ndim == 4 else torch.contiguous_format
 
 
 class _Training:
@@ -107,14 +103,13 @@ class _Training:
                 self._save(epoch, batch + 1)
         return float(total) / max(1, self.batches.count - start)
 
-    def _step(self, epoch: int, batch: int, inputs: Tensor, labels: Tensor | None) -> Tensor:
+    def _step(self, epoch: int, batch: int, inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
         torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, batch))
         rate = self._rate(epoch * self.batches.count + batch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self.ctx.device.type, torch.bfloat16, enabled=self.ctx.device.type == "cuda"):
-            outputs = self.model.graph(inputs)
-            loss = self.loss(outputs, inputs, labels)
+            loss = self.loss(self.model.run(inputs), inputs, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -164,8 +159,15 @@ class _Training:
 
 def _layout(model: Model) -> torch.memory_format:
     """Channels last for models of images: several times faster on a CPU, and on a GPU's tensor cores."""
-    images = len(model.signature.shape) == 4 and any(isinstance(module, nn.Conv2d) for _, module in model.layers())
+    pictures = any(len(spec.shape) == 4 for spec in model.signature.inputs)
+    images = pictures and any(isinstance(module, nn.Conv2d) for _, module in model.layers())
     return torch.channels_last if images else torch.contiguous_format
+
+
+def _in_memory_bytes(split: Split, model: Model) -> int:
+    """What the whole split takes as tensors of the model's own kinds of number."""
+    sizes = [array.size * dtype.itemsize for array, dtype in zip(split.x, model.signature.dtypes(), strict=True)]
+    return sum(sizes) + (0 if split.y is None else split.y.size * 8)
 
 
 def _optimizer(graph: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

@@ -1,5 +1,6 @@
 """Jobs: what is asked (job spec), one execution of it (job), and its history (events)."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
@@ -7,10 +8,13 @@ from pydantic import AfterValidator, Field
 
 from pith.artifact import Artifact, OutputFormat
 from pith.base import Frozen
+from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
 from pith.ids import DatasetId, JobId, ModelId
-from pith.recipe import Recipe, check_order
+from pith.intake import IntakeSpec
+from pith.recipe import Recipe, order_problems
 
+JobKind = Literal["compression", "intake"]
 JobStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 Verdict = Literal["met", "not_met", "unconstrained"]
 
@@ -37,7 +41,10 @@ class Constraints(Frozen):
     """What the result must keep. A constraint that is not met makes the verdict ``not_met``."""
 
     max_metric_drop: float | None = Field(
-        None, ge=0, le=1, description="Most that the quality metric may fall, as a difference: 0.01 is one point."
+        None,
+        ge=0,
+        le=1,
+        description="Most that the task's metric may get worse, as a difference: 0.01 is one point of accuracy.",
     )
     min_compression_ratio: float | None = Field(None, gt=0, le=1e6, description="Bytes before / bytes after.")
     min_speedup: float | None = Field(None, gt=0, le=1e6, description="Latency before / latency after.")
@@ -57,6 +64,9 @@ class JobSpec(Frozen):
         description="Formats of the result; the first one is weighed.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Every random stream of the job derives from it.")
+    preprocessing: Preprocessing | None = Field(
+        None, description="How samples become inputs; null is what the dataset and the model say."
+    )
 
     def teachers(self) -> tuple[ModelId, ...]:
         """Ids of the teachers that are neither the baseline nor named twice."""
@@ -69,16 +79,23 @@ class JobSpec(Frozen):
         Raises:
             PithError: ``recipe_order``, ``dataset_required`` or ``dataset_required_by_constraint``.
         """
-        check_order(self.recipe)
-        if self.dataset is None:
-            self._check_without_dataset()
+        for _, problem in self.problems():
+            raise problem
 
-    def _check_without_dataset(self) -> None:
+    def problems(self) -> Iterator[tuple[str, PithError]]:
+        """Everything that ``check`` refuses, each with its place in the spec (RFC 6901)."""
+        for index, problem in order_problems(self.recipe):
+            yield f"/recipe/{index}", problem
+        if self.dataset is None:
+            yield from self._without_dataset()
+
+    def _without_dataset(self) -> Iterator[tuple[str, PithError]]:
         for index, step in enumerate(self.recipe):
             if needed := step.required() - {"teacher"}:
-                raise PithError("dataset_required", index=index, kind=step.kind, needs=", ".join(sorted(needed)))
-        if self.constraints.max_metric_drop is not None:
-            raise PithError("dataset_required_by_constraint", limit=self.constraints.max_metric_drop)
+                needs = ", ".join(sorted(needed))
+                yield f"/recipe/{index}", PithError("dataset_required", index=index, kind=step.kind, needs=needs)
+        if (limit := self.constraints.max_metric_drop) is not None:
+            yield "/constraints/max_metric_drop", PithError("dataset_required_by_constraint", limit=limit)
 
 
 class Progress(Frozen):
@@ -90,11 +107,11 @@ class Progress(Frozen):
 
 
 class Job(Frozen):
-    """One execution of a job spec."""
+    """One execution of a job spec, or the check of an upload (``spec.check``)."""
 
     id: JobId
     status: JobStatus
-    spec: JobSpec
+    spec: JobSpec | IntakeSpec
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

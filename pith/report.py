@@ -19,6 +19,11 @@ MetricName = Literal[
     "latency_p95_ms",
     "accuracy",
     "agreement",
+    "r2",
+    "rmse",
+    "mae",
+    "cosine_similarity",
+    "loss",
     "sqnr_db",
 ]
 
@@ -33,7 +38,7 @@ class Metric(Frozen):
 
 
 class Measurement(Frozen):
-    """One model, measured. ``agreement`` is with the baseline's predictions."""
+    """One model, measured. ``agreement`` is with the baseline's predictions; quality is of the first output."""
 
     metrics: tuple[Metric, ...]
 
@@ -60,7 +65,9 @@ class Comparison(Frozen):
     measured_on: Literal["test split", "training inputs", "random inputs"] = Field(
         description="What quality was measured on: training inputs without a test split, random ones without data."
     )
-    quality_drop: float | None = None
+    quality_drop: float | None = Field(
+        None, description="How much worse: the fall of the metric, or the rise of a loss."
+    )
     quality_drop_interval: tuple[float, float] | None = Field(
         None, description="95 % confidence interval of the drop, from the paired differences."
     )
@@ -88,7 +95,7 @@ class OutputReport(Frozen):
     digest: Digest
     reload_max_abs_difference: float = Field(ge=0)
     agreement_with_result: float = Field(
-        ge=0, le=1, description="Fraction of checked samples where it predicts what the measured result predicts."
+        ge=0, le=1, description="Fraction of checked samples where its first output says what the measured result does."
     )
 
 

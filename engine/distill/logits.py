@@ -1,22 +1,31 @@
 """Distillation of softened outputs (Hinton, Vinyals and Dean 2015, arXiv 1503.02531)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from engine.context import Context
 from engine.model import Model
-from engine.train import Loss, cross_entropy, train
+from engine.objective import Loss
+from engine.train import train
 from pith.distill import DistillLogits
 from pith.errors import PithError
 
 
 def apply(model: Model, config: DistillLogits, ctx: Context) -> Model:
+    """Match the teacher's first output: by the divergence of the softened scores where they are scores of classes,
+    else (regression, embedding) by the mean squared error between both models' outputs."""
     teacher = ctx.teacher(config.teacher)
-    if teacher.signature.output != model.signature.output or teacher.signature.shape[1:] != model.signature.shape[1:]:
+    if _ends(teacher) != _ends(model):
         raise PithError("teacher_mismatch", teacher=_shapes(teacher), student=_shapes(model))
     split = ctx.training_data(labels=False)
-    train(model, split, config, _loss(teacher, config), ctx)
+    objective = ctx.objective()
+    scores = objective.classes and model.signature.class_scores()
+    soft = partial(softened, temperature=config.temperature) if scores else functional.mse_loss
+    train(model, split, config, _loss(teacher, soft, objective.loss, config.hard_label_weight), ctx)
     return model
 
 
@@ -27,20 +36,24 @@ def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return functional.kl_div(given, wanted, reduction="batchmean", log_target=True) * temperature**2
 
 
-def _loss(teacher: Model, config: DistillLogits) -> Loss:
-    hard = cross_entropy()
-
-    def loss(outputs: Tensor, inputs: Tensor, labels: Tensor | None) -> Tensor:
+def _loss(teacher: Model, soft: Callable[[Tensor, Tensor], Tensor], hard: Loss, hard_weight: float) -> Loss:
+    def loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
         with torch.no_grad():
-            wanted = teacher.graph(inputs)
-        soft = softened(outputs, wanted, config.temperature)
-        if labels is None or config.hard_label_weight == 0:
-            return soft
-        weight = config.hard_label_weight
-        return weight * hard(outputs, inputs, labels) + (1 - weight) * soft
+            wanted = teacher.run(inputs)[0]
+        matched = soft(outputs[0].float(), wanted.float())
+        if labels is None or hard_weight == 0:
+            return matched
+        return hard_weight * hard(outputs, inputs, labels) + (1 - hard_weight) * matched
 
     return loss
 
 
+def _ends(model: Model) -> tuple[object, ...]:
+    """What must be alike: the inputs without their batch, and the first output."""
+    inputs = tuple((spec.shape[1:], spec.dtype) for spec in model.signature.inputs)
+    return inputs, model.signature.outputs[0].shape
+
+
 def _shapes(model: Model) -> str:
-    return f"{model.signature.output} for an input of {model.signature.shape}"
+    inputs = " and ".join(str(spec.shape) for spec in model.signature.inputs)
+    return f"{model.signature.outputs[0].shape} for an input of {inputs}"

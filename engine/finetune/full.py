@@ -1,11 +1,11 @@
-"""Fine-tuning of every weight with cross-entropy (AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+"""Fine-tuning of every weight on the task's own loss (AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101)."""
 
 from engine.context import Context
 from engine.model import Model
-from engine.train import cross_entropy, train
+from engine.train import train
 from pith.finetune import FinetuneFull
 
 
 def apply(model: Model, config: FinetuneFull, ctx: Context) -> Model:
-    train(model, ctx.training_data(labels=True), config, cross_entropy(config.label_smoothing), ctx)
+    train(model, ctx.training_data(labels=True), config, ctx.objective(config.label_smoothing).loss, ctx)
     return model

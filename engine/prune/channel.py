@@ -1,41 +1,55 @@
-"""Structured pruning over the dependency graph (Fang et al. 2023, arXiv 2301.12900), by Torch-Pruning.
+"""Structured pruning over the channels that depend on one another (Fang et al. 2023, arXiv 2301.12900).
 
 Layers that produce the output, layers that the caller names, and layers whose channels are tied to constants in the
-graph (attention heads, reshapes into parts) are left alone; the last are found by trying.
+graph (attention heads, reshapes into parts) are left alone; ``engine.prune.map`` says which and why.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from fnmatch import filter as fnmatch_filter
-from functools import partial
-
-import torch_pruning
-from torch import fx, nn
 
 from engine.context import Context
-from engine.model import WEIGHTED, Model
-from engine.quiet import quiet
-from engine.train import cross_entropy, train
+from engine.model import Model
+from engine.prune.channels import Channels, Group
+from engine.prune.map import width
+from engine.prune.proof import proven
+from engine.train import train
 from pith.prune import PruneChannel
+
+_LEAST_LEFT = 0.1
 
 
 def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
-    named = _named(model, config, ctx)
-    widths = ctx.memo.setdefault("widths", {name: width(module) for name, module in model.layers()})
-    kept = set(ctx.memo.setdefault("kept", sorted(named | tied_layers(model, output_layers(model.graph) | named))))
-    if kept >= set(widths):
+    ignore = _named(model, config, ctx)
+    channels = proven(model, ignore)
+    widths = ctx.memo.setdefault("widths", _widths(model))
+    sizes = ctx.memo.setdefault("units", {group.key: len(group.units) for group in channels.groups})
+    if not sizes:
         raise ctx.inapplicable("no layer has channels that may be removed", "leave this step out or shorten ignore")
     for phase in ctx.phases(config.iterations):
         if not ctx.resuming:
-            _prune(model, config, _targets(widths, kept, config, phase), kept)
-            ctx.events.emit("metric", "channels left", widths={name: width(module) for name, module in model.layers()})
+            channels = proven(model, ignore)
+            channels.remove(chosen(channels, config, sizes, phase))
+            ctx.events.emit("metric", "channels left", widths=_widths(model))
         if config.recovery:
-            train(model, ctx.training_data(labels=True), config.recovery, cross_entropy(), ctx)
-    if all(width(module) == widths[name] for name, module in model.layers()):
+            train(model, ctx.training_data(labels=True), config.recovery, ctx.objective().loss, ctx)
+    if _widths(model) == widths:
         raise ctx.inapplicable(
             f"no layer is wide enough to lose {config.pruning_ratio:.0%} and stay a multiple of {config.round_to}",
             "raise pruning_ratio or lower round_to",
         )
     return model
+
+
+def chosen(channels: Channels, config: PruneChannel, sizes: dict[str, int], phase: int = 0) -> set[int]:
+    """The units that go in this phase; ``sizes`` are the units that each group had at first."""
+    importance = channels.importance(1 if config.importance == "l1" else 2)
+    targets = {group.key: _target(group, sizes.get(group.key, 0), config, phase) for group in channels.groups}
+    if config.scope == "layer":
+        left = {key: max(count, 0) for key, count in targets.items()}
+    else:
+        left = _left_globally(channels.groups, importance, targets, config.round_to)
+    return {unit for group in channels.groups for unit in _least(group, importance, len(group.units) - left[group.key])}
 
 
 def _named(model: Model, config: PruneChannel, ctx: Context) -> set[str]:
@@ -48,111 +62,40 @@ def _named(model: Model, config: PruneChannel, ctx: Context) -> set[str]:
     return {name for pattern in config.ignore for name in fnmatch_filter(names, pattern)}
 
 
-def width(module: nn.Module) -> int:
-    """Output channels of a convolution or linear layer."""
-    return int(getattr(module, "out_channels", 0) or getattr(module, "out_features", 0))
+def _widths(model: Model) -> dict[str, int]:
+    return {name: width(module) for name, module in model.layers()}
 
 
-def output_layers(graph: fx.GraphModule) -> set[str]:
-    """Layers whose channels are the model's own outputs: walk back from the output to the nearest layers."""
-    modules, found = dict(graph.named_modules()), set()
-    (waiting,) = [[node] for node in graph.graph.nodes if node.op == "output"]
-    seen: set[fx.Node] = set()
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node.op == "call_module" and isinstance(modules[str(node.target)], WEIGHTED):
-            found.add(str(node.target))
-        else:
-            waiting.extend(node.all_input_nodes)
-    return found
+def _unit_step(group: Group, round_to: int) -> int:
+    """How many units at a time keep every layer's width a multiple."""
+    return math.lcm(*(round_to // math.gcd(round_to, count) for count in group.layers.values()))
 
 
-def tied_layers(model: Model, kept: set[str]) -> set[str]:
-    """``kept``, and every layer whose channels cannot change because the graph then no longer runs."""
-    if _runs_after(model, lambda trial: _prune_all(trial, kept)):
-        return kept
-    return kept | {root for root in _roots(model, kept) if not _runs_after(model, partial(_halve, root=root))}
-
-
-def _runs_after(model: Model, change: Callable[[Model], None]) -> bool:
-    trial = model.copy()
-    try:
-        wanted = trial.graph(trial.signature.tensor()).shape
-        change(trial)
-        return bool(trial.graph(trial.signature.tensor()).shape == wanted)
-    except (RuntimeError, ValueError, IndexError, KeyError, AssertionError, AttributeError, TypeError):
-        return False
-
-
-def _prune_all(trial: Model, kept: set[str]) -> None:
-    _pruner(trial, {name: 0.5 for name, _ in trial.layers() if name not in kept}, kept, "layer", 2, None).step()
-
-
-def _roots(model: Model, kept: set[str]) -> list[str]:
-    """One layer of each group of layers that lose their channels together."""
-    names = {module: name for name, module in model.layers()}
-    ignored = [module for module, name in names.items() if name in kept]
-    groups = _dependencies(model).get_all_groups(ignored, root_module_types=list(WEIGHTED))
-    return [names[group[0].dep.target.module] for group in groups]
-
-
-def _halve(trial: Model, root: str) -> None:
-    dependencies = _dependencies(trial)
-    module = dict(trial.layers())[root]
-    prune_out = dependencies.get_pruner_of_module(module).prune_out_channels
-    dependencies.get_pruning_group(module, prune_out, list(range(width(module) // 2))).prune()
-
-
-def _dependencies(model: Model) -> torch_pruning.DependencyGraph:
-    with quiet():
-        return torch_pruning.DependencyGraph().build_dependency(model.graph, model.signature.tensor())
-
-
-def ratio_for(target: int, size: int) -> float:
-    """The ratio that leaves exactly ``target`` channels: Torch-Pruning keeps ``int(size * (1 - ratio))`` of them."""
-    return 1 - (target + 1e-3) / size
-
-
-def _targets(widths: dict[str, int], kept: set[str], config: PruneChannel, phase: int) -> dict[str, int]:
-    """Channels that each layer shall have after this phase."""
+def _target(group: Group, size: int, config: PruneChannel, phase: int) -> int:
+    """Units that the group shall have after this phase."""
     ratio = config.pruning_ratio * (phase + 1) / config.iterations
-    unit = config.round_to
-    return {
-        name: min(size, max(unit, round(size * (1 - ratio) / unit) * unit))
-        for name, size in widths.items()
-        if name not in kept
-    }
+    step = _unit_step(group, config.round_to)
+    return min(len(group.units), max(step, round(size * (1 - ratio) / step) * step))
 
 
-def _prune(model: Model, config: PruneChannel, targets: dict[str, int], kept: set[str]) -> None:
-    now = {name: width(module) for name, module in model.layers() if name in targets}
-    norm = 1 if config.importance == "l1" else 2
-    if config.scope == "layer":
-        ratios = {name: ratio_for(targets[name], now[name]) for name in now if targets[name] < now[name]}
-        _pruner(model, ratios, kept, "layer", norm, None).step()
-    else:
-        ratio = 1 - sum(targets.values()) / sum(now.values())
-        _pruner(model, ratio, kept, "global", norm, config.round_to).step()
+def _least(group: Group, importance: dict[int, float], count: int) -> list[int]:
+    return sorted(group.units.tolist(), key=lambda unit: (importance[unit], unit))[: max(count, 0)]
 
 
-def _pruner(
-    model: Model, ratio: dict[str, float] | float, kept: Iterable[str], scope: str, norm: int, round_to: int | None
-) -> torch_pruning.pruner.BasePruner:
-    modules = dict(model.layers())
-    each = {modules[name]: value for name, value in ratio.items()} if isinstance(ratio, dict) else None
-    with quiet():
-        return torch_pruning.pruner.BasePruner(
-            model.at_rest(),
-            model.signature.tensor(),
-            importance=torch_pruning.importance.GroupMagnitudeImportance(p=norm),
-            global_pruning=scope == "global",
-            pruning_ratio=0.0 if each is not None else ratio,
-            pruning_ratio_dict=each,
-            max_pruning_ratio=1.0 if each is not None else 0.9,
-            ignored_layers=[modules[name] for name in kept],
-            round_to=round_to,
-            root_module_types=list(WEIGHTED),
-        )
+def _left_globally(
+    groups: Iterable[Group], importance: dict[int, float], targets: dict[str, int], round_to: int
+) -> dict[str, int]:
+    """As many go as the targets say in sum, the least important of all, each group measured by its own mean."""
+    groups = list(groups)
+    worth = {}
+    for group in groups:
+        mean = sum(importance[unit] for unit in group.units.tolist()) / len(group.units) or 1.0
+        worth.update({unit: (importance[unit] / mean, group.key) for unit in group.units.tolist()})
+    total = sum(len(group.units) - targets[group.key] for group in groups)
+    gone = [key for _, key in sorted(worth.values())[:total]]
+    left = {}
+    for group in groups:
+        step, size = _unit_step(group, round_to), len(group.units)
+        rest = max(size - gone.count(group.key), math.ceil(size * _LEAST_LEFT))
+        left[group.key] = min(size, max(step, round(rest / step) * step))
+    return left

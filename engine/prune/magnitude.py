@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.context import Context
 from engine.model import Model
-from engine.train import cross_entropy, train
+from engine.train import train
 from pith.prune import PruneMagnitude
 
 
@@ -22,7 +22,7 @@ def apply(model: Model, config: PruneMagnitude, ctx: Context) -> Model:
             for group in [weights] if config.scope == "global" else [[weight] for weight in weights]:
                 zero_smallest(group, sparsity)
         if config.recovery:
-            train(model, ctx.training_data(labels=True), config.recovery, cross_entropy(), ctx)
+            train(model, ctx.training_data(labels=True), config.recovery, ctx.objective().loss, ctx)
     zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
     ctx.note(f"{zeros:.1%} of these weights are zero; file and latency stay as they are until something uses that.")
     return model

@@ -12,13 +12,14 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from engine.context import Context, scratch_file
-from engine.export import INPUT, write_onnx
+from engine.export import input_names, write_onnx
 from engine.fusion import fold_norms
 from engine.model import Model
 from engine.quantize.integers import replace_layers
 from engine.quantize.processor import needs_reduced_range
 from engine.quiet import quiet
 from engine.randomness import generator
+from engine.session import cast
 from pith.quantize import QuantizeStatic
 
 _METHODS = {
@@ -63,14 +64,15 @@ class Samples(CalibrationDataReader):  # type: ignore[misc]
 
     def __init__(self, model: Model, config: QuantizeStatic, ctx: Context) -> None:
         self.split = ctx.training_data(labels=False)
-        self.dtype = str(model.signature.dtype).removeprefix("torch.")
+        self.names = input_names(model.signature)
+        self.dtypes = [spec.numpy_dtype for spec in model.signature.inputs]
         order = torch.randperm(len(self.split), generator=generator(ctx.spec.seed, ctx.step))
         self.rows = np.sort(order[: config.calibration_samples].numpy())
         self.batches = self._batches()
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, len(self.rows), 32):
-            yield {INPUT: np.ascontiguousarray(self.split.x[self.rows[start : start + 32]], dtype=self.dtype)}
+            yield dict(zip(self.names, cast(self.split.x, self.rows[start : start + 32], self.dtypes), strict=True))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)

@@ -81,6 +81,6 @@ def _check_change(kind: str, before: Model, after: Model) -> None:
 
 def _check_finished(onnx: Path, x: Tensor, given: Tensor) -> None:
     """The graph of a quantized model, rounding included, computes what its ONNX file does."""
-    there = run_session(open_session(onnx, 1), x.numpy())
+    (there,) = run_session(open_session(onnx, 1), (x.numpy(),))
     noise = float(((there - given.numpy()) ** 2).mean())
     assert 10 * np.log10(float((there**2).mean()) / noise) > 25

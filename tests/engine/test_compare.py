@@ -1,12 +1,18 @@
 """Paired differences, constraints, and what is said first."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from engine.compare import check_constraints, compare, headline, paired_interval, verdict_of
+from engine.data import Dataset, Split
 from engine.measure import Answers, Candidate, Samples, measurement, metric, sqnr_db
+from engine.objective import objective
 from pith.job import Constraints
 from pith.report import Measurement
 
@@ -23,11 +29,16 @@ def measured(size: float, latency: float, accuracy: float = 0.5) -> Measurement:
 
 def samples(y: list[int] | None) -> Samples:
     labels = None if y is None else np.array(y)
-    return Samples(np.zeros((4, 1), np.float32), labels, np.dtype("float32"), True, "test split")
+    return of(labels, classes=True, count=4)
+
+
+def of(labels: NDArray[Any] | None, classes: bool, count: int, dataset: Dataset | None = None) -> Samples:
+    split = Split((np.zeros((count, 1), np.float32),), labels)
+    return Samples(split, (np.dtype("float32"),), classes, "test split", objective(dataset))
 
 
 def answers(chosen: list[int]) -> Answers:
-    return Answers(np.array(chosen), None)
+    return Answers(np.array(chosen))
 
 
 def test_flips_are_counted_each_way() -> None:
@@ -67,7 +78,7 @@ def test_no_flip_is_not_certainty() -> None:
 def test_a_drop_at_the_limit_is_met(limit: float, drop_of: int, met: bool) -> None:
     before = answers([0] * 1000)
     after = answers([1] * drop_of + [0] * (1000 - drop_of))
-    data = Samples(np.zeros((1000, 1), np.float32), np.zeros(1000, int), np.dtype("float32"), True, "test split")
+    data = of(np.zeros(1000, int), classes=True, count=1000)
     found = compare(measured(1, 1), measured(1, 1), before, after, data)
     (result,) = check_constraints(Constraints(max_metric_drop=limit), found)
     assert result.met is met and (result.margin >= -1e-12) is met
@@ -105,8 +116,8 @@ def test_noise_is_no_news_and_nothing_is_said_twice(size: float, latency: float,
 
 def test_a_model_that_is_destroyed_is_called_so_first() -> None:
     noisy = Measurement(metrics=(*measured(1, 1).metrics, metric("sqnr_db", -0.9)))
-    data = Samples(np.zeros((4, 1), np.float32), None, np.dtype("float32"), False, "random inputs")
-    raw = Answers(None, np.ones((4, 2), np.float32))
+    data = replace(of(None, classes=False, count=4), origin="random inputs")
+    raw = Answers(raw=(np.ones((4, 2), np.float32),))
     found = compare(measured(100, 1), noisy, raw, raw, data)
     said = headline(found, (), measured(100, 1), noisy)
     assert "little to do with the baseline" in said[0] and "on random inputs, as there was no data" in said[-1]

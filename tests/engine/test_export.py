@@ -39,7 +39,8 @@ def test_safetensors_holds_every_weight_by_its_name_and_the_shape_of_the_input(t
     write_safetensors(model, tmp_path / "model.safetensors")
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert set(file.keys()) == set(model.graph.state_dict())
-        assert file.metadata()["input_shape"] == '["batch", 1, 8, 8]'
+        assert file.metadata()["inputs"] == '{"x": ["batch", 1, 8, 8]}'
+        assert file.metadata()["outputs"] == '{"output": ["batch", 4]}'
 
 
 class _NoOnnx(nn.Module):
@@ -82,7 +83,7 @@ def test_the_way_out_of_a_pickled_model_works_when_pasted(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     code = said[said.index("torch.export.save") :].rstrip(".")
     exec(code, {"torch": torch, "model": built(Cnn), "example": torch.randn(2, 1, 8, 8)})  # our own sentence
-    assert read_model(tmp_path / "model.pt2", tmp_path).signature.shape[0] is None
+    assert read_model(tmp_path / "model.pt2", tmp_path).signature.inputs[0].shape[0] is None
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Lifting: exact, trainable, exportable again, names kept."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from engine.lift import lift
 from engine.model import Model
@@ -21,7 +23,7 @@ def test_lifted_graph_gives_exactly_the_same_outputs_under_the_same_names(kind: 
     x = torch.randn(5, 1, 8, 8)
     assert torch.equal(graph(x), net(x))
     assert {name for name, _ in graph.named_parameters()} == {name for name, _ in net.named_parameters()}
-    assert signature.shape == (None, 1, 8, 8) and signature.output == (None, 4)
+    assert signature.inputs[0].shape == (None, 1, 8, 8) and signature.outputs[0].shape == (None, 4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,7 +32,7 @@ def test_lifted_graph_exports_and_lifts_again_with_no_difference(kind: type[nn.M
     again, signature = lift(model.program())
     x = torch.randn(7, 1, 8, 8)
     assert torch.equal(again(x), model.graph(x))
-    assert signature.shape == model.signature.shape
+    assert signature == model.signature
     assert repr(again) == repr(model.graph)
 
 
@@ -148,29 +150,45 @@ class _Fixed(nn.Module):
         return x.flatten(1) * 2
 
 
-class _Two(nn.Module):
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + y
+class _Scaled(nn.Module):
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return x * scale
 
 
-class _Pair(nn.Module):
+class _Number(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        return x + 1, 3
+
+
+class _Sum(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x + 1, x * 2
+        return x + 1, x.sum((0, 1))
 
 
-def test_what_cannot_be_taken_is_refused_with_the_way_out() -> None:
-    x = torch.randn(2, 1, 8, 8)
-    batch = torch.export.Dim("batch")
-    cases = [
-        (torch.export.export(_Fixed(), (x,)), "model_fixed_batch", "batch of exactly 2"),
-        (torch.export.export(_Two(), (x, x), dynamic_shapes=({0: batch}, {0: batch})), "model_unsupported", "2 inputs"),
-        (torch.export.export(_Pair(), (x,), dynamic_shapes=({0: batch},)), "model_unsupported", "2 outputs"),
-    ]
-    for program, code, said in cases:
-        with pytest.raises(PithError) as caught:
-            lift(program)
-        assert caught.value.code == code
-        assert said in caught.value.problem.detail
+class _Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x])
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "dynamic", "code", "said"),
+    [
+        (_Fixed(), 1, (None,), "model_fixed_batch", "batch of exactly 2"),
+        (_Scaled(), 2, ({0: Dim.AUTO}, None), "model_fixed_batch", "batch of exactly 1"),
+        (_Number(), 1, ({0: Dim.AUTO},), "model_unsupported", "the output output_1, which is no tensor"),
+        (_Sum(), 1, ({0: Dim.AUTO},), "model_unsupported", "output_1 of the shape (8, 8), whose first dimension"),
+        (_Doubled(), 1, ({0: Dim.AUTO},), "model_unsupported", "whose first dimension is not the batch"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_with_the_way_out(
+    net: nn.Module, inputs: int, dynamic: Any, code: str, said: str
+) -> None:
+    given = (torch.randn(2, 1, 8, 8), torch.randn(1, 1, 8, 8))[:inputs]
+    program = torch.export.export(net, given, dynamic_shapes=dynamic)
+    with pytest.raises(PithError) as caught:
+        lift(program)
+    assert caught.value.code == code
+    assert said in caught.value.problem.detail
 
 
 def test_program_keeps_the_batch_dynamic() -> None:

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 import engine.reload
 from engine.jobdir import JobDir
 from engine.main import main
+from engine.reload import read_arrays, write_arrays
 from engine.run import run
 from pith.errors import PithError, Problem
 from pith.job import EngineEvent
@@ -226,7 +227,7 @@ def test_outputs_that_do_not_reload_fail_the_job(tmp_path: Path) -> None:
 
     def damaged(desk: Path) -> int:
         code = engine.reload.main(desk)
-        np.save(desk / "onnx.npy", np.load(desk / "onnx.npy") + 1)
+        write_arrays(desk / "onnx.npz", tuple(array + 1 for array in read_arrays(desk / "onnx.npz")))
         return code
 
     for reload, said in ((damaged, "outputs that differ by 1"), (lambda desk: 3, "its own end, with exit code 3")):
@@ -248,7 +249,7 @@ def test_a_forked_child_that_dies_is_a_reload_that_failed(tmp_path: Path) -> Non
 def test_a_file_that_does_not_run_is_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     (tmp_path / "request.json").write_text(json.dumps({"onnx": str(tmp_path / "model.onnx")}))
-    np.save(tmp_path / "inputs.npy", np.zeros((1, 1)))
+    write_arrays(tmp_path / "inputs.npz", (np.zeros((1, 1)),))
     assert engine.reload.main(tmp_path) == 1
     assert "that model.onnx does not run (" in (tmp_path / "problem.txt").read_text()
 

@@ -10,7 +10,8 @@ from engine.context import Context
 from engine.data import Split
 from engine.model import Model
 from engine.randomness import stream
-from engine.train import cross_entropy, train
+from engine.objective import cross_entropy
+from engine.train import train
 from pith.training import TrainingOptions
 from tests.engine.conformance import opened
 from tests.engine.tiny import Cnn, Mlp, Transformer, arrays, job_folder, pictures
@@ -57,9 +58,9 @@ def test_data_that_is_read_batch_by_batch_gives_the_same_bits(tmp_path: Path, mo
 def test_a_last_batch_of_one_is_left_out(tmp_path: Path) -> None:
     ctx = context(tmp_path)
     x, y = pictures(33, 3)
-    assert engine.train.Batches(Split(x, y), 32, ctx.baseline, ctx.device).count == 1
-    assert engine.train.Batches(Split(x[:5], y[:5]), 32, ctx.baseline, ctx.device).count == 1
-    trained(ctx, Split(x, y))
+    assert engine.train.Batches(Split((x,), y), 32, ctx.baseline, ctx.device).count == 1
+    assert engine.train.Batches(Split((x[:5],), y[:5]), 32, ctx.baseline, ctx.device).count == 1
+    trained(ctx, Split((x,), y))
     ctx.events.close()
 
 
@@ -70,10 +71,10 @@ def test_a_batch_has_the_labels_of_its_inputs(tmp_path: Path, monkeypatch: pytes
     x[:, 0, 0, 0] = y
     for limit in (engine.train.IN_MEMORY_BYTES, 0):
         monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", limit)
-        batches = engine.train.Batches(Split(x, y), 8, ctx.baseline, ctx.device)
+        batches = engine.train.Batches(Split((x,), y), 8, ctx.baseline, ctx.device)
         seen = list(batches.epoch(torch.Generator().manual_seed(1), 0))
         assert len(seen) == 7 and sum(len(labels) for _, _, labels in seen) == 50
-        assert all(torch.equal(inputs[:, 0, 0, 0].long(), labels) for _, inputs, labels in seen)
+        assert all(torch.equal(inputs[:, 0, 0, 0].long(), labels) for _, (inputs,), labels in seen)
 
 
 def test_a_layer_of_zeros_alone_is_not_taken_for_a_pruned_one(tmp_path: Path) -> None:
