@@ -27,6 +27,8 @@ MetricName = Literal[
     "sqnr_db",
 ]
 
+MeasuredOn = Literal["test split", "training inputs", "random inputs"]
+
 
 class Metric(Frozen):
     """A number with a unit and a direction."""
@@ -62,7 +64,7 @@ class Comparison(Frozen):
     compression_ratio: float
     speedup: float
     quality: MetricName | None = Field(description="The metric that constraints are about; null without a dataset.")
-    measured_on: Literal["test split", "training inputs", "random inputs"] = Field(
+    measured_on: MeasuredOn = Field(
         description="What quality was measured on: training inputs without a test split, random ones without data."
     )
     quality_drop: float | None = Field(

@@ -1,0 +1,70 @@
+"""A job spec beside what is known of all that it names, and what follows from both at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pith.dataset import DatasetFacts
+from pith.facts import ModelFacts
+from pith.fit import class_numbers, split_of
+from pith.ids import ModelId
+from pith.job import JobSpec
+from pith.outlook import Foresees, Given, Outlook
+from pith.report import MeasuredOn, MetricName
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Facts are None while an input is being checked, or when it was rejected."""
+
+    spec: JobSpec
+    model: ModelFacts | None
+    data: DatasetFacts | None
+    teachers: Mapping[ModelId, ModelFacts]
+
+
+def outlooks(asked: Asked) -> list[tuple[Given, Outlook]]:
+    """What each step meets and what it foresees; nothing while the model is not known."""
+    if asked.model is None:
+        return []
+    train = split_of(asked.data, "train") if asked.data else None
+    given = Given(
+        layers=asked.model.layers,
+        parameters=asked.model.parameters,
+        macs=asked.model.macs,
+        samples=train.samples if train else None,
+        classes=class_numbers(asked.data),
+    )
+    found = []
+    for step in asked.spec.recipe:
+        outlook = _foreseen(step, given)
+        found.append((given, outlook))
+        changed = {"layers": outlook.after, "parameters": outlook.parameters, "macs": outlook.macs}
+        given = given.model_copy(update={name: value for name, value in changed.items() if value is not None})
+    return found
+
+
+def _foreseen(step: Foresees, given: Given) -> Outlook:
+    return step.outlook(given)
+
+
+def quality(asked: Asked) -> tuple[MetricName, MeasuredOn] | None:
+    """The metric that quality will be measured with, and on what."""
+    if asked.model is None or (asked.spec.dataset is not None and asked.data is None):
+        return None
+    output = asked.model.outputs[0].shape
+    unlabelled: MetricName = "agreement" if class_numbers(asked.data) and _scores(output) else "sqnr_db"
+    if asked.data is None:
+        return "sqnr_db", "random inputs"
+    if test := split_of(asked.data, "test"):
+        return _metric(asked.data) if test.labelled else unlabelled, "test split"
+    return unlabelled, "training inputs"
+
+
+def _scores(output: tuple[int | None, ...]) -> bool:
+    return len(output) == 2 and (output[1] or 0) > 1
+
+
+def _metric(data: DatasetFacts) -> MetricName:
+    if class_numbers(data):
+        return "accuracy"
+    return "r2" if data.task == "tabular-regression" else "cosine_similarity" if data.task == "embedding" else "loss"

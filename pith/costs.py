@@ -1,0 +1,71 @@
+"""What a job will cost in time and memory, from the estimate that intake made of its model."""
+
+from math import prod
+
+from pydantic import Field
+
+from pith.asked import Asked
+from pith.base import Frozen
+from pith.dataset import DatasetFacts
+from pith.facts import Estimate, ModelFacts
+from pith.fit import split_of
+from pith.outlook import Given, Outlook
+
+DATA_IN_MEMORY_BYTES = 2 << 30
+# How far one thread's estimate may be off: many threads or a GPU, and a machine that is busy.
+FASTEST, SLOWEST = 0.05, 3.0
+# Exporting, measuring and loading back, for the baseline and for each step.
+LEAST_AROUND, MOST_AROUND = 0.3, 30.0
+
+
+class Seconds(Frozen):
+    """An estimate of time. ``least`` is for many threads or a GPU, ``most`` for one thread of a busy machine."""
+
+    least: float = Field(ge=0)
+    most: float = Field(ge=0)
+
+
+def seconds(asked: Asked, index: int, given: Given, outlook: Outlook) -> Seconds | None:
+    costs = asked.model.estimate if asked.model else None
+    if costs is None or (asked.spec.dataset is not None and given.samples is None):
+        return None
+    smaller = given.macs / asked.model.macs if given.macs and asked.model and asked.model.macs else 1.0
+    training = costs.training_seconds or 3 * costs.inference_seconds
+    work = outlook.trained * training * smaller + outlook.run * _runner(asked, index, costs).inference_seconds
+    return Seconds(least=round(work * FASTEST + LEAST_AROUND, 1), most=round(work * SLOWEST + MOST_AROUND, 1))
+
+
+def _runner(asked: Asked, index: int, own: Estimate) -> Estimate:
+    """Whose forward passes they are: the teacher's where the step names one, else the model's own."""
+    teacher = asked.teachers.get(getattr(asked.spec.recipe[index], "teacher", ""))
+    return teacher.estimate if teacher and teacher.estimate else own
+
+
+def all_seconds(asked: Asked, times: list[Seconds | None]) -> Seconds | None:
+    """The steps, and measuring: every sample of the test split by every candidate."""
+    known = [time for time in times if time]
+    if not asked.model or not asked.model.estimate or not known or len(known) < len(times):
+        return None
+    test = (split_of(asked.data, "test") or split_of(asked.data, "train")) if asked.data else None
+    measuring = (test.samples if test else 0) * (len(times) + 1) * asked.model.estimate.inference_seconds
+    return Seconds(
+        least=round(sum(time.least for time in known) + measuring * FASTEST + LEAST_AROUND, 1),
+        most=round(sum(time.most for time in known) + measuring * SLOWEST + MOST_AROUND, 1),
+    )
+
+
+def memory(asked: Asked, outlooks: list[tuple[Given, Outlook]]) -> int | None:
+    costs = asked.model.estimate if asked.model else None
+    if costs is None or asked.model is None:
+        return None
+    teachers = sum(4 * teacher.parameters for teacher in asked.teachers.values())
+    batch = max([outlook.batch for _, outlook in outlooks], default=0)
+    return costs.fixed_bytes + max(1, batch) * costs.sample_bytes + teachers + _data_bytes(asked.model, asked.data)
+
+
+def _data_bytes(model: ModelFacts, data: DatasetFacts | None) -> int:
+    """The training split is held in memory where it is small, and mapped where it is not."""
+    train = split_of(data, "train") if data else None
+    values = sum(prod(size or 1 for size in tensor.shape[1:]) for tensor in model.inputs)
+    whole = 4 * values * (train.samples if train else 0)
+    return whole if whole <= DATA_IN_MEMORY_BYTES else 0

@@ -1,0 +1,101 @@
+"""Everything that keeps a job from running, each with its place in the spec, as far as facts tell."""
+
+from collections.abc import Iterator, Mapping
+
+from pith.asked import Asked, quality
+from pith.dataset import DatasetFacts
+from pith.errors import FieldProblem, PithError, Problem
+from pith.fit import data_problems, split_of, teacher_problem
+from pith.ids import ModelId
+from pith.job import JobSpec
+from pith.outlook import Outlook
+from pith.resources import Dataset, Model
+
+
+def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
+    """What the spec, the data, the teachers and the steps themselves refuse."""
+    yield from _of_spec(asked)
+    yield from _of_data(asked)
+    yield from _of_teachers(asked)
+    for index, outlook in enumerate(outlooks):
+        yield from _of_step(asked, index, outlook)
+
+
+def _at(pointer: str, error: PithError) -> Problem:
+    """The problem with its place in the spec (RFC 6901)."""
+    found = FieldProblem(pointer=pointer, code=error.code, detail=error.problem.detail)
+    return error.problem.model_copy(update={"errors": (found,)})
+
+
+def rejected(
+    spec: JobSpec, model: Model, dataset: Dataset | None, teachers: Mapping[ModelId, Model]
+) -> Iterator[Problem]:
+    """Inputs that intake refused, and those that the spec names and nobody has."""
+    named = [("/model", "model", model), ("/dataset", "dataset", dataset)]
+    named += [(_teacher_pointer(spec, id), "model", teachers[id]) for id in spec.teachers() if id in teachers]
+    for pointer, what, found in named:
+        if found is not None and found.status == "rejected":
+            reason = found.error.detail if found.error else ""
+            yield _at(pointer, PithError("input_rejected", what=what, id=found.id, reason=reason))
+    if spec.dataset is not None and dataset is None:
+        yield _at("/dataset", PithError("not_found", what="dataset", id=spec.dataset, listing="/v1/datasets"))
+    for id in spec.teachers():
+        if id not in teachers:
+            missing = PithError("not_found", what="model", id=id, listing="/v1/models")
+            yield _at(_teacher_pointer(spec, id), missing)
+
+
+def _teacher_pointer(spec: JobSpec, id: ModelId) -> str:
+    return next(f"/recipe/{i}/teacher" for i, step in enumerate(spec.recipe) if getattr(step, "teacher", None) == id)
+
+
+def _of_spec(asked: Asked) -> Iterator[Problem]:
+    for pointer, problem in asked.spec.problems():
+        yield _at(pointer, problem)
+    if asked.spec.constraints.max_metric_drop is not None and asked.data and asked.model:
+        found = quality(asked)
+        if found is not None and found[0] == "sqnr_db":
+            problem = PithError(
+                "dataset_mismatch",
+                array="the dataset",
+                problem="gives no quality to hold max_metric_drop against",
+                way_out="use a model that gives scores of classes, or drop the constraint",
+            )
+            yield _at("/constraints/max_metric_drop", problem)
+
+
+def _of_data(asked: Asked) -> Iterator[Problem]:
+    if asked.data is None:
+        return
+    for index, step in enumerate(asked.spec.recipe):
+        train, labels = split_of(asked.data, "train"), "labels" in step.required()
+        if step.required() - {"teacher"} and (train is None or (labels and not train.labelled)):
+            needs = "a labelled training split" if labels else "a training split"
+            problem = PithError(
+                "dataset_split_missing", index=index, kind=step.kind, needs=needs, present=_present(asked.data)
+            )
+            yield _at(f"/recipe/{index}", problem)
+    if asked.model is not None:
+        for problem in data_problems(asked.data, asked.model, asked.spec.preprocessing):
+            yield _at("/dataset", problem)
+
+
+def _present(data: DatasetFacts) -> str:
+    return " and ".join(f"{'' if split.labelled else 'unlabelled '}{split.name}" for split in data.splits) or "nothing"
+
+
+def _of_teachers(asked: Asked) -> Iterator[Problem]:
+    if asked.model is None:
+        return
+    for id, teacher in asked.teachers.items():
+        if id in asked.spec.teachers() and (problem := teacher_problem(teacher, asked.model)):
+            yield _at(_teacher_pointer(asked.spec, id), problem)
+
+
+def _of_step(asked: Asked, index: int, outlook: Outlook) -> Iterator[Problem]:
+    kind = asked.spec.recipe[index].kind
+    for refusal in outlook.refusals:
+        error = PithError(
+            "technique_inapplicable", index=index, kind=kind, reason=refusal.reason, way_out=refusal.way_out
+        )
+        yield _at(f"/recipe/{index}" + (f"/{refusal.field}" if refusal.field else ""), error)

@@ -1,0 +1,151 @@
+"""A plan: what a job would do, or everything that keeps it from running, from what intake learnt.
+
+Not covered: what only running finds, such as training that diverges. The engine is the last judge.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from pith.artifact import OutputFormat
+from pith.asked import Asked, outlooks, quality
+from pith.base import Frozen
+from pith.costs import Seconds, all_seconds, memory, seconds
+from pith.dataset import DatasetFormat
+from pith.errors import Problem
+from pith.facts import ModelFormat, TensorFacts
+from pith.fit import class_numbers, split_of
+from pith.ids import ModelId
+from pith.job import JobSpec
+from pith.obstacles import obstacles, rejected
+from pith.outlook import Given, Outlook
+from pith.report import MeasuredOn, MetricName
+from pith.resources import Dataset, Model
+
+
+class Change(Frozen):
+    """A number before a step, and its estimate after it; null where it is not known."""
+
+    before: int | None
+    after: int | None
+
+
+class PlannedStep(Frozen):
+    """One step: what it will do, to which layers, and what it leaves alone and why."""
+
+    index: int = Field(ge=0)
+    kind: str
+    does: str = Field(description="One sentence.")
+    touched: tuple[str, ...] = Field((), description="Layers that change.")
+    left_alone: dict[str, str] = Field(default_factory=dict, description="Layers that do not, and why.")
+    parameters: Change
+    macs: Change
+    seconds: Seconds | None
+    notes: tuple[str, ...] = ()
+
+
+class PlannedQuality(Frozen):
+    """What quality will be measured with and on. ``sqnr_db`` is reported and cannot be constrained."""
+
+    metric: MetricName
+    on: MeasuredOn
+
+
+class Plan(Frozen):
+    """``POST /v1/jobs?dry_run=true``. ``possible`` says that nothing known speaks against it."""
+
+    possible: bool
+    problems: tuple[Problem, ...] = Field(description="All of them; ``errors`` has the place in the spec.")
+    steps: tuple[PlannedStep, ...]
+    memory_bytes: int | None = Field(description="Most that the job will hold at once; an estimate from above.")
+    seconds: Seconds | None
+    model_format: ModelFormat | None
+    dataset_format: DatasetFormat | None
+    inputs: tuple[TensorFacts, ...] = Field(description="Of the model, and of each result.")
+    outputs: tuple[OutputFormat, ...] = Field(description="Formats of the result; the first one is weighed.")
+    quality: PlannedQuality | None
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    spec: JobSpec,
+    model: Model,
+    dataset: Dataset | None,
+    teachers: Mapping[ModelId, Model],
+    memory_limit: int | None = None,
+) -> Plan:
+    """What ``spec`` would do with these inputs. ``teachers`` are those that the spec names; one that is left out is a
+    problem. Inputs that are still being checked are noted, and what can be checked without them is."""
+    known = {id: teacher.facts for id, teacher in teachers.items() if teacher.facts is not None}
+    asked = Asked(spec, model.facts, dataset.facts if dataset else None, known)
+    foreseen = outlooks(asked)
+    problems = (*rejected(spec, model, dataset, teachers), *obstacles(asked, [outlook for _, outlook in foreseen]))
+    held = memory(asked, foreseen)
+    steps = tuple(_planned(asked, index, *each) for index, each in enumerate(foreseen))
+    measured = quality(asked)
+    return Plan(
+        possible=not problems,
+        problems=problems,
+        steps=steps,
+        memory_bytes=held,
+        seconds=all_seconds(asked, [step.seconds for step in steps]),
+        model_format=asked.model and asked.model.format,
+        dataset_format=asked.data and asked.data.format,
+        inputs=asked.model.inputs if asked.model else (),
+        outputs=spec.outputs,
+        quality=PlannedQuality(metric=measured[0], on=measured[1]) if measured else None,
+        notes=tuple(_notes(asked, model, dataset, teachers, held, memory_limit)),
+    )
+
+
+def _planned(asked: Asked, index: int, given: Given, outlook: Outlook) -> PlannedStep:
+    step = asked.spec.recipe[index]
+    return PlannedStep(
+        index=index,
+        kind=step.kind,
+        does=outlook.does,
+        touched=outlook.touched,
+        left_alone=outlook.left_alone,
+        parameters=Change(
+            before=given.parameters,
+            after=given.parameters if outlook.parameters is None else outlook.parameters,
+        ),
+        macs=Change(before=given.macs, after=given.macs if outlook.macs is None else outlook.macs),
+        seconds=seconds(asked, index, given, outlook),
+        notes=outlook.notes,
+    )
+
+
+def _notes(
+    asked: Asked,
+    model: Model,
+    dataset: Dataset | None,
+    teachers: Mapping[ModelId, Model],
+    held: int | None,
+    limit: int | None,
+) -> Iterator[str]:
+    for found in (model, dataset, *teachers.values()):
+        if found is not None and found.status == "checking":
+            yield f"{found.id} is still being checked ({found.check}); what depends on it is not known yet."
+    yield from _notes_on_data(asked)
+    if held is not None and limit is not None and held > limit:
+        yield (
+            f"About {held:,} bytes of memory will be needed, and PITH_JOB_MEMORY_BYTES allows {limit:,}; "
+            "lower batch_size or raise it."
+        )
+
+
+def _notes_on_data(asked: Asked) -> Iterator[str]:
+    model, data = asked.model, asked.data
+    if model is None or data is None:
+        return
+    if model.task and data.task and model.task != data.task:
+        yield f"The model is for {model.task} and the dataset for {data.task}."
+    output, classes = model.outputs[0].shape, len(data.classes)
+    if class_numbers(data) and len(output) == 2 and classes and classes < (output[1] or 0):
+        yield f"The model has {output[1]} outputs and the dataset {classes} classes; the other outputs are never right."
+    train = split_of(data, "train")
+    for index, step in enumerate(asked.spec.recipe):
+        size = getattr(getattr(step, "recovery", None) or step, "batch_size", 0)
+        if train and size > train.samples:
+            yield f"recipe[{index}]: batch_size {size} is more than the {train.samples} samples there are."
