@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from engine.context import Context
 from engine.jobdir import EngineJob, JobDir
-from engine.run import open_job
 from engine.objective import cross_entropy
+from engine.run import open_job
 from engine.train import train
 from examples.demo.train import network
 from pith.job import JobSpec

@@ -4,19 +4,19 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine.context import Context
 from engine.jobdir import JobDir
 from engine.lift import lift
+from engine.measure import sqnr_db
 from engine.model import Model
 from engine.registry import technique
 from engine.run import open_job
 from engine.session import open_session, run_session
 from pith.recipe import step_classes
-from tests.engine.tiny import CLASSES, arrays, job_folder
+from tests.engine.tiny import inputs_of, job_folder
 
 # The least that makes a technique do something on these models; a kind without an entry runs with its defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -48,12 +48,15 @@ def check(kind: str, root: Path, net: type[nn.Module]) -> None:
     _, again = applied(kind, root / "again", net)
     _check_same(after, again)
     _check_change(kind, before, after)
-    x = torch.from_numpy(arrays()["x_test"])
-    given = after.graph(x).detach()
-    assert given.shape == (len(x), CLASSES) and given.isfinite().all()
+    x = inputs_of(net)
+    with torch.no_grad():
+        given = after.run(x)
+    for mine, theirs in zip(given, before.run(x), strict=True):
+        assert mine.shape == theirs.shape and len(mine) == len(x[0]) and mine.isfinite().all()
     assert not after.graph.training
-    reloaded, _ = lift(copy.deepcopy(after).program())
-    assert torch.equal(reloaded(x), given)
+    reloaded = Model(*lift(copy.deepcopy(after).program()))
+    assert reloaded.signature == after.signature
+    assert all(torch.equal(again, mine) for again, mine in zip(reloaded.run(x), given, strict=True))
     if after.finished is not None:
         _check_finished(after.finished, x, given)
 
@@ -79,8 +82,9 @@ def _check_change(kind: str, before: Model, after: Model) -> None:
     assert ("dtype" in declared) == (after.finished is not None)
 
 
-def _check_finished(onnx: Path, x: Tensor, given: Tensor) -> None:
+def _check_finished(onnx: Path, x: tuple[Tensor, ...], given: tuple[Tensor, ...]) -> None:
     """The graph of a quantized model, rounding included, computes what its ONNX file does."""
-    (there,) = run_session(open_session(onnx, 1), (x.numpy(),))
-    noise = float(((there - given.numpy()) ** 2).mean())
-    assert 10 * np.log10(float((there**2).mean()) / noise) > 25
+    there = run_session(open_session(onnx, 1), tuple(each.numpy() for each in x))
+    assert len(there) == len(given)
+    for theirs, mine in zip(there, given, strict=True):
+        assert sqnr_db(theirs, mine.numpy()) > 25

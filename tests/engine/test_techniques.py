@@ -1,4 +1,4 @@
-"""Every technique of the contract through the conformance suite, on three kinds of model."""
+"""Every technique of the contract through the conformance suite, on models of every kind of end."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from torch import nn
 from engine.registry import technique
 from pith.recipe import step_classes
 from tests.engine.conformance import check
-from tests.engine.tiny import Cnn, Mlp, Transformer
+from tests.engine.tiny import Cnn, Mlp, Regression, Tokens, Transformer, TwoHeads
 
 
-@pytest.mark.parametrize("net", [Cnn, Mlp, Transformer])
+@pytest.mark.parametrize("net", [Cnn, Mlp, Transformer, Tokens, TwoHeads, Regression])
 @pytest.mark.parametrize("kind", sorted(step_classes()))
 def test_technique_conforms(kind: str, net: type[nn.Module], tmp_path: Path) -> None:
     check(kind, tmp_path, net)

@@ -9,8 +9,8 @@ import engine.train
 from engine.context import Context
 from engine.data import Split
 from engine.model import Model
-from engine.randomness import stream
 from engine.objective import cross_entropy
+from engine.randomness import stream
 from engine.train import train
 from pith.training import TrainingOptions
 from tests.engine.conformance import opened

@@ -16,7 +16,7 @@ from engine.model import Model
 from pith.job import JobSpec
 
 MODEL_ID, TEACHER_ID, DATASET_ID = "mdl_" + "0" * 26, "mdl_" + "1" * 26, "dts_" + "0" * 26
-CLASSES = 4
+CLASSES, WORDS = 4, 20
 
 
 class Cnn(nn.Module):
@@ -83,19 +83,76 @@ class Transformer(nn.Module):
         return out
 
 
+class Tokens(nn.Module):
+    """Two inputs, token ids and their mask, of any length: embedding, a layer, attention pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(WORDS, 16)
+        self.hidden = nn.Linear(16, 32)
+        self.score = nn.Linear(32, 1)
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, ids: Tensor, *, mask: Tensor) -> Tensor:
+        x = functional.relu(self.hidden(self.table(ids)))
+        weights = torch.sigmoid(self.score(x)) * mask.unsqueeze(-1)
+        out: Tensor = self.head((x * weights).sum(1) / weights.sum(1))
+        return out
+
+
+class TwoHeads(nn.Module):
+    """Scores of classes, and the brightness of each row of the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2))
+        self.head = nn.Linear(16 * 16, CLASSES)
+        self.rows = nn.Linear(16 * 16, 8)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.conv(x).flatten(1)
+        return {"scores": self.head(x), "rows": self.rows(x)}
+
+
+class Regression(nn.Module):
+    """One number a picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+def examples(net: nn.Module | type[nn.Module], samples: int) -> tuple[Tensor, ...]:
+    """Inputs of the right kind for this network."""
+    if net is Tokens or isinstance(net, Tokens):
+        return torch.randint(0, WORDS, (samples, 6)), torch.ones(samples, 6, dtype=torch.int64)
+    return (torch.randn(samples, 1, 8, 8),)
+
+
 def built(kind: type[nn.Module], seed: int = 0) -> nn.Module:
     """A fresh network in eval mode; batch norms hold statistics other than their initial ones."""
     torch.manual_seed(seed)
     net = kind()
     with torch.no_grad():
         for _ in range(3):
-            net.train()(torch.randn(16, 1, 8, 8))
+            _call(net.train(), examples(net, 16))
     return net.eval()
 
 
 def exported(net: nn.Module) -> torch.export.ExportedProgram:
-    example = torch.randn(2, 1, 8, 8)
-    return torch.export.export(net, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    if isinstance(net, Tokens):
+        ids, mask = examples(net, 2)
+        sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", min=2, max=64)}
+        return torch.export.export(net, (ids,), {"mask": mask}, dynamic_shapes={"ids": sizes, "mask": sizes})
+    return torch.export.export(net, examples(net, 2), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+def _call(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    return net(inputs[0], mask=inputs[1]) if isinstance(net, Tokens) else net(*inputs)
 
 
 def lifted(kind: type[nn.Module], seed: int = 0) -> Model:
@@ -113,9 +170,35 @@ def pictures(samples: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.i
     return x, y
 
 
-def arrays() -> dict[str, NDArray[Any]]:
-    (x_train, y_train), (x_test, y_test) = pictures(192, 1), pictures(64, 2)
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+def sentences(samples: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Ids, mask and class: the class is the one word below CLASSES that the mask lets through."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(CLASSES, WORDS, (samples, 6))
+    mask = np.ones((samples, 6), np.int64)
+    y = random.integers(0, CLASSES, samples)
+    ids[np.arange(samples), random.integers(0, 3, samples)] = y
+    ids[:, 4:] = random.integers(0, CLASSES, (samples, 2))
+    mask[:, 4:] = 0
+    return ids, mask, y
+
+
+def arrays(net: type[nn.Module] = Cnn) -> dict[str, NDArray[Any]]:
+    """What a dataset for this network holds."""
+    found: dict[str, NDArray[Any]] = {}
+    for split, samples, seed in (("train", 192, 1), ("test", 64, 2)):
+        if net is Tokens:
+            ids, mask, y = sentences(samples, seed)
+            found |= {f"x_{split}__ids": ids, f"x_{split}__mask": mask, f"y_{split}": y}
+        else:
+            x, y = pictures(samples, seed)
+            targets = x[:, 0, :4].mean((1, 2)) - x[:, 0, 4:].mean((1, 2))
+            found |= {f"x_{split}": x, f"y_{split}": targets[:, None] if net is Regression else y}
+    return found
+
+
+def inputs_of(net: type[nn.Module]) -> tuple[Tensor, ...]:
+    """The inputs of the test split, as the graph takes them."""
+    return tuple(torch.from_numpy(array) for name, array in arrays(net).items() if name.startswith("x_test"))
 
 
 def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir:
@@ -124,7 +207,7 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
     root.mkdir(parents=True, exist_ok=True)
     seconds = given.pop("checkpoint_seconds", 60.0)
     net, data = given.pop("net", Cnn), given.pop("data", "default")
-    data = arrays() if data == "default" else data
+    data = arrays(net) if data == "default" else data
     torch.export.save(exported(built(net)), folder.model)
     if data is not None:
         np.savez(folder.dataset, **data)
