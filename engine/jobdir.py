@@ -86,6 +86,14 @@ class JobDir:
     def teacher(self, model: ModelId) -> Path:
         return self.root / "teachers" / f"{model}.pt2"
 
+    def input(self, name: PartName) -> Path:
+        """Where the worker stages a canonical file of the job's model or dataset."""
+        return self.root / name
+
+    def teacher_input(self, model: ModelId, name: PartName) -> Path:
+        """Where it stages a teacher: ``teachers/<id>`` with the canonical file's own ending."""
+        return self.root / "teachers" / f"{model}{Path(name).suffix}"
+
     def output(self, form: OutputFormat) -> Path:
         return self.out / f"model.{form}"
 

@@ -1,35 +1,50 @@
-"""What is uploaded: models and datasets, as the API shows them."""
+"""What is uploaded: models and datasets, as the API shows them, with what the check of the upload found."""
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from pith.artifact import Digest, Name
 from pith.base import Frozen
-from pith.ids import DatasetId, ModelId
+from pith.dataset import DatasetFacts, DatasetSchema
+from pith.errors import Problem
+from pith.facts import ModelFacts
+from pith.ids import DatasetId, JobId, ModelId
+from pith.intake import Architecture
 
 T = TypeVar("T")
+ResourceStatus = Literal["checking", "ready", "rejected"]
 
 
 class Model(Frozen):
-    """An uploaded model. The file is opened by a worker, not on arrival; a bad one fails its first job."""
+    """A model. It is ``checking`` until a worker has looked at it; then ``ready``, or ``rejected`` with the reason."""
 
     id: ModelId
     name: Name
-    digest: Digest
+    digest: Digest | None = Field(description="Of the uploaded bytes; null for an architecture without a file.")
     size_bytes: int = Field(ge=0)
     created_at: datetime
+    status: ResourceStatus
+    error: Problem | None = Field(None, description="Why it was rejected.")
+    check: JobId = Field(description="The job that looks at it, or did.")
+    architecture: Architecture | None = Field(None, description="As it was given with the upload.")
+    facts: ModelFacts | None = Field(None, description="What was learnt, once it is ready.")
 
 
 class Dataset(Frozen):
-    """An uploaded dataset: an ``.npz`` with ``x_train``, ``y_train``, ``x_test``, ``y_test``, or ``x``."""
+    """A dataset. It is ``checking`` until a worker has looked at it; then ``ready``, or ``rejected`` with the reason."""
 
     id: DatasetId
     name: Name
     digest: Digest
     size_bytes: int = Field(ge=0)
     created_at: datetime
+    status: ResourceStatus
+    error: Problem | None = Field(None, description="Why it was rejected.")
+    check: JobId = Field(description="The job that looks at it, or did.")
+    declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
+    facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
 
 
 class Page(Frozen, Generic[T]):

@@ -5,6 +5,7 @@ That process is not trusted. PostgreSQL refuses NUL and lone surrogates in JSON,
 
 import json
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,13 +48,37 @@ def clean_problem(problem: Problem) -> dict[str, Any]:
 
 def clean_text(text: str, limit: int) -> str:
     """Control characters, line breaks, surrogates and direction overrides become spaces."""
-    return "".join(" " if _is_unprintable(character) else character for character in text[:limit])
+    kept = text[:limit]
+    if kept.isprintable():
+        return kept
+    return "".join(" " if _is_unprintable(character) else character for character in kept)
 
 
 def clean_data(data: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = _clean(data)
     size = len(json.dumps(kept))
     return kept if size <= DATA_BYTES else {"dropped": f"{size} bytes; {DATA_BYTES} are kept at most"}
+
+
+class Unclean(ValueError):
+    """Text that is no JSON, or JSON that nobody should read."""
+
+
+def clean_json(text: bytes, longer: Mapping[str, int]) -> dict[str, Any]:
+    """A JSON object, with texts cut, numbers that no database holds as null, and nothing very deep.
+
+    ``longer`` says how many characters of a text are kept below its own keys, where those are more than elsewhere.
+
+    Raises:
+        Unclean: it is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        return {key: _clean(value, most=longer.get(key, DETAIL_CHARACTERS)) for key, value in found.items()}
+    except (ValueError, RecursionError) as error:
+        raise Unclean(clean_text(str(error), 200)) from None
 
 
 def _clean_step(step: int | None) -> int | None:
@@ -64,18 +89,18 @@ def _is_unprintable(character: str) -> bool:
     return character in _BIDI or unicodedata.category(character) in _UNPRINTABLE
 
 
-def _clean(value: Any, depth: int = 0) -> Any:
+def _clean(value: Any, depth: int = 0, most: int = DETAIL_CHARACTERS) -> Any:
     if depth > _DEPTH:
         return None
     if isinstance(value, dict):
-        return {clean_text(str(key), 200): _clean(item, depth + 1) for key, item in value.items()}
+        return {clean_text(str(key), 200): _clean(item, depth + 1, most) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item, depth + 1) for item in value]
+        return [_clean(item, depth + 1, most) for item in value]
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
         return _clean_number(value)
-    return clean_text(str(value), DETAIL_CHARACTERS)
+    return clean_text(str(value), most)
 
 
 def _clean_number(value: float) -> float | None:

@@ -11,10 +11,14 @@ log = logging.getLogger(__name__)
 
 
 def dispatch(jobs: Jobs, queue: Queue, job: JobId) -> bool:
-    """Send now; False when queue or database does not answer: the scheduler sends it later. Never raises for that."""
+    """Send now, unless there is nothing to send: it waits for a check, runs, or has ended.
+
+    False when queue or database does not answer: the scheduler sends it later. Never raises for that.
+    """
     try:
-        queue.send(job)
-        jobs.mark_dispatched(job)
+        if kind := jobs.sendable(job):
+            queue.send(job, kind)
+            jobs.mark_dispatched(job)
     except PithError as error:
         log.warning("job %s stays in the outbox: %s", job, error)
         return False

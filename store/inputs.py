@@ -1,39 +1,106 @@
-"""What a job names: its model, its dataset and its teachers. They cannot be deleted until it has ended."""
+"""What a job works on: its model, dataset and teachers in canonical form, or the upload that an intake looks at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, cast
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pith.artifact import Digest
+from pith.dataset import DatasetSchema
 from pith.ids import ModelId
+from pith.intake import Architecture, IntakeSpec, PartName
 from pith.job import JobSpec
-from store.resources import DATASET, MODEL, find
-from store.tables import JobInputRow
+from store.checks import rejected
+from store.resources import DATASET, MODEL, Row, find
+from store.tables import PartRow
+
+
+@dataclass(frozen=True)
+class Input:
+    """One model or dataset: what it is known by, and where the bytes of its canonical form are.
+
+    ``digest`` is that of the upload; of the canonical form, for a model that came without a file.
+    """
+
+    digest: Digest
+    parts: Mapping[PartName, Digest]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the bytes of a job's inputs are."""
+    """What a compression job works on."""
 
-    model: Digest
-    dataset: Digest | None
-    teachers: Mapping[ModelId, Digest]
+    model: Input
+    dataset: Input | None
+    teachers: Mapping[ModelId, Input]
 
 
-def resolve(session: Session, spec: JobSpec) -> Inputs:
-    """Find what the spec names, and keep it from being deleted while the transaction lasts.
+@dataclass(frozen=True)
+class Upload:
+    """What an intake looks at. ``digest`` is None for an architecture without a file."""
+
+    resource: Literal["model", "dataset"]
+    file_name: str
+    digest: Digest | None
+    architecture: Architecture | None
+    declared: DatasetSchema | None
+
+
+def named(session: Session, spec: JobSpec) -> Mapping[str, Row]:
+    """The rows that the spec names, by id, kept from being deleted or checked anew while the transaction lasts.
 
     Raises:
         PithError: ``not_found``.
     """
+    models = dict.fromkeys((spec.model, *spec.teachers()))
+    rows: dict[str, Row] = {id: find(session, MODEL, id, lock="keep") for id in sorted(models)}
+    if spec.dataset is not None:
+        rows[spec.dataset] = find(session, DATASET, spec.dataset, lock="keep")
+    return rows
+
+
+def waiting(rows: Mapping[str, Row]) -> tuple[str, ...]:
+    """Those of the rows that are still being checked.
+
+    Raises:
+        PithError: ``input_rejected``.
+    """
+    for id, row in rows.items():
+        if row.status == "rejected":
+            raise rejected(id, row.error or {"detail": "it could not be used."})
+    return tuple(id for id, row in rows.items() if row.status == "checking")
+
+
+def of_job(session: Session, spec: JobSpec | IntakeSpec) -> Inputs | Upload:
+    """For a worker that has claimed the job. Raises PithError ``not_found``."""
+    if isinstance(spec, IntakeSpec):
+        return _upload(session, spec.check)
+    found = {id: Input(_known_by(row, parts), parts) for id, row, parts in _with_parts(session, named(session, spec))}
     return Inputs(
-        model=find(session, MODEL, spec.model, lock="keep").digest,
-        dataset=None if spec.dataset is None else find(session, DATASET, spec.dataset, lock="keep").digest,
-        teachers={teacher: find(session, MODEL, teacher, lock="keep").digest for teacher in spec.teachers()},
+        model=found[spec.model],
+        dataset=None if spec.dataset is None else found[spec.dataset],
+        teachers={teacher: found[teacher] for teacher in spec.teachers()},
     )
 
 
-def remember(session: Session, job: str, spec: JobSpec) -> None:
-    named = {spec.model, spec.dataset, *spec.teachers()} - {None}
-    session.add_all(JobInputRow(job_id=job, resource_id=id) for id in named)
+def _upload(session: Session, id: str) -> Upload:
+    if id.startswith("mdl_"):
+        row = find(session, MODEL, id, lock="keep")
+        given = None if row.declared is None else Architecture.model_validate(row.declared)
+        return Upload("model", row.name, row.digest, given, None)
+    row = find(session, DATASET, id, lock="keep")
+    schema = None if row.declared is None else DatasetSchema.model_validate(row.declared)
+    return Upload("dataset", row.name, row.digest, None, schema)
+
+
+def _with_parts(session: Session, rows: Mapping[str, Row]) -> tuple[tuple[str, Row, Mapping[PartName, Digest]], ...]:
+    parts: dict[str, dict[PartName, Digest]] = {id: {} for id in rows}
+    for part in session.scalars(select(PartRow).where(PartRow.resource_id.in_(rows))):
+        parts[part.resource_id][cast(PartName, part.name)] = part.digest
+    return tuple((id, row, parts[id]) for id, row in rows.items())
+
+
+def _known_by(row: Row, parts: Mapping[PartName, Digest]) -> Digest:
+    return row.digest or parts.get("model.pt2") or parts["model.onnx"]

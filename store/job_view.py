@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
+from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
 from store import listing
 from store.tables import ArtifactRow, JobRow
@@ -41,7 +42,7 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
     return Job(
         id=row.id,
         status=cast(JobStatus, row.status),
-        spec=JobSpec.model_validate(row.spec),
+        spec=(IntakeSpec if row.kind == "intake" else JobSpec).model_validate(row.spec),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

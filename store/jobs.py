@@ -4,7 +4,7 @@ A worker that has claimed a job holds it under an attempt number, and only while
 for an attempt that is over is not written, and it is told so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -13,28 +13,25 @@ from sqlalchemy.orm import Session
 
 from pith.artifact import Artifact, ArtifactKind, Digest
 from pith.errors import PithError, Problem
-from pith.ids import JobId, ModelId, new_id
-from pith.job import EngineEvent, Event, Job, JobSpec, JobStatus, Progress, Verdict
+from pith.ids import JobId, new_id
+from pith.job import EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import clock, history, inputs, job_view, listing
+from store import checks, clock, endings, history, inputs, job_view, listing
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
 from store.tables import ArtifactRow, JobRow
-from store.transitions import HELD, move, of_attempt
+from store.transitions import HELD, begin, move, of_attempt
 
 Beat = Literal["running", "cancelling", "fenced"]
-Ending = Literal["succeeded", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that a worker holds under this attempt number, and where the bytes of its inputs are."""
+    """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake."""
 
     job: Job
     attempt: int
-    model: Digest
-    dataset: Digest | None
-    teachers: Mapping[ModelId, Digest]
+    inputs: inputs.Inputs | inputs.Upload
 
 
 @dataclass(frozen=True)
@@ -60,34 +57,33 @@ class Jobs:
     def submit(self, spec: JobSpec) -> Job:
         """Queue a job. ``store.dispatch.dispatch`` sends it; the scheduler does if that fails.
 
+        While something that it names is still being checked the job waits; it fails when that is rejected.
+
         Raises:
-            PithError: ``not_found``, and what ``JobSpec.check`` raises.
+            PithError: ``not_found``, ``input_rejected``, and what ``JobSpec.check`` raises.
         """
         spec.check()
         with self._db.session() as session:
-            inputs.resolve(session, spec)
-            row = JobRow(
-                id=new_id("job"),
-                status="queued",
-                spec=spec.model_dump(mode="json"),
-                created_at=clock.now(session),
-                progress=Progress().model_dump(mode="json"),
-                event_seq=1,
-            )
-            session.add(row)
-            session.flush()
-            inputs.remember(session, row.id, spec)
-            history.append(session, row.id, 1, "queued", "", {})
-            return job_view.contract(session, row)
+            rows = inputs.named(session, spec)
+            unchecked = inputs.waiting(rows)
+            why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
+            return job_view.contract(session, begin(session, "compression", spec, rows.keys(), why))
 
     def get(self, id: str) -> Job:
         """Raises PithError ``not_found``."""
         with self._db.reader() as session:
             return job_view.contract(session, job_view.find(session, id))
 
-    def list(self, limit: int = 50, cursor: str | None = None, status: JobStatus | None = None) -> Page[Job]:
-        """Newest first, at most 200. Raises PithError ``bad_cursor``."""
-        query = select(JobRow) if status is None else select(JobRow).where(JobRow.status == status)
+    def list(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        kind: JobKind | None = "compression",
+    ) -> Page[Job]:
+        """Newest first, at most 200; of every kind for None. Raises PithError ``bad_cursor``."""
+        wanted = ((JobRow.status, status), (JobRow.kind, kind))
+        query = select(JobRow).where(*(column == value for column, value in wanted if value is not None))
         with self._db.reader() as session:
             query = listing.page_of(query, JobRow.id, "job", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
@@ -103,10 +99,7 @@ class Jobs:
             row = job_view.find(session, id, lock=True)
             if row.status in ("succeeded", "failed"):
                 raise PithError("job_ended", id=id, status=row.status)
-            if row.status == "queued":
-                move(session, id, "cancelled", "cancelled", sources={"queued"})
-            elif row.status == "running":
-                move(session, id, "cancelling", "cancelling", sources={"running"})
+            endings.cancel(session, row)
             return job_view.contract(session, row)
 
     def events(self, id: str, after: int = 0, limit: int = 500) -> tuple[Event, ...]:
@@ -129,7 +122,7 @@ class Jobs:
     # ---- a worker's side
 
     def claim(self, id: JobId, worker: str, lease_seconds: float) -> Claim | None:
-        """Take a queued job up; None when there is nothing to take: it is held, has ended or never was."""
+        """Take a queued job up; None when there is nothing to take: it waits, is held, has ended or never was."""
         with self._db.session() as session:
             row = move(
                 session,
@@ -137,6 +130,7 @@ class Jobs:
                 "running",
                 "started",
                 sources={"queued"},
+                where=(checks.ready(),),
                 data={"worker": clean_text(worker, 255)},
                 attempt=JobRow.attempt + 1,
                 started_at=func.coalesce(JobRow.started_at, clock.now_plus()),
@@ -171,40 +165,54 @@ class Jobs:
         """The end, with the results, or False and nothing is written."""
         with self._db.session() as session:
             done = Progress(fraction=1).model_dump(mode="json")
-            ended = self._end(
+            row = endings.end(
                 session, id, attempt, "succeeded", data={"verdict": verdict}, verdict=verdict, progress=done
             )
-            if ended:
+            if row is not None:
                 session.add_all(_artifact_row(id, new, clock.now(session)) for new in artifacts)
-            return ended
+            return row is not None
+
+    def learn(self, id: JobId, attempt: int, learnt: checks.Learnt) -> bool:
+        """The end of an intake: what it looked at is ready, with what was learnt. Or False and nothing is written."""
+        with self._db.session() as session:
+            row = endings.end(session, id, attempt, "succeeded", progress=Progress(fraction=1).model_dump(mode="json"))
+            if row is not None:
+                checks.accept(session, row, learnt)
+            return row is not None
 
     def fail(self, id: JobId, attempt: int, problem: Problem) -> bool:
         """The end, with the reason, or False and nothing is written."""
         with self._db.session() as session:
-            return self._end(session, id, attempt, "failed", **_failure(problem))
+            return endings.end(session, id, attempt, "failed", **_failure(problem)) is not None
 
     def cancelled(self, id: JobId, attempt: int) -> bool:
         """The end that ``cancel`` asked for, or False and nothing is written."""
         with self._db.session() as session:
-            return self._end(session, id, attempt, "cancelled", sources={"cancelling"})
+            return endings.end(session, id, attempt, "cancelled", sources={"cancelling"}) is not None
 
     def give_back(self, id: JobId, attempt: int) -> bool:
         """The worker leaves in good order: the job is queued again, and no loss is counted."""
         with self._db.session() as session:
             row = _held(session, id, attempt)
             if row is not None and row.status == "cancelling":
-                return self._end(session, id, attempt, "cancelled")
+                return endings.end(session, id, attempt, "cancelled") is not None
             return row is not None and self._requeue(session, row, "The worker was stopped in good order.")
 
     # ---- the scheduler's side
 
     def due(self, limit: int = 100) -> tuple[JobId, ...]:
-        """Queued jobs that were never sent, oldest first."""
-        return self._queued(JobRow.dispatched_at.is_(None), limit)
+        """Queued jobs that were never sent and wait for no check, oldest first."""
+        return self._queued(limit, JobRow.dispatched_at.is_(None))
 
-    def overdue(self, seconds: float, limit: int = 100) -> tuple[JobId, ...]:
-        """Jobs that were sent longer ago and are queued still, oldest first."""
-        return self._queued(JobRow.dispatched_at < clock.now_plus(-seconds), limit)
+    def overdue(self, seconds: float, kind: JobKind = "compression", limit: int = 100) -> tuple[JobId, ...]:
+        """Jobs of one kind that were sent longer ago and are queued still, oldest first."""
+        return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), JobRow.kind == kind)
+
+    def sendable(self, id: JobId) -> JobKind | None:
+        """The kind of a queued job that waits for no check; None for any other."""
+        query = select(JobRow.kind).where(JobRow.id == id, JobRow.status == "queued", checks.ready())
+        with self._db.reader() as session:
+            return cast(JobKind | None, session.scalar(query))
 
     def mark_dispatched(self, id: JobId) -> None:
         with self._db.session() as session:
@@ -226,35 +234,30 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            found = inputs.resolve(session, job.spec)
-            return Claim(job, row.attempt, found.model, found.dataset, found.teachers)
-        except PithError as error:  # somebody has edited the database by hand
-            self._end(session, row.id, row.attempt, "failed", **_failure(error.problem))
+            return Claim(job, row.attempt, inputs.of_job(session, job.spec))
+        except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
+            endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None
 
     def _reap(self, session: Session, row: JobRow) -> None:
         lost = row.losses + 1
         if row.status == "cancelling":
-            self._end(session, row.id, row.attempt, "cancelled", message="The worker was lost.", losses=lost)
+            endings.end(session, row.id, row.attempt, "cancelled", message="The worker was lost.", losses=lost)
         elif lost >= self._max_attempts:
             problem = PithError("worker_lost", attempts=lost).problem
-            self._end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost)
+            endings.end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost)
         else:
             self._requeue(session, row, f"The worker {row.lease_owner} was lost: its lease ran out.", losses=lost)
-
-    def _end(self, session: Session, id: str, attempt: int, to: Ending, **rest: Any) -> bool:
-        rest.setdefault("sources", HELD)
-        return move(session, id, to, to, where=of_attempt(attempt), **rest) is not None
 
     def _requeue(self, session: Session, row: JobRow, why: str, **values: Any) -> bool:
         fence = of_attempt(row.attempt)
         moved = move(session, row.id, "queued", "requeued", sources={"running"}, where=fence, message=why, **values)
         return moved is not None
 
-    def _queued(self, condition: Any, limit: int) -> tuple[JobId, ...]:
-        query = select(JobRow.id).where(JobRow.status == "queued", condition).order_by(JobRow.id).limit(limit)
+    def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
+        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), *conditions)
         with self._db.reader() as session:
-            return tuple(session.scalars(query))
+            return tuple(session.scalars(query.order_by(JobRow.id).limit(limit)))
 
 
 def _held(session: Session, id: str, attempt: int) -> JobRow | None:

@@ -1,6 +1,9 @@
-"""The queue: carries job ids to workers, and may lose or repeat them; the database makes up for it."""
+"""The queues: carry job ids to workers, and may lose or repeat them; the database makes up for it.
 
-from collections.abc import Iterator
+Intake has a queue of its own, so that no check waits behind a long job.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,11 @@ from redis.exceptions import RedisError
 
 from pith.errors import PithError
 from pith.ids import JobId
+from pith.job import JobKind
 
 TASK_NAME = "pith.run_job"
-QUEUE_NAME = "pith"
+QUEUE_NAMES: Mapping[JobKind, str] = {"intake": "pith.intake", "compression": "pith"}
+"""In the order in which a worker that takes both looks into them."""
 _ANSWER_SECONDS = 2
 
 
@@ -39,7 +44,7 @@ def celery_settings(redis_url: str | None) -> dict[str, Any]:
         "task_acks_late": False,
         "task_serializer": "json",
         "accept_content": ["json"],
-        "task_default_queue": QUEUE_NAME,
+        "task_default_queue": QUEUE_NAMES["compression"],
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": not _is_folder(redis_url),
         "worker_enable_remote_control": False,
@@ -59,33 +64,33 @@ class Queue:
         settings["broker_transport_options"]["socket_timeout"] = _ANSWER_SECONDS
         self._celery.conf.update(settings)
 
-    def send(self, job: JobId) -> None:
+    def send(self, job: JobId, kind: JobKind = "compression") -> None:
         """Raises PithError ``unavailable``, and soon: the outbox tries again."""
         with _told_plainly():
             self._celery.send_task(
                 TASK_NAME,
                 args=[job],
-                queue=QUEUE_NAME,
+                queue=QUEUE_NAMES[kind],
                 ignore_result=True,
                 retry=True,  # once, because the pool's connection may be of a Redis that has been restarted
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
             )
 
-    def depth(self) -> int:
-        """Messages that no worker has taken. Raises PithError ``unavailable``."""
+    def depth(self, kind: JobKind = "compression") -> int:
+        """Messages of one kind that no worker has taken. Raises PithError ``unavailable``."""
         with _told_plainly(), self._celery.pool.acquire(block=True, timeout=_ANSWER_SECONDS) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             with connection.channel() as channel:
-                return _depth(channel)
+                return _depth(channel, QUEUE_NAMES[kind])
 
     def ping(self) -> None:
         """Raises PithError ``unavailable``."""
         self.depth()
 
 
-def _depth(channel: Any) -> int:
+def _depth(channel: Any, name: str) -> int:
     try:
-        return int(channel.queue_declare(QUEUE_NAME, passive=True).message_count)
+        return int(channel.queue_declare(name, passive=True).message_count)
     except ChannelError:  # nothing was ever sent, or the last message has been taken
         return 0
 
@@ -109,6 +114,7 @@ def _redis_options() -> dict[str, Any]:
         "socket_connect_timeout": _ANSWER_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 25,
+        "queue_order_strategy": "priority",  # a worker that takes both queues looks for checks first
     }
 
 

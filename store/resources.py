@@ -1,41 +1,50 @@
-"""Models and datasets: names for blobs. What is inside the bytes is not looked at here."""
+"""Models and datasets: names for blobs, and what their check has found. The bytes are not looked at here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, undefer
 
-from pith.artifact import Digest
+from pith.artifact import Digest, Name
+from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
-from pith.ids import Prefix, new_id
+from pith.ids import JobId, Prefix, new_id
+from pith.intake import Architecture
 from pith.job import FINAL
-from pith.resources import Dataset, Model, Page
-from store import clock, listing
+from pith.resources import Dataset, Model, Page, ResourceStatus
+from store import clock, endings, listing
 from store.blobs import Blobs
+from store.checks import queue_check
 from store.database import Database
 from store.references import delete_unreferred
-from store.tables import DatasetRow, JobInputRow, JobRow, ModelRow
+from store.tables import DatasetRow, JobInputRow, JobRow, ModelRow, PartRow
 
 R = TypeVar("R", bound=Model | Dataset)
 Row = ModelRow | DatasetRow
-Lock = Literal["keep", "delete"]
+Lock = Literal["keep", "change"]
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True)
 class Kind(Generic[R]):
-    """One kind of resource: its word, its place in the API, its table and its class in the contract."""
+    """One kind of resource: its word, its place in the API, its table and its class in the contract.
+
+    ``given`` is the field that holds what was said with the upload.
+    """
 
     word: str
     listing: str
     prefix: Prefix
     table: type[ModelRow] | type[DatasetRow]
     contract: Callable[..., R]
+    given: Literal["architecture", "declared"]
 
 
-MODEL = Kind("model", "/v1/models", "mdl", ModelRow, Model)
-DATASET = Kind("dataset", "/v1/datasets", "dts", DatasetRow, Dataset)
+MODEL = Kind("model", "/v1/models", "mdl", ModelRow, Model, "architecture")
+DATASET = Kind("dataset", "/v1/datasets", "dts", DatasetRow, Dataset, "declared")
 
 
 def models(db: Database, blobs: Blobs) -> "Resources[Model]":
@@ -54,69 +63,139 @@ class Resources(Generic[R]):
         self._blobs = blobs
         self._kind = kind
 
-    def create(self, name: str, digest: Digest, size_bytes: int) -> R:
-        """Name a blob that has just been committed.
+    def create(
+        self, name: str, digest: Digest | None, size_bytes: int, given: Architecture | DatasetSchema | None = None
+    ) -> R:
+        """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone.
+
+        ``store.dispatch.dispatch`` sends the job ``check``; the scheduler does if that fails.
 
         Raises:
             PithError: ``blob_missing``.
             pydantic.ValidationError: the name is none (pith.artifact.Name).
         """
-        self._blobs.size(digest)
+        name = _NAME.validate_python(name)
+        if digest is not None:
+            self._blobs.size(digest)
         with self._db.session() as session:
-            resource = self._kind.contract(
-                id=new_id(self._kind.prefix),
+            id = new_id(self._kind.prefix)
+            row = self._kind.table(
+                id=id,
                 name=name,
                 digest=digest,
                 size_bytes=size_bytes,
                 created_at=clock.now(session),
+                status="checking",
+                check_id=queue_check(session, id).id,
+                declared=None if given is None else given.model_dump(mode="json"),
             )
-            session.add(self._kind.table(**resource.model_dump()))
-        self._blobs.settle(digest)
-        return resource
+            session.add(row)
+            session.flush()
+            made = self._contract(row)
+        if digest is not None:
+            self._blobs.settle(digest)
+        return made
 
     def get(self, id: str) -> R:
+        """With all that was learnt. Raises PithError ``not_found``."""
+        with self._db.reader() as session:
+            row = find(session, self._kind, id, full=True)
+            return self._contract(row, {} if self._kind.given == "declared" else row.details or {})
+
+    def status(self, id: str) -> ResourceStatus:
         """Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            return self._contract(find(session, self._kind, id))
+            return cast(ResourceStatus, find(session, self._kind, id).status)
 
-    def list(self, limit: int = 50, cursor: str | None = None) -> Page[R]:
-        """Newest first, at most 200. Raises PithError ``bad_cursor``."""
+    def list(self, limit: int = 50, cursor: str | None = None, status: ResourceStatus | None = None) -> Page[R]:
+        """Newest first, at most 200, without the long part of the facts. Raises PithError ``bad_cursor``."""
         table = self._kind.table
+        query = select(table) if status is None else select(table).where(table.status == status)
         with self._db.reader() as session:
-            query = listing.page_of(select(table), table.id, self._kind.prefix, limit, cursor)
-            rows, after = listing.cut(session.scalars(query).all(), limit)
+            query = listing.page_of(query, table.id, self._kind.prefix, limit, cursor)
+            found = cast(Sequence[Row], session.scalars(query).all())
+            rows, after = listing.cut(found, limit)
             return Page(data=tuple(self._contract(row) for row in rows), next_cursor=after)
 
+    def preview(self, id: str) -> Preview:
+        """Of a dataset. Raises PithError ``not_found``, or ``not_ready`` while it has none."""
+        with self._db.reader() as session:
+            row = find(session, self._kind, id, full=True)
+            if row.details is None:
+                why = f": {row.error['detail']}" if row.error else " yet; wait until it is ready."
+                raise PithError("not_ready", what=self._kind.word, id=id, status=row.status, wanted="preview", why=why)
+            return Preview.model_validate(row.details)
+
+    def check(self, id: str) -> R:
+        """Queue a new check, as after an upload; what the one before has learnt is forgotten.
+
+        Raises:
+            PithError: ``not_found``, ``check_under_way``, or ``in_use`` while an unfinished job names it.
+        """
+        with self._db.session() as session:
+            row = find(session, self._kind, id, lock="change")
+            if row.status == "checking":
+                raise PithError("check_under_way", what=self._kind.word, id=id, job=row.check_id)
+            _refuse_in_use(session, self._kind.word, id)
+            session.execute(delete(PartRow).where(PartRow.resource_id == id))
+            row.status, row.check_id = "checking", queue_check(session, id).id
+            row.error = row.facts = row.details = None
+            session.flush()
+            return self._contract(row)
+
     def delete(self, id: str) -> None:
-        """Also deletes the blob, unless something else has the same bytes.
+        """Also deletes its blobs, unless something else has the same bytes, and cancels its check.
 
         Raises:
             PithError: ``not_found``, or ``in_use`` while an unfinished job names it.
         """
         with self._db.session() as session:
-            row = find(session, self._kind, id, lock="delete")
+            row = find(session, self._kind, id, lock="change")
             _refuse_in_use(session, self._kind.word, id)
+            gone = delete(PartRow).where(PartRow.resource_id == id).returning(PartRow.digest)
+            digests = {row.digest, *session.scalars(gone)} - {None}
             session.delete(row)
-            digest = row.digest
-        # Only now, when the row is gone for good: should we die here, a sweep finds the blob.
-        delete_unreferred(self._db, self._blobs, digest)
+        self._cancel_check(row.check_id)
+        # Only now, when the row is gone for good: should we die here, a sweep finds the blobs.
+        for digest in cast(set[Digest], digests):
+            delete_unreferred(self._db, self._blobs, digest)
 
-    def _contract(self, row: Row) -> R:
+    def _cancel_check(self, job: JobId) -> None:
+        """In a transaction of its own: an intake job is locked before what it looks at, never after."""
+        with self._db.session() as session:
+            query = select(JobRow).where(JobRow.id == job).with_for_update()
+            if (row := session.scalars(query).one_or_none()) is not None:
+                endings.cancel(session, row)
+
+    def _contract(self, row: Row, details: dict[str, Any] | None = None) -> R:
         return self._kind.contract(
-            id=row.id, name=row.name, digest=row.digest, size_bytes=row.size_bytes, created_at=row.created_at
+            id=row.id,
+            name=row.name,
+            digest=row.digest,
+            size_bytes=row.size_bytes,
+            created_at=row.created_at,
+            status=row.status,
+            error=row.error,
+            check=row.check_id,
+            facts=None if row.facts is None else {**row.facts, **(details or {})},
+            **{self._kind.given: row.declared},
         )
 
 
-def find(session: Session, kind: Kind[R], id: str, lock: Lock | None = None) -> Row:
-    """One row; ``lock="keep"`` keeps it from being deleted while the transaction lasts. Raises ``not_found``."""
-    row = _row(session, kind, id, lock) if listing.is_id(kind.prefix, id) else None
+def find(session: Session, kind: Kind[R], id: str, lock: Lock | None = None, full: bool = False) -> Row:
+    """One row; ``lock="keep"`` keeps it from being deleted or checked anew while the transaction lasts.
+
+    Raises:
+        PithError: ``not_found``.
+    """
+    row = _row(session, kind, id, lock, full) if listing.is_id(kind.prefix, id) else None
     if row is None:
         raise PithError("not_found", what=kind.word, id=id[:64], listing=kind.listing)
     return row
 
 
-def _row(session: Session, kind: Kind[R], id: str, lock: Lock | None) -> Row | None:
-    query = select(kind.table).where(kind.table.id == id)
+def _row(session: Session, kind: Kind[R], id: str, lock: Lock | None, full: bool) -> Row | None:
+    query = select(kind.table).where(kind.table.id == id).options(*([undefer(kind.table.details)] if full else []))
     if lock is not None:
         query = query.with_for_update(read=lock == "keep")
     return cast(Row | None, session.scalars(query).one_or_none())
@@ -126,7 +205,7 @@ def _refuse_in_use(session: Session, word: str, id: str) -> None:
     query = (
         select(JobRow.id)
         .join(JobInputRow, JobInputRow.job_id == JobRow.id)
-        .where(JobInputRow.resource_id == id, JobRow.status.not_in(FINAL))
+        .where(JobInputRow.resource_id == id, JobRow.status.not_in(FINAL), JobRow.kind == "compression")
         .order_by(JobRow.id)
         .limit(1)
     )

@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pith.errors import PithError
+from pith.ids import JobId
+from pith.job import JobKind
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
-from store.queue import Queue
+from store.queue import QUEUE_NAMES, Queue
 from store.references import sweep
 from store.settings import Settings
 
@@ -74,14 +76,17 @@ class Scheduler:
 
     def _send(self) -> None:
         # Messages that were lost are sent again, but not those that only wait for a worker.
-        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS)
-        for job in (*self._jobs.due(), *(lost if lost and self._is_empty() else ())):
+        for job in (*self._jobs.due(), *(job for kind in QUEUE_NAMES for job in self._lost(kind))):
             if not dispatch(self._jobs, self._queue, job):
                 return
 
-    def _is_empty(self) -> bool:
+    def _lost(self, kind: JobKind) -> tuple[JobId, ...]:
+        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS, kind)
+        return lost if lost and self._is_empty(kind) else ()
+
+    def _is_empty(self, kind: JobKind) -> bool:
         try:
-            return self._queue.depth() == 0
+            return self._queue.depth(kind) == 0
         except PithError:
             return False
 

@@ -1,17 +1,19 @@
 """The tables. Columns only: what may be written when is in jobs.py and resources.py."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from pith.job import TRANSITIONS
+from pith.resources import ResourceStatus
 from store.clock import Instant
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 _STATUSES = ", ".join(f"'{status}'" for status in TRANSITIONS)
+_RESOURCE_STATUSES = ", ".join(f"'{status}'" for status in get_args(ResourceStatus))
 
 
 class Table(DeclarativeBase):
@@ -27,24 +29,41 @@ class Table(DeclarativeBase):
     type_annotation_map = {datetime: Instant(), dict[str, Any]: Json}  # noqa: RUF012
 
 
-class ModelRow(Table):
+class Resource:
+    """The columns of models and datasets. ``details`` is the long part of what was learnt, read only when asked for."""
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str | None] = mapped_column(String(71), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(String(10))
+    error: Mapped[dict[str, Any] | None]
+    check_id: Mapped[str] = mapped_column(String(30))
+    declared: Mapped[dict[str, Any] | None]
+    facts: Mapped[dict[str, Any] | None]
+    details: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+
+
+class ModelRow(Resource, Table):
     __tablename__ = "models"
-
-    id: Mapped[str] = mapped_column(String(30), primary_key=True)
-    name: Mapped[str] = mapped_column(String(255))
-    digest: Mapped[str] = mapped_column(String(71), index=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime]
+    __table_args__ = (CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),)
 
 
-class DatasetRow(Table):
+class DatasetRow(Resource, Table):
     __tablename__ = "datasets"
+    __table_args__ = (CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),)
 
-    id: Mapped[str] = mapped_column(String(30), primary_key=True)
-    name: Mapped[str] = mapped_column(String(255))
+
+class PartRow(Table):
+    """One canonical file that the check of a model or a dataset has left."""
+
+    __tablename__ = "parts"
+
+    resource_id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
     digest: Mapped[str] = mapped_column(String(71), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime]
 
 
 class JobRow(Table):
@@ -57,6 +76,7 @@ class JobRow(Table):
     )
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(12), server_default="compression")
     status: Mapped[str] = mapped_column(String(10))
     spec: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
@@ -74,7 +94,7 @@ class JobRow(Table):
 
 
 class JobInputRow(Table):
-    """A model or dataset that a job names: its model, its dataset or a teacher."""
+    """A model or dataset that a job names: its model, its dataset, a teacher, or what an intake looks at."""
 
     __tablename__ = "job_inputs"
 

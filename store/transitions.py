@@ -1,4 +1,5 @@
-"""The one way that a job's status changes: by TRANSITIONS, in one conditional UPDATE, with its event beside it."""
+"""The one way that a job begins, and that its status changes: by TRANSITIONS, in one conditional UPDATE, with its event
+beside it."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -6,11 +7,33 @@ from typing import Any
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
-from pith.job import FINAL, TRANSITIONS, EventType, JobStatus, Progress
+from pith.ids import new_id
+from pith.intake import IntakeSpec
+from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Progress
 from store import clock, history
-from store.tables import JobRow
+from store.tables import JobInputRow, JobRow
 
 HELD: frozenset[JobStatus] = frozenset({"running", "cancelling"})
+
+
+def begin(
+    session: Session, kind: JobKind, spec: JobSpec | IntakeSpec, named: Collection[str], message: str = ""
+) -> JobRow:
+    """A queued job, and the models and datasets that it names: those cannot be deleted until it has ended."""
+    row = JobRow(
+        id=new_id("job"),
+        kind=kind,
+        status="queued",
+        spec=spec.model_dump(mode="json"),
+        created_at=clock.now(session),
+        progress=Progress().model_dump(mode="json"),
+        event_seq=1,
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(JobInputRow(job_id=row.id, resource_id=id) for id in named)
+    history.append(session, row.id, 1, "queued", message, {})
+    return row
 
 
 def move(

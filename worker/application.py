@@ -13,17 +13,17 @@ from pith.errors import PithError
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
-from store.queue import QUEUE_NAME, TASK_NAME, celery_settings
+from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
 from store.settings import Settings
 from worker import sandbox, staging, supervise
-from worker.settings import WorkerSettings
+from worker.rest import Rest
+from worker.settings import QueueName, WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
 
 FLAGS = (
     "--pool=threads",  # the task only waits for a process
     "--concurrency=1",
-    f"--queues={QUEUE_NAME}",
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
@@ -31,6 +31,7 @@ FLAGS = (
 )
 # A message is acknowledged before its job begins; losing Redis is no reason to stop the job.
 _OF_A_WORKER = {"worker_cancel_long_running_tasks_on_connection_loss": False}
+IDLE_SECONDS = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +44,13 @@ def make_app(server: WarmServer) -> Celery:
     def place() -> Workplace:
         return open_workplace(server)
 
+    @cache
+    def rest() -> Rest:
+        return Rest(server, IDLE_SECONDS if is_checker(place().options) else None)
+
     def run_job(job_id: str) -> None:
-        supervise.run(place(), job_id)
+        with rest().over():
+            supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)
     signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
@@ -57,7 +63,19 @@ def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    _or_leave(lambda: app.worker_main(["worker", *FLAGS, f"--hostname=pith-{os.getpid()}@%h"]))
+    _or_leave(lambda: app.worker_main(["worker", *FLAGS, f"--queues={queues()}", f"--hostname=pith-{os.getpid()}@%h"]))
+
+
+def queues() -> str:
+    """Those of PITH_WORKER_QUEUES as Celery names them, checks of uploads first."""
+    names: dict[QueueName, str] = {"intake": QUEUE_NAMES["intake"], "jobs": QUEUE_NAMES["compression"]}
+    wanted = WorkerSettings().worker_queues
+    return ",".join(queue for name, queue in names.items() if name in wanted)
+
+
+def is_checker(options: WorkerSettings) -> bool:
+    """Whether this worker only checks uploads: seldom, so that its fork server need not stand by."""
+    return options.worker_queues == ("intake",)
 
 
 def _or_leave(begin: Callable[[], object]) -> None:
@@ -90,7 +108,8 @@ def prepare(place: Workplace) -> None:
     """
     announce_sandbox(place.options.sandbox)
     staging.sweep(place.settings.data_dir, place.jobs)
-    place.server.warm_up()
+    if not is_checker(place.options):
+        place.server.warm_up()
 
 
 def announce_sandbox(wanted: Any) -> None:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from pith.errors import PithError
-from pith.job import EngineEvent, Progress
+from pith.job import EngineEvent, JobSpec, Progress
 from store.jobs import Claim, Jobs
 from worker.pulse import Pulse
 from worker.tail import EventTail
@@ -24,7 +24,8 @@ class Reporter:
         self._jobs = jobs
         self._claim = claim
         self._pulse = pulse
-        self._tail = EventTail(events, len(claim.job.spec.recipe))
+        self._steps = claim.job.spec.recipe if isinstance(claim.job.spec, JobSpec) else ()
+        self._tail = EventTail(events, len(self._steps))
         self._pending: list[EngineEvent] = []
         self._told: Progress | None = None
         self._next = time.monotonic()
@@ -58,11 +59,7 @@ class Reporter:
         progress = self._tail.progress
         if progress is None:
             return "its start"
-        step = (
-            ""
-            if progress.step is None
-            else f"recipe[{progress.step}] ({self._claim.job.spec.recipe[progress.step].kind}), "
-        )
+        step = "" if progress.step is None else f"recipe[{progress.step}] ({self._steps[progress.step].kind}), "
         return f"{step}{progress.message or 'unnamed'}, {progress.fraction:.0%} of the job"
 
     def _read(self) -> bool:

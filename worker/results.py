@@ -13,7 +13,9 @@ from engine.jobdir import JobDir
 from pith.errors import ERRORS, PithError, Problem
 from pith.job import Verdict
 from pith.report import OutputReport, Report
+from store.blob_writer import Stored
 from store.blobs import Blobs
+from store.inputs import Inputs
 from store.jobs import Claim, NewArtifact
 
 REPORT_BYTES = 8 << 20
@@ -34,9 +36,9 @@ def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
     Raises:
         PithError: ``engine_fault`` when what is there is not what was promised, or ``storage_full``.
     """
-    with _opened(folder.out) as out:
-        report = _report(_small(out, folder.report_json.name, REPORT_BYTES), claim)
-        page = _small(out, folder.report_html.name, PAGE_BYTES)
+    with opened(folder.out) as out:
+        report = _report(small(out, folder.report_json.name, REPORT_BYTES), claim)
+        page = small(out, folder.report_html.name, PAGE_BYTES)
         models = [_store_output(out, folder.output(output.format).name, output, blobs) for output in report.outputs]
     text = report.model_dump_json(indent=2).encode()
     reports = [_store_report("json", text, blobs), _store_report("html", page, blobs)]
@@ -46,8 +48,8 @@ def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
 def problem(folder: JobDir) -> Problem:
     """Why the process says that it failed, in the table's own words as far as they are the table's."""
     try:
-        with _opened(folder.out) as out:
-            said = Problem.model_validate_json(_small(out, folder.error.name, ERROR_BYTES))
+        with opened(folder.out) as out:
+            said = Problem.model_validate_json(small(out, folder.error.name, ERROR_BYTES))
     except ValidationError:
         return fault("an error.json that is no problem").problem
     except PithError as error:
@@ -75,15 +77,21 @@ def _report(text: bytes, claim: Claim) -> Report:
         report = Report.model_validate_json(text)
     except ValidationError as error:
         raise fault(f"a report that does not validate: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from None
-    about = (report.job, report.spec, report.model_digest, report.dataset_digest)
-    if about != (claim.job.id, claim.job.spec, claim.model, claim.dataset):
-        raise fault("a report that is about something else than this job")
+    _check_subject(report, claim)
     formats = [output.format for output in report.outputs]
-    if sorted(formats) != sorted(claim.job.spec.outputs):
-        raise fault(f"the outputs {formats}, and the spec asks for {list(claim.job.spec.outputs)}")
+    if sorted(formats) != sorted(report.spec.outputs):
+        raise fault(f"the outputs {formats}, and the spec asks for {list(report.spec.outputs)}")
     if report.verdict != _verdict(report):
         raise fault(f"the verdict {report.verdict!r}, which its constraints contradict")
     return report
+
+
+def _check_subject(report: Report, claim: Claim) -> None:
+    assert isinstance(claim.inputs, Inputs)
+    dataset = claim.inputs.dataset and claim.inputs.dataset.digest
+    about = (report.job, report.spec, report.model_digest, report.dataset_digest)
+    if about != (claim.job.id, claim.job.spec, claim.inputs.model.digest, dataset):
+        raise fault("a report that is about something else than this job")
 
 
 def _verdict(report: Report) -> Verdict:
@@ -96,17 +104,22 @@ def _verdict(report: Report) -> Verdict:
 
 
 def _store_output(out: int, name: str, output: OutputReport, blobs: Blobs) -> NewArtifact:
-    writer = blobs.writer()
-    try:
-        with _plain_file(out, name) as opened:
-            while data := os.read(opened, _CHUNK):
-                writer.write(data)
-        digest, size = writer.commit()
-    finally:
-        writer.abort()
+    digest, size = store_file(out, name, blobs)
     if (digest, size) != (output.digest, output.size_bytes):
         raise fault(f"{name} of {size} bytes and {digest}, and its report says {output.size_bytes} and {output.digest}")
     return NewArtifact("model", name, output.format, digest, size)
+
+
+def store_file(out: int, name: str, blobs: Blobs) -> Stored:
+    """A plain file of the opened folder, as a blob. Raises PithError ``engine_fault`` or ``storage_full``."""
+    writer = blobs.writer()
+    try:
+        with _plain_file(out, name) as file:
+            while data := os.read(file, _CHUNK):
+                writer.write(data)
+        return writer.commit()
+    finally:
+        writer.abort()
 
 
 def _store_report(form: str, text: bytes, blobs: Blobs) -> NewArtifact:
@@ -119,21 +132,23 @@ def _store_report(form: str, text: bytes, blobs: Blobs) -> NewArtifact:
     return NewArtifact("report", f"report.{form}", form, digest, size)
 
 
-def _small(out: int, name: str, limit: int) -> bytes:
-    with _plain_file(out, name) as opened:
-        size = os.fstat(opened).st_size
+def small(out: int, name: str, limit: int) -> bytes:
+    """All bytes of a plain file. Raises PithError ``engine_fault``."""
+    with _plain_file(out, name) as file:
+        size = os.fstat(file).st_size
         if size > limit:
             raise fault(f"{name} of {size} bytes, and {limit} is the most")
-        return os.read(opened, limit)
+        return os.read(file, limit)
 
 
 @contextmanager
-def _opened(folder: os.PathLike[str]) -> Iterator[int]:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def opened(folder: os.PathLike[str]) -> Iterator[int]:
+    """A folder, for the functions here that read files in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        yield opened
+        yield descriptor
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+QueueName = Literal["intake", "jobs"]
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -37,12 +38,25 @@ class WorkerSettings(BaseSettings):
     )
     job_file_bytes: int = Field(1 << 36, ge=1 << 20, description="Size that one file of a job may have.")
     job_time_seconds: float = Field(86400, gt=0, description="How long a job may run.")
+    intake_time_seconds: float = Field(600, gt=0, description="How long the check of an upload may run.")
+    worker_queues: Annotated[tuple[QueueName, ...], NoDecode] = Field(
+        ("intake", "jobs"),
+        min_length=1,
+        description="What a worker does, with commas: jobs, intake (checks of uploads), or both, checks first.",
+    )
     threads: int = Field(default_factory=_usable_cores, ge=1, le=1024, description="CPU threads of a job.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs compute; auto takes a GPU if any.")
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
         description="auto: every protection that the system offers; require: refuse to start when one is missing; off.",
     )
+
+    @field_validator("worker_queues", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
     @property
     def gpu(self) -> bool:

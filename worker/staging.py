@@ -4,16 +4,19 @@ import contextlib
 import logging
 from pathlib import Path
 
-from engine.jobdir import EngineJob, JobDir
+from engine.jobdir import EngineJob, IntakeJob, JobDir
 from pith.errors import PithError
 from pith.ids import JobId
-from pith.job import FINAL
+from pith.intake import PartName
+from pith.job import FINAL, JobSpec
 from store import paths
 from store.blobs import Blobs
+from store.inputs import Inputs, Upload
 from store.jobs import Claim, Jobs
 from worker.removal import remove
 from worker.settings import WorkerSettings
 
+GRAPHS: frozenset[PartName] = frozenset({"model.pt2", "model.onnx"})
 _log = logging.getLogger(__name__)
 
 
@@ -27,22 +30,46 @@ def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings) -
     folder.root.mkdir(parents=True)
     folder.root.chmod(0o700)
     folder.scratch.mkdir(parents=True)
-    blobs.link_to(claim.model, folder.model)
-    if claim.dataset is not None:
-        blobs.link_to(claim.dataset, folder.dataset)
-    for teacher, digest in claim.teachers.items():
-        target = folder.teacher(teacher)
-        target.parent.mkdir(exist_ok=True)
-        blobs.link_to(digest, target)
-    folder.spec.write_text(_engine_job(claim, options).model_dump_json())
+    if isinstance(claim.inputs, Upload):
+        _stage_upload(claim, claim.inputs, blobs, folder, options)
+    else:
+        _stage_inputs(claim, claim.inputs, blobs, folder, options)
 
 
-def _engine_job(claim: Claim, options: WorkerSettings) -> EngineJob:
+def _stage_upload(claim: Claim, upload: Upload, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
+    if upload.digest is not None:
+        blobs.link_to(upload.digest, folder.upload)
+    asked = IntakeJob(
+        job=claim.job.id,
+        resource=upload.resource,
+        file_name=upload.file_name,
+        digest=upload.digest,
+        architecture=upload.architecture,
+        declared=upload.declared,
+        threads=options.threads,
+    )
+    folder.intake.write_text(asked.model_dump_json())
+
+
+def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
+    for own in (inputs.model, inputs.dataset):
+        for name, digest in own.parts.items() if own else ():
+            blobs.link_to(digest, folder.input(name))
+    for teacher, taught_by in inputs.teachers.items():
+        for name in GRAPHS & taught_by.parts.keys():
+            target = folder.teacher_input(teacher, name)
+            target.parent.mkdir(exist_ok=True)
+            blobs.link_to(taught_by.parts[name], target)
+    folder.spec.write_text(_engine_job(claim, inputs, options).model_dump_json())
+
+
+def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> EngineJob:
+    assert isinstance(claim.job.spec, JobSpec)
     return EngineJob(
         job=claim.job.id,
         spec=claim.job.spec,
-        model_digest=claim.model,
-        dataset_digest=claim.dataset,
+        model_digest=inputs.model.digest,
+        dataset_digest=inputs.dataset and inputs.dataset.digest,
         device=options.device,
         threads=options.threads,
     )

@@ -10,8 +10,10 @@ from engine.jobdir import JobDir
 from pith.errors import PithError, Problem
 from pith.ids import JobId
 from store import paths
+from store.checks import Learnt
+from store.inputs import Upload
 from store.jobs import Claim
-from worker import oom, results, staging
+from worker import learnt, oom, results, staging
 from worker.guard import LOG_NAME, last_lines
 from worker.pulse import Pulse
 from worker.reporter import Reporter
@@ -76,7 +78,7 @@ class Attempt:
         kills = oom.kills()
         child = self.place.server.start(self._policy())
         try:
-            deadline = time.monotonic() + self.place.options.job_time_seconds
+            deadline = time.monotonic() + self._time_limit()[1]
             while (end := child.wait(POLL_SECONDS)) is None:
                 self.reporter.report()
                 if (write := self._interruption() or self._overdue(deadline)) is not None:
@@ -112,13 +114,21 @@ class Attempt:
     def _overdue(self, deadline: float) -> Write | None:
         if time.monotonic() < deadline:
             return None
-        return self._failed(PithError("engine_timeout", limit=f"{self.place.options.job_time_seconds:g}").problem)
+        setting, limit = self._time_limit()
+        return self._failed(PithError("engine_timeout", limit=f"{limit:g}", setting=setting).problem)
+
+    def _time_limit(self) -> tuple[str, float]:
+        """The setting that holds it, and seconds."""
+        options = self.place.options
+        if isinstance(self.claim.inputs, Upload):
+            return "PITH_INTAKE_TIME_SECONDS", options.intake_time_seconds
+        return "PITH_JOB_TIME_SECONDS", options.job_time_seconds
 
     def _concluded(self, end: End, ran_out: bool) -> Write:
         """What the end of the process means."""
         if end.code == 0:
-            found = results.collect(self.folder, self.claim, self.place.blobs)
-            return self._taken_away() or partial(self._succeed, found)
+            write = self._taken_over()
+            return self._taken_away() or write
         if end.code == 1:
             return self._failed(self._said_problem())
         last_words = self._log_output()
@@ -134,6 +144,19 @@ class Attempt:
         if problem.code == "engine_fault":
             self._log_output()
         return problem
+
+    def _taken_over(self) -> Write:
+        """Store what the process has left; the call that makes it the job's."""
+        inputs, blobs = self.claim.inputs, self.place.blobs
+        if isinstance(inputs, Upload):
+            return partial(self._learn, learnt.collect(self.folder, inputs.resource, blobs))
+        return partial(self._succeed, results.collect(self.folder, self.claim, blobs))
+
+    def _learn(self, found: Learnt) -> bool:
+        written = self.place.jobs.learn(self.claim.job.id, self.claim.attempt, found)
+        for part in found.parts if written else ():
+            self.place.blobs.settle(part.digest)
+        return written
 
     def _succeed(self, found: results.Results) -> bool:
         written = self.place.jobs.succeed(self.claim.job.id, self.claim.attempt, found.artifacts, found.verdict)

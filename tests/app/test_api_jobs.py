@@ -53,7 +53,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx.Client, bench: Ben
 
 
 def test_a_failed_job_says_why(http: httpx.Client, bench: Bench, job: str) -> None:
-    problem = PithError("engine_timeout", limit=5).problem
+    problem = PithError("engine_timeout", limit=5, setting="PITH_JOB_TIME_SECONDS").problem
     assert bench.jobs.fail(job, bench.start(job), problem)
     assert http.get(f"/v1/jobs/{job}").json()["error"]["code"] == "engine_timeout"
 

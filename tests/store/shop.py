@@ -10,11 +10,17 @@ from pith.job import EngineEvent, Job, JobSpec
 from pith.resources import Dataset, Model
 from store import clock
 from store.blobs import LocalBlobs
+from store.checks import Learnt, NewPart
 from store.database import Database
-from store.jobs import Jobs
+from store.inputs import Upload
+from store.jobs import Claim, Jobs
 from store.resources import Resources, datasets, models
 
 PRUNE = {"kind": "prune.magnitude", "sparsity": 0.5}
+MODEL_FACTS = {"format": "pt2", "trainable": True, "inputs": [], "outputs": [], "dtype": "float32", "parameters": 1}
+MODEL_DETAILS = {"layers": [{"name": "fc", "kind": "Linear", "shape": [1, 1], "parameters": 1}], "hints": []}
+DATASET_FACTS = {"format": "npz", "task": None, "samples": 1, "splits": [], "columns": []}
+PREVIEW = {"splits": [], "samples": [{"x": 1}]}
 
 
 @dataclass
@@ -36,10 +42,38 @@ class Shop:
         return writer.commit()
 
     def model(self, data: bytes = b"model", name: str = "model.pt2") -> Model:
-        return self.models.create(name, *self.blob(data))
+        """A model whose check has ended well: its canonical form is the same bytes."""
+        made = self.unchecked_model(data, name)
+        self.learn(made.check, data)
+        return self.models.get(made.id)
 
     def dataset(self, data: bytes = b"dataset") -> Dataset:
+        made = self.unchecked_dataset(data)
+        self.learn(made.check, data)
+        return self.datasets.get(made.id)
+
+    def unchecked_model(self, data: bytes = b"model", name: str = "model.pt2") -> Model:
+        return self.models.create(name, *self.blob(data))
+
+    def unchecked_dataset(self, data: bytes = b"dataset") -> Dataset:
         return self.datasets.create("dataset.npz", *self.blob(data))
+
+    def learn(self, check: str, *parts: bytes) -> None:
+        """Do what a worker does for a check that ends well."""
+        claim = self.jobs.claim(check, "checker", 60)
+        assert claim is not None
+        assert self.jobs.learn(check, claim.attempt, self.learnt(claim, *parts))
+
+    def learnt(self, claim: Claim, *parts: bytes) -> Learnt:
+        """What a check has found whose canonical files have these bytes; they are stored and settled here."""
+        names = ("model.pt2", "tokenizer.json")
+        facts, details = MODEL_FACTS, MODEL_DETAILS
+        if isinstance(claim.inputs, Upload) and claim.inputs.resource == "dataset":
+            names, facts, details = ("dataset.arrow", "dataset.json"), DATASET_FACTS, PREVIEW
+        stored = [NewPart(name, *self.blob(data)) for name, data in zip(names, parts, strict=False)]
+        for part in stored:
+            self.blobs.settle(part.digest)
+        return Learnt(facts, details, tuple(stored))
 
     def spec(self, **fields: Any) -> JobSpec:
         if "model" not in fields:

@@ -32,9 +32,15 @@ for _ in range(40):
 MIGRATE = "import sys; from store.database import Database; Database(sys.argv[1]).migrate()"
 
 
+INSERT_MODEL = (
+    "INSERT INTO models (id, name, digest, size_bytes, created_at, status, check_id) "
+    "VALUES ('{}', 'n', 'sha256:0', 0, 0, 'checking', 'job_1')"
+)
+
+
 def insert_model(db: Database, id: str = "mdl_1") -> None:
     with db.session() as session:
-        session.execute(text(f"INSERT INTO models VALUES ('{id}', 'n', 'sha256:0', 0, 0)"))
+        session.execute(text(INSERT_MODEL.format(id)))
 
 
 def count(db: Database, table: str) -> int:
@@ -76,7 +82,7 @@ def test_a_session_commits(db: Database) -> None:
 
 def test_a_session_rolls_back_on_any_exception(db: Database) -> None:
     with pytest.raises(KeyError), db.session() as session:
-        session.execute(text("INSERT INTO models VALUES ('mdl_1', 'n', 'sha256:0', 0, 0)"))
+        session.execute(text(INSERT_MODEL.format("mdl_1")))
         raise KeyError
     assert count(db, "models") == 0
 
@@ -105,7 +111,7 @@ def test_read_modify_write_from_several_processes_loses_nothing(db: Database, da
 
 def test_a_reader_does_not_wait_for_a_writer(db: Database) -> None:
     with db.session() as session:
-        session.execute(text("INSERT INTO models VALUES ('mdl_1', 'n', 'sha256:0', 0, 0)"))
+        session.execute(text(INSERT_MODEL.format("mdl_1")))
         seen: list[int] = []
         thread = threading.Thread(target=lambda: seen.append(count(db, "models")))
         thread.start()
@@ -150,7 +156,16 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(PithError, match="storage_full"), db.session() as session:
         session.execute(text("PRAGMA max_page_count = 1"))
         session.add_all(
-            ModelRow(id=f"mdl_{n}", name="n" * 200, digest="d", size_bytes=0, created_at=SOME_DATE) for n in range(400)
+            ModelRow(
+                id=f"mdl_{n}",
+                name="n" * 200,
+                digest="d",
+                size_bytes=0,
+                created_at=SOME_DATE,
+                status="checking",
+                check_id="job_1",
+            )
+            for n in range(400)
         )
     assert count(db, "models") == 0
     db.close()
@@ -160,11 +175,12 @@ def test_deleting_a_job_row_takes_what_belongs_to_it_along(shop: Shop) -> None:
     job = shop.job()
     with shop.db.session() as session:
         session.delete(session.get_one(JobRow, job.id))
-    assert [count(shop.db, table) for table in ("events", "job_inputs", "artifacts")] == [0, 0, 0]
+    tables = ("events", "job_inputs", "artifacts")
+    assert [count(shop.db, f"{table} WHERE job_id = '{job.id}'") for table in tables] == [0, 0, 0]
 
 
 def test_a_reader_cannot_write_where_the_database_can_tell(db: Database) -> None:
     if db.is_sqlite:
         pytest.skip("SQLite's read transactions are a promise, not a wall")
     with pytest.raises(DBAPIError, match="read-only"), db.reader() as session:
-        session.execute(text("INSERT INTO models VALUES ('mdl_1', 'n', 'sha256:0', 0, 0)"))
+        session.execute(text(INSERT_MODEL.format("mdl_1")))

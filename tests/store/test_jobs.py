@@ -4,6 +4,7 @@ import pytest
 
 from pith.errors import PithError
 from pith.job import EngineEvent, Job, Progress
+from store.inputs import Input, Inputs
 from store.jobs import NewArtifact
 from store.tables import JobRow, ModelRow
 from tests.store.shop import Shop, digest
@@ -51,8 +52,10 @@ def test_a_claimed_job_is_running_and_says_where_its_bytes_are(shop: Shop) -> No
     job = shop.job(model=model.id, dataset=dataset.id, recipe=recipe)
     claim = shop.jobs.claim(job.id, "worker", 60)
     assert claim is not None
-    assert (claim.attempt, claim.model, claim.dataset) == (1, digest(b"m"), digest(b"d"))
-    assert claim.teachers == {teacher.id: digest(b"t")}
+    assert isinstance(claim.inputs, Inputs) and claim.inputs.dataset is not None
+    assert (claim.attempt, claim.inputs.model.digest) == (1, digest(b"m"))
+    assert claim.inputs.dataset.parts == {"dataset.arrow": digest(b"d")}
+    assert claim.inputs.teachers == {teacher.id: Input(digest(b"t"), {"model.pt2": digest(b"t")})}
     assert claim.job == shop.jobs.get(job.id)
     assert (claim.job.status, claim.job.attempt) == ("running", 1)
     assert claim.job.started_at is not None
@@ -110,7 +113,7 @@ def test_results_keep_their_bytes_when_the_model_with_the_same_bytes_is_deleted(
 def test_failure_keeps_the_reason(shop: Shop) -> None:
     job = shop.job()
     shop.jobs.claim(job.id, "w", 60)
-    problem = PithError("engine_timeout", limit=5).problem
+    problem = PithError("engine_timeout", limit=5, setting="PITH_JOB_TIME_SECONDS").problem
     assert shop.jobs.fail(job.id, 1, problem)
     failed = shop.jobs.get(job.id)
     assert (failed.status, failed.error) == ("failed", problem)

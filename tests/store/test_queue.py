@@ -9,7 +9,7 @@ from pith.errors import PithError
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
-from store.queue import QUEUE_NAME, TASK_NAME, Queue, celery_settings
+from store.queue import QUEUE_NAMES, TASK_NAME, Queue, celery_settings
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 
@@ -19,7 +19,7 @@ JOB = "job_" + "0" * 26
 def test_a_message_names_the_task_and_carries_the_job_id_alone(redis: RedisProcess) -> None:
     Queue(redis.url).send(JOB)
     with redis.client() as client:
-        (raw,) = client.lrange(QUEUE_NAME, 0, -1)
+        (raw,) = client.lrange(QUEUE_NAMES["compression"], 0, -1)
     message = json.loads(raw)
     assert message["headers"]["task"] == TASK_NAME
     assert json.loads(b64decode(message["body"]))[:2] == [[JOB], {}]
@@ -33,7 +33,7 @@ def test_depth_counts_what_nobody_has_taken(redis: RedisProcess) -> None:
     queue.send(JOB)
     assert queue.depth() == 2
     with redis.client() as client:
-        client.lpop(QUEUE_NAME, 2)
+        client.lpop(QUEUE_NAMES["compression"], 2)
     assert queue.depth() == 0
 
 

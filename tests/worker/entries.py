@@ -1,6 +1,9 @@
-"""Stands in for the engine in the tests' fork server: runs the job's model as a Python script, in the real sandbox."""
+"""Stands in for the engine in the tests' fork server: runs the job's model, or the upload that an intake looks at, as a
+Python script in the real sandbox."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,21 +11,38 @@ from typing import Any
 from engine.events import EventStream
 from engine.jobdir import EngineJob, JobDir
 from pith.errors import PithError
+from pith.intake import PartName
 from pith.report import Comparison, ConstraintResult, Environment, Measurement, OutputReport, Report
+from tests.store.shop import DATASET_FACTS, MODEL_DETAILS, MODEL_FACTS, PREVIEW
 
 ENTRY = f"{__name__}:obey"
 
 
 def obey(job_dir: Path, sandbox: tuple[str, ...] = ()) -> int:
-    """The script finds ``folder``, ``sandbox``, ``events``, ``succeed`` and ``fail``; ``code`` is how it exits."""
+    """The script finds ``folder``, ``sandbox``, ``events``, ``succeed``, ``fail`` and, in an intake, ``learn``;
+    ``code`` is how it exits."""
     folder = JobDir(job_dir)
     events = EventStream(folder.events)
     script: dict[str, Any] = {"folder": folder, "sandbox": sandbox, "events": events, "code": 0}
     script["succeed"] = lambda **changes: succeed(folder, sandbox, **changes)
     script["fail"] = lambda error: folder.error.write_text(error.problem.model_dump_json())
+    script["learn"] = lambda *parts, **changes: learn(folder, parts, **changes)
     script["PithError"] = PithError
-    exec(compile(folder.model.read_text(), "script", "exec"), script)
+    source = folder.upload if folder.intake.exists() else folder.model
+    exec(compile(source.read_text() if source.exists() else "learn()", "script", "exec"), script)
     return int(script["code"])
+
+
+def learn(folder: JobDir, parts: Sequence[PartName] = (), **changes: Any) -> None:
+    """Leave a ``learnt.json`` and the canonical files that it names: the upload's own bytes."""
+    asked = folder.read_intake()
+    known: dict[str, Any] = {"facts": MODEL_FACTS | MODEL_DETAILS, "parts": parts or ("model.pt2",)}
+    if asked.resource == "dataset":
+        files = parts or ("dataset.arrow", "dataset.json")
+        known = {"facts": DATASET_FACTS, "preview": PREVIEW, "parts": files}
+    for name in known["parts"]:
+        folder.part(name).write_bytes(folder.upload.read_bytes() if folder.upload.exists() else b"fresh")
+    folder.learnt.write_text(json.dumps(known | changes))
 
 
 def succeed(folder: JobDir, sandbox: tuple[str, ...], **changes: Any) -> None:

@@ -87,7 +87,7 @@ def test_the_child_gets_its_inputs(do: Do, shop: Shop) -> None:
     teacher, dataset = shop.model(b"teacher"), shop.dataset(b"dataset")
     recipe = [{"kind": "distill.logits", "teacher": teacher.id}]
     script = f"""
-assert folder.dataset.read_bytes() == b"dataset"
+assert folder.input("dataset.arrow").read_bytes() == b"dataset"
 assert folder.teacher({teacher.id!r}).read_bytes() == b"teacher"
 assert folder.read().dataset_digest == {dataset.digest!r}
 succeed()"""
