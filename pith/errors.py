@@ -61,7 +61,9 @@ ERRORS: dict[str, Row] = {
         409, "Check under way", "The {what} {id!r} is being checked by {job}; wait for that, or cancel it first."
     ),
     "check_cancelled": Row(
-        409, "Check cancelled", "The check of the {what} {id!r} was cancelled; POST {listing}/{id}/check checks it again."
+        409,
+        "Check cancelled",
+        "The check of the {what} {id!r} was cancelled; POST {listing}/{id}/check checks it again.",
     ),
     "input_rejected": Row(
         409, "Input rejected", "The {what} {id!r}, which the job names, was rejected: {reason} Name another one."
@@ -141,7 +143,7 @@ ERRORS: dict[str, Row] = {
         "The model is not a zip archive (it starts with {start}); send what torch.export.save wrote.",
     ),
     "model_truncated": Row(
-        400, "Truncated model", "The model's archive ends too early or is damaged ({reason}); upload it again."
+        400, "Truncated model", "The model's file ends too early or is damaged ({reason}); upload it again."
     ),
     "model_pickled": Row(
         400,
@@ -157,14 +159,28 @@ ERRORS: dict[str, Row] = {
         400, "Model too large", "{what} is {value}, and {limit} is the most that is opened; send a smaller model."
     ),
     "model_unsupported": Row(400, "Unsupported model", "The model uses {found}, which Pith does not take; {way_out}."),
-    "model_malformed": Row(
-        400, "Malformed model", "The model's archive is wrong in {where}: {reason}; export it again."
-    ),
+    "model_malformed": Row(400, "Malformed model", "The model is wrong in {where}: {reason}; export it again."),
     "model_fixed_batch": Row(
         400,
         "Fixed batch size",
         "The model was exported for a batch of exactly {batch}; export it with a dynamic first dimension: "
-        'dynamic_shapes=({{0: torch.export.Dim("batch")}},).',
+        'dynamic_shapes=({{0: torch.export.Dim("batch")}},), which torch.export.export and torch.onnx.export take.',
+    ),
+    "model_format_unknown": Row(
+        400, "Unknown model format", "The model is in no format that is read: {found}; {way_out}."
+    ),
+    "model_not_trainable": Row(
+        400,
+        "Model is a finished graph",
+        "recipe[{index}] ({kind}) cannot work on this model, because an ONNX file can be neither trained nor reshaped "
+        "(its converters lose batch norms and most trainable weights); export the source model instead, with "
+        "`pith export` or torch.export.save, and send the .pt2.",
+    ),
+    "output_unavailable": Row(
+        400,
+        "Output not available",
+        "outputs[{index}] is {format}, and a model that came as ONNX leaves as ONNX alone; "
+        'ask for "outputs": ["onnx"].',
     ),
     "model_finished": Row(
         400,

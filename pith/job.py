@@ -12,7 +12,7 @@ from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
 from pith.ids import DatasetId, JobId, ModelId
 from pith.intake import IntakeSpec
-from pith.recipe import Recipe, order_problems
+from pith.recipe import Recipe, finished_problems, order_problems
 
 JobKind = Literal["compression", "intake"]
 JobStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
@@ -88,6 +88,14 @@ class JobSpec(Frozen):
             yield f"/recipe/{index}", problem
         if self.dataset is None:
             yield from self._without_dataset()
+
+    def finished_problems(self) -> Iterator[tuple[str, PithError]]:
+        """What else is refused of a model that is a finished graph (``ModelFacts.trainable`` is false)."""
+        for index, problem in finished_problems(self.recipe):
+            yield f"/recipe/{index}", problem
+        for index, form in enumerate(self.outputs):
+            if form != "onnx":
+                yield f"/outputs/{index}", PithError("output_unavailable", index=index, format=form)
 
     def _without_dataset(self) -> Iterator[tuple[str, PithError]]:
         for index, step in enumerate(self.recipe):

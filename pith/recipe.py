@@ -80,6 +80,16 @@ def order_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError
             finished = index
 
 
+def finished_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError]]:
+    """Every step that a finished graph (``ModelFacts.trainable`` is false) cannot take, by its place.
+
+    Such a graph can change its dtype, and can be run, which is all that a step does which changes nothing else.
+    """
+    for index, step in enumerate(recipe):
+        if step.changes & {"shapes", "values"}:
+            yield index, PithError("model_not_trainable", index=index, kind=step.kind)
+
+
 def _leaves(family: Any) -> tuple[type[Step], ...]:
     if isinstance(family, type):
         return (family,)
