@@ -1,6 +1,6 @@
 """What a named architecture becomes: a module with example inputs, and what its library says about its use."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from pith.task import Task
 class Built:
     """A float32 module in eval mode. ``inputs`` are two samples each, in the order of ``forward``.
 
-    ``free`` names dimensions besides the batch that may vary, by the index of the input: a text's length.
+    ``free`` says for each input which dimensions besides the batch may vary: a text's length.
     """
 
     name: str
@@ -22,5 +22,5 @@ class Built:
     input_names: tuple[str, ...]
     task: Task | None = None
     preprocessing: Preprocessing | None = None
-    free: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    free: tuple[tuple[int, ...], ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,0 +1,126 @@
+"""From a name and arguments to a fresh module. Never pretrained, never the network, nothing of the caller's runs."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from engine.architectures.arguments import check_arguments, refuse
+from engine.architectures.bounded import bounded
+from engine.architectures.built import Built
+from engine.architectures.library import LIBRARIES, Library, library
+from engine.quiet import quiet
+from pith.errors import PithError
+
+_MOST_NUMBERS: Final = 1 << 26
+_MOST_SAID: Final = 40
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e]+")
+
+
+def build(
+    name: str, arguments: dict[str, Any] | None = None, seed: int = 0, input_shape: tuple[int, ...] | None = None
+) -> Built:
+    """The architecture ``library/name``, freshly initialised from the seed, in eval mode and float32.
+
+    Its size is counted on the meta device first. ``input_shape`` is of one sample.
+
+    Raises:
+        PithError: ``architecture_unknown``, ``architecture_refused`` or ``model_too_large``.
+    """
+    arguments = dict(arguments or {})
+    source, short = _source(name)
+    check_arguments(name, arguments)
+    _check_shape(name, input_shape)
+    _try_on_meta(source, short, arguments, input_shape)
+    with _constructing(name, source, short), torch.random.fork_rng(devices=[]), quiet(), bounded():
+        torch.manual_seed(seed)
+        module = source.make(short, arguments, input_shape).eval().float()
+        use = source.use(short, module, arguments, input_shape)
+    return Built(name, module, *use)
+
+
+def skeleton(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The architecture on the meta device: names and shapes, no numbers.
+
+    Raises:
+        Exception: whatever its constructor raises.
+    """
+    source, short = _source(name)
+    with quiet(), bounded(), torch.device("meta"):
+        return source.make(short, arguments, None)
+
+
+def names(of: str) -> list[str]:
+    """The architectures of one library, each with the library's name before it."""
+    return [f"{of}/{name}" for name in library(of).names()]
+
+
+def closest(name: str) -> list[str]:
+    """Up to three names that look like this one: in its own library, or else among the built-in ones."""
+    of = name.partition("/")[0]
+    there = names(of if of in LIBRARIES else "pith")
+    return difflib.get_close_matches(name, there, 3, 0.5)
+
+
+def _source(name: str) -> tuple[Library, str]:
+    of, _, short = name.partition("/")
+    if of not in LIBRARIES:
+        way_out = f"a name starts with one of {', '.join(f'{one}/' for one in LIBRARIES)}"
+        raise PithError("architecture_unknown", name=name, way_out=way_out)
+    source = library(of)
+    if short not in source.names():
+        near = closest(name)
+        way_out = f"did you mean {' or '.join(near)}?".rstrip("?") if near else f"list those of {of}"
+        raise PithError("architecture_unknown", name=name, way_out=way_out)
+    return source, short
+
+
+def _check_shape(name: str, shape: tuple[int, ...] | None) -> None:
+    if shape is not None and not (0 < len(shape) <= 8 and min(shape) > 0 and math.prod(shape) <= _MOST_NUMBERS):
+        refuse(name, f"the input shape {list(shape)} is not taken", "give the shape of one sample")
+
+
+def _try_on_meta(source: Library, name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) -> None:
+    """Only a size above the limit counts here: not every constructor works without numbers."""
+    try:
+        with quiet(), bounded(), torch.device("meta"):
+            source.make(name, arguments, shape)
+    except PithError:
+        raise
+    except Exception:
+        return
+
+
+@contextmanager
+def _constructing(name: str, source: Library, short: str) -> Iterator[None]:
+    """Constructors raise all sorts of things; the caller sees one."""
+    try:
+        yield
+    except PithError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise
+        raise PithError(
+            "architecture_refused", name=name, reason=_reason(error), way_out=_way_out(source, short)
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(_ESCAPES.sub(" ", str(error)).split())
+    return f"{type(error).__name__}: {text}"[:200].rstrip(".")
+
+
+def _way_out(source: Library, short: str) -> str:
+    try:
+        known = source.accepted(short)
+    except Exception:
+        known = []
+    if not known:
+        return "change its arguments"
+    return f"its arguments are {', '.join(known[:_MOST_SAID])}{', …' if len(known) > _MOST_SAID else ''}"
