@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.head import output_layers
 from engine.model import Model
 from engine.prune import channel
+from engine.prune.channels import Channels
+from engine.prune.map import width
 from pith.errors import PithError
 from pith.prune import PruneChannel
 from tests.engine.conformance import opened
@@ -25,7 +28,7 @@ def pruned(root: Path, net: type[nn.Module] = Cnn, **options: Any) -> tuple[Mode
 
 
 def widths(model: Model) -> dict[str, int]:
-    return {name: channel.width(module) for name, module in model.layers()}
+    return {name: width(module) for name, module in model.layers()}
 
 
 def test_every_layer_loses_its_part_and_the_output_layer_none(tmp_path: Path) -> None:
@@ -37,11 +40,6 @@ def test_iterations_end_at_the_same_widths(tmp_path: Path) -> None:
     once = pruned(tmp_path / "once", pruning_ratio=0.5, round_to=8)[1]
     thrice = pruned(tmp_path / "thrice", pruning_ratio=0.5, round_to=8, iterations=3)[1]
     assert widths(once) == widths(thrice)
-
-
-def test_the_ratio_leaves_exactly_the_target() -> None:
-    for size in range(2, 300):
-        assert all(int(size * (1 - channel.ratio_for(target, size))) == target for target in range(1, size))
 
 
 @pytest.mark.parametrize("round_to", [1, 2, 8])
@@ -77,9 +75,9 @@ def test_removing_channels_that_are_zero_changes_nothing(tmp_path: Path) -> None
         model.graph.get_submodule("block.3").bias[:8] = 0
     x = torch.randn(9, 1, 8, 8)
     wanted = model.graph(x)
-    config = PruneChannel(pruning_ratio=0.5, round_to=1)
-    sizes = widths(model)
-    channel._prune(model, config, channel._targets(sizes, {"head"}, config, 0), {"head"})
+    channels = Channels(model)
+    sizes = {group.key: len(group.units) for group in channels.groups}
+    channels.remove(channel.chosen(channels, PruneChannel(pruning_ratio=0.5, round_to=1), sizes))
     assert widths(model)["stem.0"] == 8 and widths(model)["hidden"] == 16
     assert (model.graph(x) - wanted).abs().max() < 1e-5
 
@@ -182,4 +180,4 @@ def test_the_output_layer_is_found_behind_a_norm() -> None:
             out: Tensor = self.norm(self.two(torch.relu(self.one(x.squeeze(1).mean(1)))))
             return out
 
-    assert channel.output_layers(lifted(Normed).graph) == {"two"}
+    assert output_layers(lifted(Normed).graph) == {"two"}

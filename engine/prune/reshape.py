@@ -1,0 +1,79 @@
+"""How channels pass through a change of shape: merged with fixed dimensions, set apart again, or held in place."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from engine.prune.axes import Axes, Axis, Value
+
+Shape = tuple[int, ...]
+
+
+def reshaped(axes: Axes, value: Value, before: Shape, after: Shape, where: str) -> Value:
+    """The axes of a value of the shape ``before`` once it has the shape ``after``."""
+    result: list[Axis] = []
+    for sources, targets in _blocks(before, after):
+        parts = [value[index] for index in sources]
+        sizes = [before[index] for index in sources]
+        wanted = tuple(after[index] for index in targets)
+        if sizes == list(wanted):
+            result.extend(parts)
+        else:
+            result.extend(_block(axes, parts, sizes, wanted, where))
+    return tuple(result)
+
+
+def _blocks(before: Shape, after: Shape) -> Iterator[tuple[list[int], list[int]]]:
+    """Runs of dimensions on both sides with the same number of elements, as short as they can be."""
+    left = right = 0
+    while left < len(before) or right < len(after):
+        sources, targets, here, there = [], [], 1, 1
+        while left < len(before) or right < len(after):
+            if here <= there and left < len(before):
+                sources.append(left)
+                here, left = here * before[left], left + 1
+            elif right < len(after):
+                targets.append(right)
+                there, right = there * after[right], right + 1
+            else:
+                sources.append(left)
+                here, left = here * before[left], left + 1
+            if here == there and sources and targets:
+                break
+        yield sources, targets
+
+
+def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where: str) -> list[Axis]:
+    movable = [index for index, (axis, size) in enumerate(zip(parts, sizes, strict=True)) if axis is not None]
+    if not movable:
+        return [None] * len(wanted)
+    if len(movable) > 1:
+        return _held(axes, parts, wanted, f"two sizes that may shrink are merged at {where}")
+    (index,) = movable
+    shape = [1] * len(sizes)
+    shape[index] = sizes[index]
+    merged = np.broadcast_to(parts[index].reshape(shape), sizes).reshape(wanted)  # type: ignore[union-attr]
+    varying = [dim for dim in range(len(wanted)) if not _constant_along(merged, dim)]
+    if not varying and sizes[index] > 1:
+        varying = [dim for dim, size in enumerate(wanted) if size > 1][:1]
+    if len(varying) > 1:
+        sizes_text = "x".join(map(str, wanted))
+        return _held(
+            axes, parts, wanted, f"tied to parts (attention heads, for one) by a reshape to {sizes_text} at {where}"
+        )
+    result: list[Axis] = [None] * len(wanted)
+    if varying:
+        result[varying[0]] = np.moveaxis(merged, varying[0], 0).reshape(wanted[varying[0]], -1)[:, 0].copy()
+    elif 1 in wanted:
+        result[wanted.index(1)] = parts[index]
+    return result
+
+
+def _constant_along(places: np.ndarray, dim: int) -> bool:  # type: ignore[type-arg]
+    return bool((places == places.take([0], axis=dim)).all())
+
+
+def _held(axes: Axes, parts: list[Axis], wanted: Shape, reason: str) -> list[Axis]:
+    for axis in parts:
+        axes.pin(axis, reason)
+    return [None] * len(wanted)

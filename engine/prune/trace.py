@@ -1,0 +1,99 @@
+"""Follow the channels of a model through its graph: run it once for the shapes, then apply one rule to each node.
+
+A node without a rule holds every channel that reaches it in place, and is named as the reason.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from engine.model import Model
+from engine.prune.axes import Axes, Value
+
+Result = Value | list[Value] | None
+
+
+class Shapes(fx.Interpreter):
+    """The shape of every node's value; lists for several tensors."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self.found: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        self.found[n] = _shape(result)
+        return result
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, list | tuple):
+        return [_shape(item) for item in value]
+    return value
+
+
+class Trace:
+    """What rules work with: the axes, the value of each node seen so far, and its shape."""
+
+    def __init__(self, model: Model) -> None:
+        self.axes = Axes()
+        self.graph = model.graph
+        self.modules: dict[str, nn.Module] = dict(model.graph.named_modules())
+        shapes = Shapes(model.at_rest())
+        with torch.no_grad():
+            shapes.run(*model.signature.tensors(2))
+        self.shapes = shapes.found
+        self.values: dict[fx.Node, Result] = {}
+
+    def value(self, node: Any) -> Value:
+        """The axes of a node that is one tensor."""
+        found = self.values.get(node)
+        if not isinstance(found, tuple):
+            raise NotImplementedError("no tensor")
+        return found
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        found = self.shapes[node]
+        if not isinstance(found, tuple):
+            raise NotImplementedError("no tensor")
+        return found
+
+    def opaque(self, node: fx.Node) -> Result:
+        """Nothing of this node's value may shrink."""
+        found = self.shapes.get(node)
+        if isinstance(found, tuple):
+            return (None,) * len(found)
+        if isinstance(found, list):
+            return [(None,) * len(shape) if isinstance(shape, tuple) else () for shape in found]
+        return None
+
+    def hold(self, node: fx.Node, reason: str) -> Result:
+        """Hold in place whatever reaches this node."""
+        for source in node.all_input_nodes:
+            found = self.values.get(source)
+            for value in found if isinstance(found, list) else [found or ()]:
+                for axis in value:
+                    self.axes.pin(axis, reason)
+        return self.opaque(node)
+
+
+def place_of(node: fx.Node) -> str:
+    """The dotted name of the module that a node came from, for a sentence."""
+    stack = node.meta.get("nn_module_stack")
+    path = list(stack.values())[-1][0] if stack else ""
+    return str(path) or node.name
+
+
+def write_argument(node: fx.Node, index: int, inner: int | None, number: int) -> None:
+    """Set one argument of a call, or one place of an argument that is a list."""
+    args = list(node.args)
+    if inner is None:
+        args[index] = number
+    else:
+        values = list(args[index])  # type: ignore[arg-type]
+        values[inner] = number
+        args[index] = values
+    node.args = tuple(args)
