@@ -122,6 +122,13 @@ ERRORS: dict[str, Row] = {
         "Server not installed",
         "Only the client is installed (there is no {missing}); in Pith's own folder: pip install '.[embedded]'.",
     ),
+    "torch_unusable": Row(
+        501,
+        "PyTorch missing",
+        "Exporting runs in the environment of your own model, and here {found}; pip install 'torch>=2.11' here, or run "
+        "it where the model runs.",
+    ),
+    "export_refused": Row(400, "Not exported", "The model was not exported: {reason}; {way_out}."),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
     "queue_missing": Row(
         503,
@@ -192,6 +199,11 @@ ERRORS: dict[str, Row] = {
         400,
         "Cannot be exported",
         "The model cannot be written as {format}, which every job needs ({reason}); replace that part of the model.",
+    ),
+    "head_not_found": Row(
+        400,
+        "No head to replace",
+        "The model's head cannot be replaced ({reason}); end the model in one linear layer or convolution.",
     ),
     # weights and architectures
     "weights_unreadable": Row(
