@@ -4,6 +4,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from engine.intake.run import intake
 from engine.jobdir import JobDir
 from engine.reload import Forked, Reload, in_subprocess
 from engine.run import run
@@ -13,21 +14,28 @@ SUCCEEDED, FAILED = 0, 1
 
 
 def main(root: Path, sandbox: tuple[str, ...] = ()) -> int:
-    """Run the job; 0 leaves ``out/report.json``, 1 leaves ``out/error.json``.
+    """Run the job or the intake; 0 leaves ``out/report.json`` or ``out/learnt.json``, 1 leaves ``out/error.json``.
 
     ``sandbox`` names the protections around this process. Where there are any, no program may be started, and the
     outputs are reloaded by a child forked right here: torch must not have computed anything in this process yet.
     """
     out = JobDir(root).out
     out.mkdir(parents=True, exist_ok=True)
-    reload: Reload = Forked() if sandbox else in_subprocess
     try:
-        run(root, reload, sandbox)
+        _work(root, sandbox)
     except Exception as error:
         JobDir(root).error.write_text(as_error(error).problem.model_dump_json())
         traceback.print_exc()
         return FAILED
     return SUCCEEDED
+
+
+def _work(root: Path, sandbox: tuple[str, ...]) -> None:
+    if JobDir(root).intake.exists():
+        intake(root)
+        return
+    reload: Reload = Forked() if sandbox else in_subprocess
+    run(root, reload, sandbox)
 
 
 def as_error(error: BaseException) -> PithError:

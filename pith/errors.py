@@ -214,6 +214,17 @@ ERRORS: dict[str, Row] = {
     "weights_mismatch": Row(
         400, "Weights do not fit", "The weights do not fit {architecture} ({summary}, see errors); {way_out}."
     ),
+    "architecture_missing": Row(
+        400,
+        "Architecture missing",
+        "The upload holds {count} tensors and no graph, so it needs the name of its architecture, such as "
+        "architecture=timm/resnet18 with its arguments{hint}.",
+    ),
+    "architecture_needless": Row(
+        400,
+        "Architecture not needed",
+        "The upload is {found}, which brings its own graph; leave the architecture {architecture} out.",
+    ),
     "architecture_unknown": Row(400, "Unknown architecture", "{name!r} is no architecture that is known; {way_out}."),
     "architecture_refused": Row(400, "Architecture refused", "{name} cannot be built ({reason}); {way_out}."),
     # archives

@@ -1,0 +1,1 @@
+"""Intake: what is uploaded is looked at once, refused or turned into its canonical form, and described."""

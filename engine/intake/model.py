@@ -1,0 +1,101 @@
+"""The check of a model: its format is found by its content, and it becomes one canonical file.
+
+What was made of an upload is read back as every job will read it, before it is accepted.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from engine.architectures.build import build
+from engine.architectures.built import Built
+from engine.architectures.export import program
+from engine.events import EventStream
+from engine.formats import ModelFormatFound, detect
+from engine.intake.facts import Origin, describe
+from engine.intake.onnx import check_onnx, check_onnx_archive
+from engine.jobdir import IntakeJob, JobDir
+from engine.model import read_model
+from engine.pt2.rewrite import clean
+from engine.weights import fit, read_tensors
+from pith.errors import PithError
+from pith.facts import ModelFormat
+from pith.intake import LearntModel
+
+Reader = Callable[[JobDir, IntakeJob], LearntModel]
+
+
+def check_model(folder: JobDir, job: IntakeJob, events: EventStream) -> LearntModel:
+    """Write the canonical files of this upload and say what was learnt.
+
+    Raises:
+        PithError: any ``model_…``, ``weights_…``, ``architecture_…`` or ``archive_…`` code, or ``export_failed``.
+    """
+    if job.digest is None:
+        return _architecture(folder, job)
+    found = detect(folder.upload, job.file_name)
+    events.progress(0.1, f"reading {_SAID[found]}")
+    if job.architecture is not None and found != "state_dict":
+        raise PithError("architecture_needless", found=_SAID[found], architecture=job.architecture.name)
+    return _READERS[found](folder, job)
+
+
+def _architecture(folder: JobDir, job: IntakeJob) -> LearntModel:
+    """Fresh weights: nothing was uploaded."""
+    assert job.architecture is not None
+    wanted = job.architecture
+    built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape)
+    return accept(folder, built, "architecture", (f"The weights are fresh, from the seed {wanted.seed}.",))
+
+
+def _state_dict(folder: JobDir, job: IntakeJob) -> LearntModel:
+    weights = read_tensors(folder.upload)
+    if job.architecture is None:
+        raise PithError("architecture_missing", count=len(weights.tensors), hint="")
+    wanted = job.architecture
+    built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape)
+    notes = (*weights.notes, *fit(built.module, weights.tensors, wanted.name))
+    kind = _dtype(weights.tensors)
+    del weights
+    return accept(folder, built, "state_dict", notes, kind)
+
+
+def accept(
+    folder: JobDir, built: Built, form: ModelFormat, notes: tuple[str, ...] = (), dtype: str = "float32"
+) -> LearntModel:
+    """Export what was built, read it back as a job will, and describe it."""
+    path = folder.part("model.pt2")
+    torch.export.save(program(built), path)
+    model = read_model(path, folder.scratch)
+    origin = Origin(form, built.task, dtype, built.preprocessing, notes=(*built.notes, *notes))
+    return LearntModel(facts=describe(model, origin), parts=("model.pt2",))
+
+
+def _pt2(folder: JobDir, job: IntakeJob) -> LearntModel:
+    path = folder.part("model.pt2")
+    clean(folder.upload, path)
+    model = read_model(path, folder.scratch)
+    return LearntModel(facts=describe(model, Origin("pt2")), parts=("model.pt2",))
+
+
+def _dtype(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The kind of number that most of the weights are."""
+    counts: dict[torch.dtype, int] = {}
+    for tensor in tensors.values():
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.numel()
+    return str(max(counts, key=lambda kind: counts[kind])).removeprefix("torch.") if counts else "float32"
+
+
+_READERS: dict[ModelFormatFound, Reader] = {
+    "pt2": _pt2,
+    "state_dict": _state_dict,
+    "onnx": check_onnx,
+    "onnx_archive": check_onnx_archive,
+}
+_SAID: dict[ModelFormatFound, str] = {
+    "pt2": "a .pt2 program",
+    "state_dict": "a state dict",
+    "hugging_face": "a Hugging Face folder",
+    "onnx": "an ONNX graph",
+    "onnx_archive": "an ONNX graph with its data",
+}
