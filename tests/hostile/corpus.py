@@ -1,0 +1,21 @@
+"""Every hostile upload there is, by its name."""
+
+from tests.hostile.architectures import ARCHITECTURES
+from tests.hostile.archives import ARCHIVES
+from tests.hostile.arrays import ARRAYS
+from tests.hostile.case import Hostile
+from tests.hostile.folders import FOLDERS
+from tests.hostile.graphs import GRAPHS
+from tests.hostile.impostors import IMPOSTORS
+from tests.hostile.media import MEDIA
+from tests.hostile.programs import PROGRAMS
+from tests.hostile.tables import TABLES
+from tests.hostile.tensors import TENSORS
+from tests.hostile.weights import WEIGHTS
+
+_SHELVES = (
+    *(WEIGHTS, TENSORS, PROGRAMS, FOLDERS, GRAPHS, ARCHITECTURES),
+    *(ARCHIVES, MEDIA, ARRAYS, TABLES, IMPOSTORS),
+)
+CORPUS: dict[str, Hostile] = {case.name: case for shelf in _SHELVES for case in shelf}
+assert len(CORPUS) == sum(map(len, _SHELVES)), "two cases have one name"
