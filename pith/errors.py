@@ -155,7 +155,8 @@ ERRORS: dict[str, Row] = {
     "model_pickled": Row(
         400,
         "Pickled model",
-        "The model is a pickle ({found}), which could run code here and is never opened; export it: "
+        "The model is a pickle ({found}), which could run code here and is never opened; export it, with Pith "
+        'installed: from pith.export import export; export(model, example, "model.pt2"); or with torch alone: '
         "torch.export.save(torch.export.export(model.eval(), (example,), "
         'dynamic_shapes=({{0: torch.export.Dim("batch")}},)), "model.pt2").',
     ),
@@ -170,7 +171,8 @@ ERRORS: dict[str, Row] = {
     "model_fixed_batch": Row(
         400,
         "Fixed batch size",
-        "The model was exported for a batch of exactly {batch}; export it with a dynamic first dimension: "
+        "The model was exported for a batch of exactly {batch}; export it with a dynamic first dimension, with "
+        "`pith export` or with "
         'dynamic_shapes=({{0: torch.export.Dim("batch")}},), which torch.export.export and torch.onnx.export take.',
     ),
     "model_format_unknown": Row(

@@ -189,7 +189,8 @@ def _check_other_batch(torch: Any, model: Any, program: Any, args: Any, kwargs: 
 def _saved(torch: Any, program: Any, path: Path) -> Path:
     aside = path.with_name(f".{path.stem}.part.pt2")
     try:
-        torch.export.save(program, aside)
+        with aside.open("wb") as file:
+            torch.export.save(program, file)
         aside.replace(path)
     except OSError as error:
         raise PithError("file_unreadable", path=str(path), reason=error.strerror or str(error)) from error

@@ -89,7 +89,7 @@ def _foreign(value: str) -> PithError:
 
 @functools.lru_cache(maxsize=4096)
 def _is_allowed(name: str, overload: str) -> bool:
-    if _REFUSED.fullmatch(name) or (name.startswith("_") and name not in _PRIVATE) or overload.endswith("out"):
+    if _REFUSED.fullmatch(name) or (name.startswith("_") and name not in _PRIVATE) or f"_{overload}".endswith("_out"):
         return False
     if (f"aten::{name}", "" if overload == "default" else overload) not in _known():
         return False

@@ -9,6 +9,7 @@ import sys
 import click
 
 from pith import __version__
+from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.run import run
 from pith.cli.service import techniques, up
@@ -24,7 +25,7 @@ def cli() -> None:
 
 cli.add_command(group("models", "Models: what can be compressed.", lambda pith: pith.models))
 cli.add_command(group("datasets", "Datasets: what models are trained and measured on.", lambda pith: pith.datasets))
-for command in (jobs, run, techniques, up):
+for command in (export_model, jobs, run, techniques, up):
     cli.add_command(command)
 
 
