@@ -1,6 +1,6 @@
 """What the OpenAPI description says beyond the signatures: problems, upload bodies, examples that work when pasted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pith.errors import ERRORS
@@ -46,24 +46,42 @@ RAW_BODY: dict[str, Any] = {
     }
 }
 
-FORM_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A form, as a page sends it: `curl -F file=@FILE`.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "name": {"type": "string", "description": "Instead of the file's own name."},
-                    },
-                }
+_PARTS = {
+    "architecture": "Library and name of a network, for weights without a graph: timm/resnet18.",
+    "arguments": "Its keyword arguments, as a JSON object.",
+    "input_shape": "Of one sample, with commas: 3,32,32.",
+    "seed": "Of the weights, when no file brings them.",
+    "schema": "A DatasetSchema, as a JSON object.",
+}
+_ARCHITECTURE: dict[str, Any] = {
+    "application/json": {
+        "schema": {"$ref": "#/components/schemas/Architecture"},
+        "examples": {
+            "resnet20": {
+                "summary": "Fresh weights",
+                "value": {"name": "pith/resnet20", "arguments": {"num_classes": 10}},
             }
         },
     }
 }
+
+
+def form_body(also: Sequence[str]) -> dict[str, Any]:
+    """A form with a file and these parts; a model may also be an architecture as JSON."""
+    texts = {"name": "Instead of the file's own name.", **{name: _PARTS[name] for name in also}}
+    parts = {name: {"type": "string", "description": text} for name, text in texts.items()}
+    file = {"file": {"type": "string", "format": "binary"}}
+    schema = {"type": "object", "required": ["file"], "properties": {**file, **parts}}
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A form, as a page sends it: `curl -F file=@FILE`.",
+            "content": {
+                "multipart/form-data": {"schema": schema},
+                **(_ARCHITECTURE if "architecture" in also else {}),
+            },
+        }
+    }
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -56,11 +56,11 @@ def curl(method: str, path: str, route: Spec, base_url: str) -> str:
 
 def _body_words(content: Spec, path: str) -> list[str]:
     file = "dataset.npz" if path.endswith("/datasets") else "model.pt2"
+    if "multipart/form-data" in content:
+        return ["-F", f"file=@{file}"]
     if "application/json" in content:
         example = next(iter(content["application/json"]["examples"].values()))["value"]
         return ["-H", "Content-Type: application/json", "-d", json.dumps(example)]
-    if "multipart/form-data" in content:
-        return ["-F", f"file=@{file}"]
     return ["-T", file] if "application/octet-stream" in content else []
 
 
@@ -72,8 +72,9 @@ def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
     yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
     yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
     yield f"<pre>{escape(curl(method, path, route, base_url))}</pre>"
-    if "application/json" in route.get("requestBody", {}).get("content", {}):
-        yield "<p>The body is a <a href='#JobSpec'>JobSpec</a>.</p>"
+    if (body := route.get("requestBody", {}).get("content", {})) and "application/json" in body:
+        name = body["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        yield f"<p>The body is {'a form, or ' if len(body) > 1 else ''}JSON: <a href='#{name}'>{name}</a>.</p>"
     if rows := "".join(map(_parameter, route.get("parameters", ()))):
         yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
     answers = "".join(

@@ -12,13 +12,13 @@ from app.routes import about, events, jobs, pages, results, uploads
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
-from pith.resources import Dataset, Model
 from store.settings import Settings
 
 DESCRIPTION = """Compresses trained models and reports honestly what it cost.
 
-Upload a model and, if it has one, a dataset; submit a job that names them and the steps to take; watch its events;
-fetch its report and its artifacts. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+Upload a model and, if it has one, a dataset; a worker checks both and says what they are. Submit a job that names them
+and the steps to take; watch its events; fetch its report and its artifacts. Errors are `application/problem+json`
+(RFC 9457) with a stable `code`."""
 
 
 def create_app(
@@ -48,8 +48,8 @@ def create_app(
     app.add_middleware(Guard)
     problems.install(app)
     for router in (
-        uploads.routes("models", Model, lambda service: service.models, "model.pt2"),
-        uploads.routes("datasets", Dataset, lambda service: service.datasets, "dataset.npz"),
+        uploads.models(),
+        uploads.datasets(),
         jobs.router,
         events.router,
         results.router,

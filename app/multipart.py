@@ -1,20 +1,22 @@
-"""A multipart form read as it arrives: the part ``file`` in pieces, the part ``name`` whole. Takes no other part."""
+"""A multipart form read as it arrives: the part ``file`` in pieces, short parts whole. It takes only parts that it was
+told of."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from pith.errors import PithError
 
-MOST_NAME_BYTES = 1020
+MOST_BYTES = {"name": 1020}
+MOST_OTHER_BYTES = 2**16
 
 
 class Form:
-    """Feed it the body; it gives back what belongs to the file."""
+    """Feed it the body; it gives back what belongs to the file. ``also``: parts besides ``file`` and ``name``."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, also: Collection[str] = ()) -> None:
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise PithError("multipart_malformed", reason=f"Content-Type {content_type[:100]!r} names no boundary")
@@ -24,15 +26,21 @@ class Form:
         self._disposition: dict[bytes, bytes] = {}
         self._part: str | None = None
         self._seen: set[str] = set()
-        self._name = b""
+        self._known = {"file", "name", *also}
+        self._short: dict[str, bytes] = {}
         self._filename = b""
         self.complete = False
 
     @property
     def name(self) -> str:
         """The part ``name``, or else the file's own, without folders; empty when there is neither."""
-        given = (self._name or self._filename).decode("utf-8", "replace")
-        return given if self._name else re.split(r"[/\\]", given)[-1]
+        given = self._text(self._short.get("name", b""))
+        return given or re.split(r"[/\\]", self._text(self._filename))[-1]
+
+    @property
+    def said(self) -> dict[str, str]:
+        """The other short parts."""
+        return {name: self._text(value) for name, value in self._short.items() if name != "name"}
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """
@@ -74,7 +82,7 @@ class Form:
 
     def on_headers_finished(self) -> None:
         part = self._disposition.get(b"name", b"").decode("utf-8", "replace")[:100]
-        if part not in {"file", "name"}:
+        if part not in self._known:
             raise PithError("multipart_malformed", reason=f"the part {part!r} is not taken")
         if part in self._seen:
             raise PithError("multipart_malformed", reason=f"the part {part!r} comes twice")
@@ -86,12 +94,17 @@ class Form:
         if self._part == "file":
             self._pieces.append(data[start:end])
             return
-        self._name += data[start:end]
-        if len(self._name) > MOST_NAME_BYTES:
-            raise PithError("multipart_malformed", reason=f"the part 'name' is longer than {MOST_NAME_BYTES} bytes")
+        assert self._part is not None
+        value = self._short[self._part] = self._short.get(self._part, b"") + data[start:end]
+        if len(value) > (most := MOST_BYTES.get(self._part, MOST_OTHER_BYTES)):
+            raise PithError("multipart_malformed", reason=f"the part {self._part!r} is longer than {most} bytes")
 
     def on_end(self) -> None:
         self.complete = True
+
+    @staticmethod
+    def _text(value: bytes) -> str:
+        return value.decode("utf-8", "replace")
 
 
 def _parser(boundary: bytes, form: Form) -> MultipartParser:

@@ -2,16 +2,20 @@
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
-from app.service import TheService
+from app.said import check_clean
+from app.service import Service, TheService
 from pith.errors import PithError
+from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.pointers import malformed
 
+T = TypeVar("T", JobSpec, Architecture)
 _PLAUSIBLE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of a page.")]
@@ -58,11 +62,22 @@ async def _json_body(request: Request, service: TheService) -> bytes:
 
 def _job_spec(body: Annotated[bytes, Depends(_json_body)]) -> JobSpec:
     """In a thread: a megabyte of nonsense takes a while to be found wrong."""
+    return _read(JobSpec, body)
+
+
+async def architecture_body(request: Request, service: Service) -> Architecture:
+    """The whole body. Raises PithError ``malformed_request``, ``body_too_large``."""
+    found = await run_in_threadpool(_read, Architecture, await _json_body(request, service))
+    check_clean(found, lambda rule: malformed([{"loc": (), "type": "value_error", "msg": rule}], {}, Architecture))
+    return found
+
+
+def _read(kind: type[T], body: bytes) -> T:
     try:
-        return JobSpec.model_validate_json(body, strict=True)
+        return kind.model_validate_json(body, strict=True)
     except ValidationError as fault:
         errors = fault.errors(include_url=False, include_context=False)
-        raise malformed(errors, _document(body, errors[0]["type"])) from fault
+        raise malformed(errors, _document(body, errors[0]["type"]), kind) from fault
 
 
 def _document(body: bytes, first: str) -> object:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.checks import Checks
 from app.feed import Feed
 from app.settings import ApiSettings
 from pith.errors import PithError
@@ -32,6 +33,7 @@ class Service:
     jobs: Jobs
     queue: Queue | None
     feed: Feed
+    checks: Checks
 
 
 @contextmanager
@@ -42,15 +44,17 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
         db.migrate()
         blobs = open_blobs(store.blob_url)
         jobs = Jobs(db, store.max_attempts)
+        found = (models(db, blobs), datasets(db, blobs))
         yield Service(
             settings=settings,
             db=db,
             blobs=blobs,
-            models=models(db, blobs),
-            datasets=datasets(db, blobs),
+            models=found[0],
+            datasets=found[1],
             jobs=jobs,
             queue=_queue(store.redis_url),
             feed=Feed(jobs, stopping),
+            checks=Checks(*found, stopping),
         )
     finally:
         db.close()

@@ -4,8 +4,8 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -23,14 +23,18 @@ _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _REPR_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):")
 
 
-class Received(NamedTuple):
-    """A stored blob and what to call it."""
+T = TypeVar("T")
+
+
+class Received(NamedTuple, Generic[T]):
+    """A stored blob, what to call it, and what else the form said."""
 
     name: str
     stored: Stored
+    said: T
 
 
-async def receive_body(request: Request, service: Service, name: str, sha256: str | None) -> Received:
+async def receive_body(request: Request, service: Service, name: str, sha256: str | None) -> Received[None]:
     """The whole body as one file.
 
     Raises:
@@ -40,39 +44,46 @@ async def receive_body(request: Request, service: Service, name: str, sha256: st
         _refuse_type(request, "the bytes of the file by PUT (a form goes by POST)")
     if "content-range" in request.headers:
         raise _wrong("header", "content-range", "Parts of a file are not taken; send it whole")
-    name = _checked(name)
+    name = checked_name(name)
     expected = _expected(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit, limit)
     async with intake(service.blobs, limit) as taking:
         async for piece in _pieces(request, service.settings.upload_idle_seconds):
             await taking.feed(piece)
-        return Received(name, await taking.finish(expected))
+        return Received(name, await taking.finish(expected), None)
 
 
 async def receive_form(
-    request: Request, service: Service, name: str | None, default: str, sha256: str | None
-) -> Received:
+    request: Request,
+    service: Service,
+    name: str | None,
+    default: str,
+    sha256: str | None,
+    also: Collection[str],
+    understood: Callable[[Mapping[str, str]], T],
+) -> Received[T]:
     """The part ``file`` of a form. Raises as ``receive_body`` does, and ``multipart_malformed``.
 
-    ``name`` goes before the form's own; ``default`` is for a form that has none.
+    ``name`` goes before the form's own; ``default`` is for a form that has none. Nothing is stored unless the parts
+    that are called as in ``also`` are ``understood``.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         _refuse_type(request, "multipart/form-data by POST (a bare file goes by PUT)")
     expected = _expected(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit + FORM_OVERHEAD, limit)
-    form = Form(request.headers["content-type"])
+    form = Form(request.headers["content-type"], also)
     async with intake(service.blobs, limit) as taking:
         async for piece in _pieces(request, service.settings.upload_idle_seconds):
             for part in form.feed(piece):
                 await taking.feed(part)
         form.finish()
-        chosen = _checked(name or form.name or default)
-        return Received(chosen, await taking.finish(expected))
+        chosen, said = checked_name(name or form.name or default), understood(form.said)
+        return Received(chosen, await taking.finish(expected), said)
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
     """
     Raises:
         PithError: ``malformed_request`` for an empty, overlong or unprintable name.

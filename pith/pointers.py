@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
+from pydantic import BaseModel
+
 from pith.errors import FieldProblem, PithError
+from pith.job import JobSpec
 from pith.sentences import LONGEST, sentence, short
 
 MOST = 20
@@ -12,22 +15,24 @@ LOOKED_AT = 1000
 PLACES = {"body", "query", "path", "header"}
 
 
-def field_problems(errors: Iterable[Mapping[str, Any]], document: object) -> tuple[tuple[FieldProblem, ...], int]:
+def field_problems(
+    errors: Iterable[Mapping[str, Any]], document: object, kind: type[BaseModel] = JobSpec
+) -> tuple[tuple[FieldProblem, ...], int]:
     """At most 20 wrong fields, one entry each, and how many there are; beyond LOOKED_AT, errors count as fields."""
     found: dict[str, FieldProblem] = {}
     remaining = iter(errors)
     for error in islice(remaining, LOOKED_AT):
         pointer = _pointer(error, document)
-        one = FieldProblem(pointer=pointer, code=error["type"], detail=sentence(error))
+        one = FieldProblem(pointer=pointer, code=error["type"], detail=sentence(error, kind))
         earlier = found.get(pointer)
         found[pointer] = one if earlier is None else _both(earlier, one)
     real = [one for one in found.values() if not _follows(one, found)]
     return tuple(real[:MOST]), len(real) + sum(1 for _ in remaining)
 
 
-def malformed(errors: Iterable[Mapping[str, Any]], document: object) -> PithError:
-    """The error ``malformed_request`` for what pydantic found wrong in ``document``."""
-    found, count = field_problems(errors, document)
+def malformed(errors: Iterable[Mapping[str, Any]], document: object, kind: type[BaseModel] = JobSpec) -> PithError:
+    """The error ``malformed_request`` for what pydantic found wrong in ``document``, which was to be a ``kind``."""
+    found, count = field_problems(errors, document, kind)
     named = [f"{field.pointer or 'the whole'}: {field.detail}" for field in found[:3]]
     rest = ["…"] if count > len(named) else []
     wrong = "One field is wrong" if count == 1 else f"{count} fields are wrong"

@@ -1,4 +1,5 @@
-"""What pydantic found wrong with one field, as a sentence with the value and the way out. Knows the job spec alone."""
+"""What pydantic found wrong with one field, as a sentence with the value and the way out. Knows what callers send: job
+specs, architectures and schemas."""
 
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher, get_close_matches
@@ -6,12 +7,19 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from pith.dataset import DatasetSchema, Preprocessing
+from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.recipe import step_classes
 
 LONGEST = 300
 _NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
 _PREFIXES = {"model": "mdl", "teacher": "mdl", "dataset": "dts"}
+_DOCUMENTS: dict[type[BaseModel], str] = {
+    JobSpec: "a job spec",
+    Architecture: "an architecture",
+    DatasetSchema: "a schema",
+}
 _PLAIN = {
     "missing": "is missing",
     "dict_type": "should be a JSON object",
@@ -23,43 +31,53 @@ _PATTERNS = {
     "sha256": "should be the 64 hexadecimal digits of a SHA-256",
     "ignore": "takes 1 to 255 characters, and no control characters",
 }
+_PREPROCESSING: dict[str, type[BaseModel]] = {
+    cls.model_fields["kind"].default: cls for cls in get_args(get_args(Preprocessing)[0])
+}
+_ARCHITECTURE = "names a library and a network, such as timm/resnet18, torchvision/vgg11 or pith/resnet20"
 
 
-def sentence(error: Mapping[str, Any]) -> str:
-    """Without the field's name, which goes before it; at most LONGEST characters."""
-    return short(_special(error) or _general(error), LONGEST)
+def sentence(error: Mapping[str, Any], document: type[BaseModel] = JobSpec) -> str:
+    """Without the field's name, which goes before it; at most LONGEST characters. ``document`` is what was sent."""
+    return short(_special(error, document) or _general(error), LONGEST)
 
 
 def short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _special(error: Mapping[str, Any]) -> str | None:
+def _special(error: Mapping[str, Any], document: type[BaseModel]) -> str | None:
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_option(error)
-        case "union_tag_invalid":
-            kind = error["input"]["kind"]
-            return f"{_shown(kind)} is no technique; there are: {_techniques(str(kind))}"
-        case "union_tag_not_found":
-            return f"names no kind; techniques are: {_techniques('')}"
+            return _unknown_option(error, document)
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _no_kind(error)
         case "string_pattern_mismatch" | "string_type" | "literal_error":
-            return _no_id(error)
+            return _no_id(error) if document is JobSpec else None
     return None
 
 
-def _unknown_option(error: Mapping[str, Any]) -> str:
-    name, owner = str(error["loc"][-1])[:100], _owner(error["loc"])
+def _no_kind(error: Mapping[str, Any]) -> str:
+    kind = error["input"]["kind"] if error["type"] == "union_tag_invalid" else None
+    said = "names no kind" if kind is None else f"{_shown(kind)} is no"
+    if "preprocessing" in error["loc"]:
+        return f"{said}{'' if kind is None else ' kind of preprocessing'}; there are: {', '.join(_PREPROCESSING)}"
+    if kind is None:
+        return f"{said}; techniques are: {_techniques('')}"
+    return f"{said} technique; there are: {_techniques(str(kind))}"
+
+
+def _unknown_option(error: Mapping[str, Any], document: type[BaseModel]) -> str:
+    name, owner = str(error["loc"][-1])[:100], _owner(error["loc"], document)
     known = [option for option in owner.model_fields if option != "kind"]
     close = get_close_matches(name, known, n=1)
     meant = f" did you mean {close[0]}?" if close else ""
     return f"is no option of {_named(owner, error['loc'])}{_value(error)};{meant} Options: {', '.join(known)}"
 
 
-def _owner(loc: Iterable[str | int]) -> type[BaseModel]:
-    """The class whose field the last step of ``loc`` was meant to be."""
-    owner: type[BaseModel] = JobSpec
-    kinds = step_classes()
+def _owner(loc: Iterable[str | int], owner: type[BaseModel]) -> type[BaseModel]:
+    """The class whose field the last step of ``loc`` was meant to be, from the class of the whole document on."""
+    kinds = step_classes() | _PREPROCESSING
     for step in list(loc)[:-1]:
         if isinstance(step, str):
             field = owner.model_fields.get(step)
@@ -75,7 +93,7 @@ def _inner(annotation: object) -> type[BaseModel] | None:
 def _named(owner: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     if "kind" in owner.model_fields:
         return str(owner.model_fields["kind"].default)
-    return "a job spec" if owner is JobSpec else str(loc[-2])
+    return _DOCUMENTS.get(owner) or str(loc[-2])
 
 
 def _techniques(kind: str) -> str:
@@ -103,6 +121,7 @@ def _no_id(error: Mapping[str, Any]) -> str | None:
 def _general(error: Mapping[str, Any]) -> str:
     if error["type"] == "string_pattern_mismatch":
         rule = next((_PATTERNS[step] for step in reversed(error["loc"]) if step in _PATTERNS), None)
+        rule = _ARCHITECTURE if "(timm|" in error["msg"] else rule
     else:
         rule = _PLAIN.get(error["type"])
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")

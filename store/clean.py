@@ -60,6 +60,11 @@ def clean_data(data: dict[str, Any]) -> dict[str, Any]:
     return kept if size <= DATA_BYTES else {"dropped": f"{size} bytes; {DATA_BYTES} are kept at most"}
 
 
+def is_clean(value: Any) -> bool:
+    """Whether JSON can be kept as it is."""
+    return bool(_clean(value) == value)
+
+
 class Unclean(ValueError):
     """Text that is no JSON, or JSON that nobody should read."""
 

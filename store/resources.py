@@ -1,6 +1,6 @@
 """Models and datasets: names for blobs, and what their check has found. The bytes are not looked at here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -102,10 +102,12 @@ class Resources(Generic[R]):
             row = find(session, self._kind, id, full=True)
             return self._contract(row, {} if self._kind.given == "declared" else row.details or {})
 
-    def status(self, id: str) -> ResourceStatus:
-        """Raises PithError ``not_found``."""
+    def checking(self, ids: Collection[str]) -> Sequence[str]:
+        """Those of the ids that are being checked."""
+        table = self._kind.table
+        query = select(table.id).where(table.id.in_(ids), table.status == "checking")
         with self._db.reader() as session:
-            return cast(ResourceStatus, find(session, self._kind, id).status)
+            return session.scalars(query).all()
 
     def list(self, limit: int = 50, cursor: str | None = None, status: ResourceStatus | None = None) -> Page[R]:
         """Newest first, at most 200, without the long part of the facts. Raises PithError ``bad_cursor``."""

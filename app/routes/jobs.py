@@ -1,13 +1,15 @@
 """Jobs: submit, list, show, cancel. Their history and results: events.py and results.py."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from app.docs import JOB_BODY, problems
 from app.parameters import Cursor, JobPath, JobSpecBody, Limit
+from app.planning import planned, refuse_impossible
 from app.service import TheService
-from pith.job import Job, JobStatus
+from pith.job import Job, JobKind, JobStatus
+from pith.plan import Plan
 from pith.resources import Page
 from store.dispatch import dispatch
 
@@ -19,13 +21,36 @@ SUBMIT = problems(
     "recipe_order",
     "dataset_required",
     "dataset_required_by_constraint",
+    "dataset_mismatch",
+    "dataset_split_missing",
+    "technique_inapplicable",
+    "teacher_mismatch",
+    "input_rejected",
     "origin_not_allowed",
 )
+PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "With dry_run: what would happen."}}
 
 
-@router.post("", status_code=202, responses=SUBMIT, openapi_extra=JOB_BODY, summary="Submit a job")
-def submit(spec: JobSpecBody, service: TheService, response: Response) -> Job:
-    """The job is stored before this answers, and runs as soon as a worker is free."""
+@router.post(
+    "",
+    status_code=202,
+    response_model=Job,
+    responses={**SUBMIT, **PLAN},
+    openapi_extra=JOB_BODY,
+    summary="Submit a job",
+)
+def submit(
+    spec: JobSpecBody,
+    service: TheService,
+    response: Response,
+    dry_run: Annotated[
+        bool, Query(description="Only say what would happen: steps, memory, time, or every problem at once.")
+    ] = False,
+) -> Job | Response:
+    """The job is stored before this answers, and runs as soon as its inputs are checked and a worker is free."""
+    if dry_run:
+        return Response(planned(service, spec).model_dump_json(), media_type="application/json")
+    refuse_impossible(service, spec)
     job = service.jobs.submit(spec)
     if service.queue is not None:
         dispatch(service.jobs, service.queue, job.id)
@@ -39,8 +64,11 @@ def show_all(
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+    kind: Annotated[
+        JobKind | Literal["all"], Query(description="compression, intake (checks of uploads), or all.")
+    ] = "compression",
 ) -> Page[Job]:
-    return service.jobs.list(limit, cursor, status)
+    return service.jobs.list(limit, cursor, status, None if kind == "all" else kind)
 
 
 @router.get("/{id}", responses=problems("not_found"), summary="Show a job")

@@ -1,16 +1,19 @@
-"""Models and datasets: the same five things can be done with both."""
+"""Models and datasets: the same things can be done with both; a dataset has a preview besides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.docs import FORM_BODY, RAW_BODY, problems
-from app.parameters import Cursor, FileName, Limit, Sha256, plausible
+from app.docs import RAW_BODY, form_body, problems
+from app.parameters import Cursor, FileName, Limit, Sha256, architecture_body, plausible
+from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
-from app.uploads import Received, receive_body, receive_form
-from pith.resources import Dataset, Model, Page
+from app.uploads import checked_name, receive_body, receive_form
+from pith.dataset import Preview
+from pith.resources import Dataset, Model, Page, ResourceStatus
+from store.dispatch import dispatch
 from store.resources import Resources
 
 R = TypeVar("R", Model, Dataset)
@@ -25,21 +28,60 @@ REFUSALS = problems(
 )
 
 
-def routes(noun: str, kind: type[R], of: Callable[[Service], Resources[R]], default: str) -> APIRouter:
+def models() -> APIRouter:
+    return _routes("models", Model, lambda service: service.models, "model.pt2", ARCHITECTURE)
+
+
+def datasets() -> APIRouter:
+    router = _routes("datasets", Dataset, lambda service: service.datasets, "dataset.npz", SCHEMA)
+
+    @router.get("/{id}/preview", responses=problems("not_found", "not_ready"), summary="Class counts and a few samples")
+    def preview(id: Annotated[str, Path(description="Id of the dataset.")], service: TheService) -> Preview:
+        return service.datasets.preview(plausible(id, "dataset", "/v1/datasets"))
+
+    return router
+
+
+def _routes(
+    noun: str, kind: type[R], of: Callable[[Service], Resources[R]], default: str, words: Words[Any]
+) -> APIRouter:
     """The router of ``/v1/models`` or ``/v1/datasets``; ``default`` names a file that comes without a name."""
     what, listing = noun.removesuffix("s"), f"/v1/{noun}"
     router = APIRouter(prefix=listing, tags=[noun])
-    _add_uploads(router, kind, of, default)
+    _add_uploads(router, kind, of, default, words)
     page: Any = Page[kind]  # type: ignore[valid-type]
     Id = Annotated[str, Path(description=f"Id of the {what}.")]
 
     @router.get("", response_model=page, responses=problems("bad_cursor"), summary=f"List {noun}, newest first")
-    def show_all(service: TheService, limit: Limit = 50, cursor: Cursor = None) -> Page[R]:
-        return of(service).list(limit, cursor)
+    def show_all(
+        service: TheService,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        status: Annotated[ResourceStatus | None, Query(description=f"Only {noun} with this status.")] = None,
+    ) -> Page[R]:
+        """Long lists among the facts are left out here."""
+        return of(service).list(limit, cursor, status)
 
     @router.get("/{id}", response_model=kind, responses=problems("not_found"), summary=f"Show a {what}")
-    def show(id: Id, service: TheService) -> R:
-        return of(service).get(plausible(id, what, listing))
+    async def show(
+        id: Id,
+        service: TheService,
+        wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait while it is being checked.")] = 0,
+    ) -> R:
+        id = plausible(id, what, listing)
+        await service.checks.wait(id, wait)
+        return await run_in_threadpool(of(service).get, id)
+
+    @router.post(
+        "/{id}/check",
+        status_code=202,
+        response_model=kind,
+        responses=problems("not_found", "check_under_way", "in_use", "origin_not_allowed"),
+        summary=f"Check a {what} again",
+    )
+    def check(id: Id, service: TheService) -> R:
+        """As after an upload. What the check before has learnt is forgotten."""
+        return _sent(service, of(service).check(plausible(id, what, listing)))
 
     @router.delete(
         "/{id}",
@@ -54,21 +96,42 @@ def routes(noun: str, kind: type[R], of: Callable[[Service], Resources[R]], defa
     return router
 
 
-def _add_uploads(router: APIRouter, kind: type[R], of: Callable[[Service], Resources[R]], default: str) -> None:
-    route: Any = {"response_model": kind, "status_code": 201, "responses": REFUSALS}
+def _sent(service: Service, resource: R) -> R:
+    """A resource whose check was queued a moment ago."""
+    if service.queue is not None:
+        dispatch(service.jobs, service.queue, resource.check)
+    return resource
 
-    async def created(service: Service, received: Received, response: Response) -> R:
-        name, (digest, size) = received
-        made = await run_in_threadpool(of(service).create, name, digest, size)
-        response.headers["Location"] = f"{router.prefix}/{made.id}"
-        return made
+
+def _add_uploads(
+    router: APIRouter, kind: type[R], of: Callable[[Service], Resources[R]], default: str, words: Words[Any]
+) -> None:
+    route: Any = {"response_model": kind, "status_code": 201, "responses": REFUSALS}
+    Said = Annotated[Mapping[str, str], Depends(words.query)]
+
+    def made(service: Service, response: Response, name: str, digest: str | None, size: int, given: Any) -> R:
+        resource = of(service).create(name, digest, size, given)
+        response.headers["Location"] = f"{router.prefix}/{resource.id}"
+        return _sent(service, resource)
+
+    async def taken(
+        request: Request, response: Response, service: Service, name: str, sha256: str | None, said: Mapping[str, str]
+    ) -> R:
+        given = words.read(said, "query")
+        name, (digest, size), _ = await receive_body(request, service, name, sha256)
+        return await run_in_threadpool(made, service, response, name, digest, size, given)
 
     @router.put("", **route, openapi_extra=RAW_BODY, summary="Upload a file as the body (curl -T FILE)")
     async def put(
-        request: Request, response: Response, service: TheService, name: FileName = default, sha256: Sha256 = None
+        request: Request,
+        response: Response,
+        service: TheService,
+        said: Said,
+        name: FileName = default,
+        sha256: Sha256 = None,
     ) -> R:
         """The name can be in the path too: curl adds it to a URL that ends in a slash."""
-        return await created(service, await receive_body(request, service, name or default, sha256), response)
+        return await taken(request, response, service, name or default, sha256, said)
 
     # Left out of the description, where it would be the same path as the next ones under another name.
     @router.put("/{name}", **route, include_in_schema=False)
@@ -77,12 +140,38 @@ def _add_uploads(router: APIRouter, kind: type[R], of: Callable[[Service], Resou
         request: Request,
         response: Response,
         service: TheService,
+        said: Said,
         sha256: Sha256 = None,
     ) -> R:
-        return await created(service, await receive_body(request, service, name, sha256), response)
+        return await taken(request, response, service, name, sha256, said)
 
-    @router.post("", **route, openapi_extra=FORM_BODY, summary="Upload a file as a form (curl -F file=@FILE)")
+    async def fresh(request: Request, response: Response, service: Service, name: str) -> R:
+        given = await architecture_body(request, service)
+        chosen = checked_name(name or given.name.rpartition("/")[2])
+        return await run_in_threadpool(made, service, response, chosen, None, 0, given)
+
+    form = "Upload a file as a form (curl -F file=@FILE)"
+
+    @router.post("", **route, openapi_extra=form_body(words.names), summary=form)
     async def post(
-        request: Request, response: Response, service: TheService, name: FileName = "", sha256: Sha256 = None
+        request: Request,
+        response: Response,
+        service: TheService,
+        said: Said,
+        name: FileName = "",
+        sha256: Sha256 = None,
     ) -> R:
-        return await created(service, await receive_form(request, service, name or None, default, sha256), response)
+        """A model may come without a file: an Architecture as JSON, whose weights are fresh."""
+        if words is ARCHITECTURE and _is_json(request):
+            return await fresh(request, response, service, name)
+
+        def understood(parts: Mapping[str, str]) -> Any:
+            return words.read({**said, **parts}, None if parts else "query")
+
+        received = await receive_form(request, service, name or None, default, sha256, words.names, understood)
+        (digest, size), given = received.stored, received.said
+        return await run_in_threadpool(made, service, response, received.name, digest, size, given)
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from pith.artifact import Name
+from pith.dataset import DatasetSchema
 from pith.errors import Problem
+from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.pointers import LOOKED_AT, MOST, field_problems, malformed
 
@@ -99,7 +101,23 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
     "option of the spec": (
         {"body": 1},
         "/body",
-        "is no option of a job spec (it is 1); Options: model, dataset, recipe, constraints, outputs, seed",
+        "is no option of a job spec (it is 1); Options: model, dataset, recipe, constraints, outputs, seed, "
+        "preprocessing",
+    ),
+    "unknown preprocessing": (
+        {"preprocessing": {"kind": "picture"}},
+        "/preprocessing",
+        "'picture' is no kind of preprocessing; there are: image, text, audio, tabular",
+    ),
+    "preprocessing of no kind": (
+        {"preprocessing": {"length": 5}},
+        "/preprocessing",
+        "names no kind; there are: image, text, audio, tabular",
+    ),
+    "option of preprocessing": (
+        {"preprocessing": {"kind": "text", "lenght": 5}},
+        "/preprocessing/lenght",
+        "is no option of text (it is 5); did you mean length? Options: tokenizer, length, vocabulary",
     ),
     "dataset for a model": (
         {"model": DATASET},
@@ -166,6 +184,19 @@ def test_a_wrong_field_is_told_its_value_and_the_way_out(change: dict[str, Any],
     problem = refusal({**GOOD, **change})
     assert [(one.pointer, one.detail) for one in problem.errors] == [(pointer, detail)]
     assert problem.detail == f"One field is wrong: {pointer}: {detail}"
+
+
+def test_an_architecture_and_a_schema_are_named_as_such() -> None:
+    for kind, document, detail in (
+        (Architecture, {"name": "resnet18"}, "names a library and a network, such as timm/resnet18"),
+        (Architecture, {"name": "pith/lenet5", "argument": 1}, "is no option of an architecture (it is 1); did you mean"),
+        (DatasetSchema, {"lable": "y"}, "is no option of a schema (it is 'y'); did you mean label?"),
+        (DatasetSchema, {"shares": {"tset": 0.1}}, "is no option of shares (it is 0.1); did you mean test?"),
+    ):
+        with pytest.raises(ValidationError) as fault:
+            kind.model_validate_json(json.dumps(document))
+        (one,) = malformed(fault.value.errors(include_url=False), document, kind).problem.errors
+        assert one.detail.startswith(detail)
 
 
 def test_several_wrong_fields_are_counted() -> None:

@@ -1,0 +1,32 @@
+"""What a job would do, from what the checks of its inputs have learnt."""
+
+from app.service import Service
+from pith.errors import PithError
+from pith.job import JobSpec
+from pith.plan import Plan, plan
+from pith.resources import Model
+
+
+def planned(service: Service, spec: JobSpec) -> Plan:
+    """
+    Raises:
+        PithError: ``not_found``.
+    """
+    dataset = None if spec.dataset is None else service.datasets.get(spec.dataset)
+    return plan(spec, service.models.get(spec.model), dataset, _teachers(service, spec))
+
+
+def refuse_impossible(service: Service, spec: JobSpec) -> None:
+    """
+    Raises:
+        PithError: the first problem of the plan, with the places of all.
+    """
+    spec.check()
+    problems = planned(service, spec).problems
+    if problems:
+        errors = tuple(error for problem in problems for error in problem.errors)
+        raise PithError.of(problems[0].model_copy(update={"errors": errors}))
+
+
+def _teachers(service: Service, spec: JobSpec) -> dict[str, Model]:
+    return {id: service.models.get(id) for id in spec.teachers()}
