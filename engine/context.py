@@ -133,10 +133,9 @@ class Context:
         Raises:
             PithError: any ``model_…`` code, for a teacher that was uploaded.
         """
-        model = self.baseline if name == "baseline" else read_model(self.folder.teacher(name), self.folder.scratch)
-        model = model.copy()
-        model.place(self.device).eval().requires_grad_(False)
-        return model
+        given = self.folder.given_teacher
+        model = self.baseline if name == "baseline" else read_model(given(name), self.folder.scratch)
+        return model.frozen(self.device)
 
     def inapplicable(self, reason: str, way_out: str) -> PithError:
         """The error of a technique that cannot work on this model."""

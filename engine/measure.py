@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.data import Dataset, Split
 from engine.model import Model
 from engine.objective import PER_SAMPLE, Objective, column_variance, objective
+from engine.onnx_model.weights import figures
 from engine.session import Arrays, cast, open_session, outputs, run_session
 from pith.errors import PithError
 from pith.report import Measurement, Metric, MetricName
@@ -119,6 +121,9 @@ def metric(name: MetricName, value: float) -> Metric:
 
 def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     """Size, parameters and MACs. Integer weights count as parameters; MACs are of one sample."""
+    if not model.trainable and model.finished is not None:
+        sizes = {spec.name: (1, *spec.example[1:]) for spec in model.signature.inputs}
+        return {"size_bytes": weighed.stat().st_size, **figures(onnx.load(model.finished), sizes)}
     weights: list[torch.Tensor] = list(model.graph.parameters())
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()

@@ -3,15 +3,21 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import onnx
+import onnxruntime
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from engine.lift import lift
+from engine.onnx_model import read_onnx
+from engine.onnx_model.weights import integer_layers
 from engine.pt2.load import load
+from engine.session import open_session, run_session
 from engine.signature import Signature, as_tuple, default_names, signature_of
 from pith.errors import PithError
 
@@ -23,16 +29,27 @@ WEIGHTED = get_args(Weighted)
 class Model:
     """A graph and its signature; ``graph(*inputs)`` gives one tensor, or a tuple of several.
 
-    ``finished`` is the ONNX file of a model whose dtype has changed.
+    ``finished`` is the ONNX file of a model whose dtype has changed, or that came as ONNX; the latter has no layers,
+    ``lifted`` is None then, and it can be run and not trained.
     """
 
-    graph: fx.GraphModule
+    lifted: fx.GraphModule | None
     signature: Signature
     finished: Path | None = None
 
+    @property
+    def trainable(self) -> bool:
+        return self.lifted is not None
+
+    @property
+    def graph(self) -> fx.GraphModule:
+        """The layers; only for a model that is ``trainable``."""
+        assert self.lifted is not None, "an ONNX model has no layers"
+        return self.lifted
+
     def copy(self) -> "Model":
         """An independent model with the same weights."""
-        return replace(self, graph=copy.deepcopy(self.graph))
+        return replace(self, lifted=copy.deepcopy(self.lifted))
 
     def layers(self) -> Iterator[tuple[str, Weighted]]:
         """Convolutions and linear layers under their dotted names, in the order they are named."""
@@ -52,8 +69,25 @@ class Model:
         return self.place(torch.device("cpu")).eval()
 
     def run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The graph's outputs for these inputs, as a tuple also when there is one."""
-        return as_tuple(self.graph(*inputs))
+        """The outputs for these inputs, as a tuple also when there is one; without gradient when not ``trainable``."""
+        return self._run_file(inputs) if self.lifted is None else as_tuple(self.lifted(*inputs))
+
+    def frozen(self, device: torch.device) -> "Model":
+        """A copy that is there to be run, as fast as it can be: on this device, without gradients."""
+        model = self.copy()
+        if model.lifted is not None:
+            model.place(device).eval().requires_grad_(False)
+        return model
+
+    def _run_file(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """By ONNX Runtime on the CPU; the outputs are where the inputs are."""
+        given = run_session(self._session, tuple(each.detach().cpu().numpy() for each in inputs))
+        return tuple(torch.from_numpy(array).to(inputs[0].device) for array in given)
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        assert self.finished is not None
+        return open_session(self.finished, torch.get_num_threads())
 
     def program(self) -> ExportedProgram:
         """The model exported again, in eval mode, its dynamic dimensions still dynamic.
@@ -87,8 +121,17 @@ class Model:
             if fixed:
                 raise ValueError(f"dimension {fixed[0]} of {mine.name} became fixed")
 
+    def words(self) -> int | None:
+        """How many tokens the largest embedding knows; None without one, and for an ONNX model."""
+        if self.lifted is None:
+            return None
+        sizes = [module.num_embeddings for module in self.graph.modules() if isinstance(module, nn.Embedding)]
+        return max(sizes, default=None)
+
     def integer_layers(self) -> int:
         """How many weights are stored as 8-bit integers, as a quantized result has them."""
+        if self.lifted is None and self.finished is not None:
+            return integer_layers(onnx.load(self.finished).graph)
         return sum(1 for buffer in self.graph.buffers() if buffer.dtype is torch.int8 and buffer.ndim > 1)
 
 
@@ -99,11 +142,16 @@ def first_line(error: BaseException) -> str:
 
 
 def read_model(source: Path, scratch: Path) -> Model:
-    """The model in an untrusted ``.pt2`` file; ``scratch`` takes the cleaned copy.
+    """The model in an untrusted ``.pt2`` or, by the name that this engine gave it, ``.onnx`` file.
+
+    ``scratch`` takes the cleaned copy; that of an ONNX file stays there, because it is what runs.
 
     Raises:
         PithError: any ``model_…`` code.
     """
+    if source.suffix == ".onnx":
+        found = read_onnx(source, scratch / f"read-{source.name}")
+        return Model(None, found.signature, finished=found.path)
     graph, signature = lift(load(source, scratch))
     model = Model(graph, signature)
     kinds = {parameter.dtype for parameter in graph.parameters()} | set(signature.dtypes())

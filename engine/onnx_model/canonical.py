@@ -111,21 +111,21 @@ def _check_names(graph: GraphProto) -> None:
 
 def _plain_names(graph: GraphProto) -> None:
     """Inputs and outputs are called by callers, so their names are words."""
-    ports = [*graph.input, *graph.output]
+    ports = [("input", value) for value in graph.input] + [("output", value) for value in graph.output]
     taken = {name for inner in graphs_of(graph) for node in inner.node for name in (*node.input, *node.output)}
-    taken |= {value.name for value in ports} | {tensor.name for tensor in graph.initializer}
+    taken |= {value.name for _, value in ports} | {tensor.name for tensor in graph.initializer}
     renamed: dict[str, str] = {}
-    for value in ports:
+    for what, value in ports:
         if not _PLAIN.fullmatch(value.name) and value.name not in renamed:
-            renamed[value.name] = _unused(value.name, taken)
+            renamed[value.name] = _unused(value.name, what, taken)
             taken.add(renamed[value.name])
     if renamed:
         _rename(graph, lambda name: renamed.get(name, name))
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def _unused(name: str, what: str, taken: set[str]) -> str:
     plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:70] or "value"
-    plain = plain if plain[0].isalpha() else f"value_{plain}"
+    plain = plain if plain[0].isalpha() else what
     number, found = 0, plain
     while found in taken:
         number += 1

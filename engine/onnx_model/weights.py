@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
 
 from pith.facts import LayerFacts
+from pith.report import MetricName
 
 FINISHED = "an ONNX model is a finished graph"
 _T = TensorProto
@@ -36,6 +37,8 @@ _LAYERS: dict[str, tuple[int, int | None]] = {
     "GRU": (1, 3),
     "RNN": (1, 3),
 }
+# Recurrent layers, and how many gates they have.
+_RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # Inputs that scale or shift and are no parameters of their own.
 _NO_WEIGHTS: dict[str, tuple[int, ...]] = {
     "QuantizeLinear": (1, 2),
@@ -69,6 +72,14 @@ class Layer:
         stem, dot, last = self.weight.name.rpartition(".")
         name = stem if dot and last.startswith("weight") else self.node.name or self.weight.name
         return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+    @property
+    def kind(self) -> str:
+        """The name that such a layer has as a module."""
+        operator = self.node.op_type
+        if "Conv" in operator:
+            return f"Conv{'Transpose' if 'Transpose' in operator else ''}{len(self.weight.dims) - 2}d"
+        return operator if operator in _RECURRENT else "Linear"
 
     @property
     def integer(self) -> bool:
@@ -117,6 +128,17 @@ def array_of(tensor: TensorProto) -> NDArray[np.generic]:
     return array
 
 
+def figures(proto: ModelProto, sizes: Mapping[str, tuple[int, ...]]) -> dict[MetricName, float]:
+    """Parameters, how many of them are not zero, and multiply-accumulates of one sample where they can be counted."""
+    weights = parameters(proto.graph)
+    counted: dict[MetricName, float] = {
+        "parameters": sum(math.prod(tensor.dims) for tensor in weights.values()),
+        "nonzero_parameters": sum(int(np.count_nonzero(array_of(tensor))) for tensor in weights.values()),
+    }
+    macs_ = total_macs(proto.graph, shapes(proto, sizes))
+    return counted if macs_ is None else {**counted, "macs": macs_}
+
+
 def shapes(proto: ModelProto, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """The sizes of every value that can be known before running, for inputs of these sizes."""
     sized = ModelProto()
@@ -127,7 +149,7 @@ def shapes(proto: ModelProto, sizes: Mapping[str, tuple[int, ...]]) -> dict[str,
     for value in sized.graph.output:
         value.type.tensor_type.ClearField("shape")
     try:
-        sized = shape_inference.infer_shapes(sized)
+        sized = shape_inference.infer_shapes(sized, data_prop=True)
     except Exception:  # its errors have no common kind; what is unknown stays uncounted
         return dict(sizes)
     found = {tensor.name: tuple(tensor.dims) for tensor in sized.graph.initializer}
@@ -149,8 +171,8 @@ def macs(node: NodeProto, known: Mapping[str, tuple[int, ...]]) -> int | None:
         return None
     if kind == "ConvTranspose":
         return math.prod(x) * math.prod(w[1:])
-    if kind in ("LSTM", "GRU", "RNN"):
-        return x[0] * x[1] * math.prod(w[:2]) * (w[2] + w[1] // {"LSTM": 4, "GRU": 3, "RNN": 1}[kind])
+    if kind in _RECURRENT:
+        return x[0] * x[1] * math.prod(w[:2]) * (w[2] + w[1] // _RECURRENT[kind])
     if y is None:
         return None
     if "Conv" in kind:
@@ -163,7 +185,7 @@ def layer_facts(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> Iter
     for layer in layers(graph):
         yield LayerFacts(
             name=layer.name,
-            kind=layer.node.op_type,
+            kind=layer.kind,
             shape=tuple(layer.weight.dims),
             parameters=layer.numbers(),
             macs=macs(layer.node, known),

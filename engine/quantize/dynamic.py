@@ -3,15 +3,12 @@
 Convolutions stay in floating point: dynamic ones were measured to run five to ten times slower.
 """
 
-import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from engine.context import Context, scratch_file
-from engine.export import write_onnx
-from engine.fusion import fold_norms
 from engine.model import Model
-from engine.quantize.integers import replace_layers
 from engine.quantize.processor import needs_reduced_range
+from engine.quantize.source import quantized, write_float
 from engine.quiet import quiet
 from pith.quantize import QuantizeDynamic
 
@@ -19,15 +16,10 @@ _OPERATORS = ["MatMul", "Gemm"]
 
 
 def apply(model: Model, config: QuantizeDynamic, ctx: Context) -> Model:
-    fold_norms(model.graph)
     source, target = scratch_file(ctx.folder, "dynamic-float.onnx"), scratch_file(ctx.folder, "dynamic.onnx")
-    write_onnx(model, source)
-    proto = onnx.load(source)
+    proto = write_float(model, source, ctx)
     if not any(node.op_type in _OPERATORS for node in proto.graph.node):
         raise ctx.inapplicable("the model has no linear layer", "use quantize.static, which takes convolutions too")
-    # The exporter's own shape annotations contradict the quantizer's shape inference on some transformers.
-    del proto.graph.value_info[:]
-    onnx.save(proto, source)
     with quiet():
         quantize_dynamic(
             source,
@@ -37,8 +29,7 @@ def apply(model: Model, config: QuantizeDynamic, ctx: Context) -> Model:
             reduce_range=needs_reduced_range(),
             weight_type=QuantType.QInt8,
         )
-    total = len(list(model.layers()))
-    count = replace_layers(model.graph, onnx.load(target))
+    result, count, total = quantized(model, target)
     if count < total:
         ctx.note(f"{count} of {total} layers hold integers; convolutions stay as they are, quantize.static takes them.")
-    return Model(model.graph, model.signature, finished=target)
+    return result

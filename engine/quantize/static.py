@@ -7,16 +7,13 @@ accurate on x86. Shapes and values of the float graph stay; its batch norms are 
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from engine.context import Context, scratch_file
-from engine.export import input_names, write_onnx
-from engine.fusion import fold_norms
 from engine.model import Model
-from engine.quantize.integers import replace_layers
 from engine.quantize.processor import needs_reduced_range
+from engine.quantize.source import quantized, write_float
 from engine.quiet import quiet
 from engine.randomness import generator
 from engine.session import cast
@@ -31,10 +28,9 @@ _OPERATORS = {"Conv", "Gemm", "MatMul"}
 
 
 def apply(model: Model, config: QuantizeStatic, ctx: Context) -> Model:
-    fold_norms(model.graph)
     source, target = scratch_file(ctx.folder, "static-float.onnx"), scratch_file(ctx.folder, "static.onnx")
-    write_onnx(model, source)
-    present = {node.op_type for node in onnx.load(source, load_external_data=False).graph.node}
+    proto = write_float(model, source, ctx)
+    present = {node.op_type for node in proto.graph.node}
     if not present & _OPERATORS:
         raise ctx.inapplicable("the model has no convolution and no linear layer", "leave this step out")
     if "Softmax" in present or "Attention" in present:
@@ -44,7 +40,7 @@ def apply(model: Model, config: QuantizeStatic, ctx: Context) -> Model:
         quantize_static(
             source,
             target,
-            Samples(model, config, ctx),
+            Samples(model, [value.name for value in proto.graph.input], config, ctx),
             quant_format=QuantFormat.QDQ,
             per_channel=config.granularity == "channel",
             reduce_range=reduced,
@@ -52,19 +48,18 @@ def apply(model: Model, config: QuantizeStatic, ctx: Context) -> Model:
             weight_type=QuantType.QInt8,
             calibrate_method=_METHODS[config.calibration],
         )
-    total = len(list(model.layers()))
-    count = replace_layers(model.graph, onnx.load(target))
+    result, count, total = quantized(model, target)
     if count < total:
         ctx.note(f"{count} of {total} layers hold integers; the others stay in floating point.")
-    return Model(model.graph, model.signature, finished=target)
+    return result
 
 
 class Samples(CalibrationDataReader):  # type: ignore[misc]
     """Calibration data: a random part of the training split, one small batch at a time."""
 
-    def __init__(self, model: Model, config: QuantizeStatic, ctx: Context) -> None:
+    def __init__(self, model: Model, names: list[str], config: QuantizeStatic, ctx: Context) -> None:
         self.split = ctx.training_data(labels=False)
-        self.names = input_names(model.signature)
+        self.names = names
         self.dtypes = [spec.numpy_dtype for spec in model.signature.inputs]
         order = torch.randperm(len(self.split), generator=generator(ctx.spec.seed, ctx.step))
         self.rows = np.sort(order[: config.calibration_samples].numpy())
