@@ -1,8 +1,9 @@
-"""`python -m app.up`: the whole service on this machine, as one command. One worker; for more machines see the guide.
+"""`python -m app.up`: the whole service on this machine, as one command. For more machines see the guide.
 
     up ── redis        unless PITH_REDIS_URL names a queue, or there is no Redis here
        ├─ scheduler    python -m store.scheduler
-       ├─ worker       python -m worker
+       ├─ worker       python -m worker, for jobs
+       ├─ checker      python -m worker, for checks of uploads, which need not wait for a job to end
        └─ api          python -m app.serve; when it ends, all end
 
 The others are started again when they end, after 1 s, then 2 s, up to 30 s.
@@ -105,7 +106,8 @@ def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[C
     return [
         *redis,
         Child("scheduler", (*python, "store.scheduler"), environment),
-        Child("worker", (*python, "worker"), environment),
+        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}),
+        Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}),
         Child("api", (*python, "app.serve"), environment),
     ]
 

@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pith.artifact import Digest
-from pith.dataset import DatasetSchema
+from pith.dataset import DatasetSchema, Preprocessing
 from pith.ids import ModelId
 from pith.intake import Architecture, IntakeSpec, PartName
 from pith.job import JobSpec
 from store.checks import rejected
 from store.resources import DATASET, MODEL, Row, find
 from store.tables import PartRow
+
+_PREPROCESSING: TypeAdapter[Preprocessing | None] = TypeAdapter(Preprocessing | None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Inputs:
     model: Input
     dataset: Input | None
     teachers: Mapping[ModelId, Input]
+    model_preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,13 @@ def of_job(session: Session, spec: JobSpec | IntakeSpec) -> Inputs | Upload:
     """For a worker that has claimed the job. Raises PithError ``not_found``."""
     if isinstance(spec, IntakeSpec):
         return _upload(session, spec.check)
-    found = {id: Input(_known_by(row, parts), parts) for id, row, parts in _with_parts(session, named(session, spec))}
+    rows = named(session, spec)
+    found = {id: Input(_known_by(row, parts), parts) for id, row, parts in _with_parts(session, rows)}
     return Inputs(
         model=found[spec.model],
         dataset=None if spec.dataset is None else found[spec.dataset],
         teachers={teacher: found[teacher] for teacher in spec.teachers()},
+        model_preprocessing=_PREPROCESSING.validate_python((rows[spec.model].facts or {}).get("preprocessing")),
     )
 
 

@@ -70,6 +70,7 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> Engine
         spec=claim.job.spec,
         model_digest=inputs.model.digest,
         dataset_digest=inputs.dataset and inputs.dataset.digest,
+        model_preprocessing=inputs.model_preprocessing,
         device=options.device,
         threads=options.threads,
     )
