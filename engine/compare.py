@@ -76,7 +76,7 @@ def mean_interval(differences: NDArray[np.float64]) -> tuple[float, float] | Non
 
 
 def _student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, by Hill's expansion (1970, Algorithm 396); exact where it would not hold."""
+    """The 97.5 % quantile of Student's t, by Abramowitz and Stegun 26.7.5; from the table where that is not exact."""
     if freedom <= len(_STUDENT):
         return _STUDENT[freedom - 1]
     z, n = _Z, freedom

@@ -13,16 +13,31 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from torch import nn
 
 import engine.reload
+from engine.checkpoint import Checkpoints
 from engine.jobdir import JobDir
 from engine.main import main
 from engine.reload import read_arrays, write_arrays
 from engine.run import run
+from engine.session import open_session
 from pith.errors import PithError, Problem
 from pith.job import EngineEvent
 from pith.report import Report
-from tests.engine.tiny import TEACHER_ID, Cnn, Mlp, Transformer, arrays, job_folder, pictures
+from tests.engine.tiny import (
+    TEACHER_ID,
+    Cnn,
+    Mlp,
+    Regression,
+    Tokens,
+    Transformer,
+    TwoHeads,
+    arrays,
+    job_folder,
+    pictures,
+    sentences,
+)
 
 RECIPE: list[dict[str, Any]] = [
     {"kind": "prune.channel", "pruning_ratio": 0.5, "round_to": 4, "iterations": 2, "recovery": {"epochs": 2}},
@@ -159,6 +174,69 @@ def _quietly() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
+ENDS = [
+    {"kind": "prune.channel", "round_to": 4, "recovery": {"epochs": 10, "learning_rate": 0.01, "batch_size": 32}},
+    {"kind": "distill.logits", "epochs": 2, "hard_label_weight": 1, "learning_rate": 0.003, "batch_size": 32},
+    {"kind": "quantize.dynamic"},
+]
+
+
+def test_two_inputs_go_the_whole_way(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, ENDS, net=Tokens, constraints={"max_metric_drop": 0.5})
+    report = run(folder.root)
+    assert report.comparison.quality == "accuracy" and report.result.get("accuracy") > 0.9
+    assert [value.name for value in open_session(folder.output("onnx"), 1).get_inputs()] == ["ids", "mask"]
+    assert all(output.agreement_with_result > 0.9 for output in report.outputs)
+
+
+def test_two_outputs_go_the_whole_way_and_the_second_is_looked_at_too(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, ENDS, net=TwoHeads)
+    report = run(folder.root)
+    assert report.comparison.quality == "accuracy" and report.result.get("accuracy") > 0.9
+    assert report.result.get("sqnr_db") < report.steps[0].after.get("sqnr_db") + 100 and not report.baseline.get(
+        "sqnr_db"
+    )
+    assert [value.name for value in open_session(folder.output("onnx"), 1).get_outputs()] == ["scores", "rows"]
+
+
+def test_regression_goes_the_whole_way(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, ENDS, net=Regression, constraints={"max_metric_drop": 0.1})
+    report = run(folder.root)
+    comparison = report.comparison
+    assert comparison.quality == "r2" and report.result.get("r2") > 0.8 > (report.baseline.get("r2") or 0)
+    assert report.result.get("rmse") < report.baseline.get("rmse") and report.result.get("mae") > 0
+    assert comparison.quality_drop < comparison.quality_drop_interval[1] < 0 and report.verdict == "met"
+    assert report.headline[-1].startswith("R² -") and "explained part of the variance" in folder.report_html.read_text()
+
+
+class _Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("net", [Tokens, TwoHeads, Regression])
+def test_every_kind_of_end_resumes_to_the_same_bits(
+    net: type[nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = [{**ENDS[0], "iterations": 2, "recovery": {"epochs": 2}}]
+    whole = job_folder(tmp_path / "whole", recipe, net=net, outputs=["safetensors"])
+    run(whole.root, engine.reload.main)
+    cut = job_folder(tmp_path / "cut", recipe, net=net, outputs=["safetensors"], checkpoint_seconds=0)
+    save, count = Checkpoints.save, iter(range(100))
+
+    def stopping(self: Checkpoints, *given: Any) -> None:
+        save(self, *given)
+        if next(count) in (1, 4):
+            raise _Stopped
+
+    monkeypatch.setattr(Checkpoints, "save", stopping)
+    for _ in range(2):
+        with pytest.raises(_Stopped):
+            run(cut.root, engine.reload.main)
+    run(cut.root, engine.reload.main)
+    one, other = (load_file(folder.output("safetensors")) for folder in (whole, cut))
+    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def _mismatched(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**arrays(), **changes}.items() if value is not None}
 
@@ -179,6 +257,44 @@ BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
     (_mismatched(x_train=X, y_train=None), "dataset_split_missing", "has only unlabelled train and test"),
     ({"x_test": X, "y_test": Y}, "dataset_split_missing", "has only test"),
 ]
+
+
+IDS, MASK, CLASS = sentences(9, 3)
+BAD_PAIRS: list[tuple[dict[str, Any], str]] = [
+    ({"x_train": IDS, "y_train": CLASS}, "x_train is no array of a dataset; name arrays x_train__ids, x_train__mask"),
+    ({"x_train__ids": IDS, "y_train": CLASS}, "x_train__mask is missing; the model takes it beside x_train__ids"),
+    (
+        {"x_train__mask": MASK[:5], "x_train__ids": IDS, "y_train": CLASS},
+        "x_train__mask has 5 samples and x_train__ids 9",
+    ),
+    ({"x_train__ids": IDS.astype(np.float32), "x_train__mask": MASK}, "x_train__ids has the dtype float32"),
+    ({"x__ids": IDS, "x__mask": MASK, "x_train__ids": IDS, "x_train__mask": MASK}, "stands beside x_train__ids"),
+    ({"y_train": CLASS, "x_test__ids": IDS, "x_test__mask": MASK}, "there is no x_train__ids"),
+]
+
+
+@pytest.mark.parametrize(("data", "said"), BAD_PAIRS)
+def test_data_of_several_inputs_that_does_not_fit_is_refused_in_words(
+    data: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Tokens, data=data)
+    with pytest.raises(PithError, match="dataset_mismatch") as caught:
+        run(folder.root)
+    assert said in caught.value.problem.detail
+
+
+def test_targets_of_another_shape_than_the_output_are_refused(tmp_path: Path) -> None:
+    data = arrays(Regression)
+    wide = np.concatenate([data["y_train"]] * 2, 1)
+    for changed, said in (
+        ({"y_train": wide}, "y_train has the shape (192, 2)"),
+        ({"y_train": data["y_train"] * np.nan}, "y_train holds NaN"),
+        ({"y_train": np.zeros(192, np.int64)}, "different kinds of number"),
+    ):
+        folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Regression, data={**data, **changed})
+        with pytest.raises(PithError, match="dataset_mismatch") as caught:
+            run(folder.root)
+        assert said in caught.value.problem.detail
 
 
 @pytest.mark.parametrize(("data", "code", "said"), BAD_DATA)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from engine.randomness import stream
 from engine.train import train
 from pith.training import TrainingOptions
 from tests.engine.conformance import opened
-from tests.engine.tiny import Cnn, Mlp, Transformer, arrays, job_folder, pictures
+from tests.engine.tiny import Cnn, Mlp, Regression, Tokens, Transformer, arrays, job_folder, pictures, sentences
 
 
 def context(root: Path, net: type[torch.nn.Module] = Cnn) -> Context:
@@ -53,6 +54,33 @@ def test_data_that_is_read_batch_by_batch_gives_the_same_bits(tmp_path: Path, mo
     piecewise = trained(ctx, epochs=2).graph.state_dict()
     ctx.events.close()
     assert all(torch.equal(whole[name], piecewise[name]) for name in whole)
+
+
+def test_two_inputs_stay_together_and_both_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path, Tokens)
+    model = trained(ctx, epochs=8)
+    monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", 0)
+    piecewise = trained(ctx, epochs=8).graph.state_dict()
+    ctx.events.close()
+    assert all(torch.equal(value, piecewise[name]) for name, value in model.graph.state_dict().items())
+    ids, mask, y = sentences(200, 7)
+    with torch.no_grad():
+        (told,), (blind,) = (
+            model.run((torch.from_numpy(ids), torch.from_numpy(given))) for given in (mask, np.ones_like(mask))
+        )
+    assert float((told.argmax(1).numpy() == y).mean()) > 0.95 > 0.8 > float((blind.argmax(1).numpy() == y).mean())
+
+
+def test_targets_are_learnt_as_numbers(tmp_path: Path) -> None:
+    ctx = context(tmp_path, Regression)
+    model = ctx.baseline.copy()
+    options = TrainingOptions(epochs=10, batch_size=32, learning_rate=0.01)
+    train(model, ctx.training_data(labels=True), options, ctx.objective().loss, ctx)
+    ctx.events.close()
+    data = arrays(Regression)
+    with torch.no_grad():
+        (given,) = model.run((torch.from_numpy(data["x_test"]),))
+    assert float(((given.numpy() - data["y_test"]) ** 2).mean()) < 0.2 * data["y_test"].var()
 
 
 def test_a_last_batch_of_one_is_left_out(tmp_path: Path) -> None:
