@@ -14,20 +14,25 @@ from pith.errors import PithError
 
 MOST_PARAMETERS = 1_000_000_000
 MOST_MODULES = 20_000
+MOST_TENSORS = 40_000
 
 
 @contextmanager
 def bounded(parameters: int = MOST_PARAMETERS, modules: int = MOST_MODULES) -> Iterator[None]:
     """Within it, registering one parameter or module too many raises.
 
+    Weights are counted too: a constructor may make layers without end before it registers the first.
+
     Raises:
         PithError: ``model_too_large``.
     """
-    counted = {"parameters": 0, "modules": 0}
+    counted = {"parameters": 0, "modules": 0, "tensors": 0}
 
     def count_parameter(_: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         counted["parameters"] += parameter.numel() if isinstance(parameter, torch.Tensor) else 0
+        counted["tensors"] += 1
         _at_most("The number of parameters", counted["parameters"], parameters)
+        _at_most("The number of weights", counted["tensors"], MOST_TENSORS)
 
     def count_module(_: nn.Module, name: str, module: nn.Module | None) -> None:
         counted["modules"] += 1
