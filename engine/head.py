@@ -1,11 +1,12 @@
 """A new head: the layer that makes the first output, for another number of classes."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import fx, nn
 
-from engine.model import WEIGHTED, Model, Weighted
+from engine.model import WEIGHTED, Model
 from pith.errors import PithError
 
 
@@ -46,11 +47,12 @@ def _behind(graph: fx.GraphModule, waiting: Iterable[fx.Node]) -> set[str]:
     return found
 
 
-def _fresh(layer: nn.Module, classes: int) -> Weighted:
+def _fresh(layer: nn.Module, classes: int) -> nn.Module:
+    """A layer like this one, with other outputs."""
     bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, classes, bias)
-    assert isinstance(layer, nn.Conv2d)
-    return nn.Conv2d(
-        layer.in_channels, classes, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=bias
-    )
+    if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.groups != 1:
+        raise PithError("head_not_found", reason=f"a {type(layer).__name__} makes it")
+    shape: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    return type(layer)(layer.in_channels, classes, bias=bias, **shape)

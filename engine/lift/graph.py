@@ -99,9 +99,12 @@ class _Lifting:
 
     def _path(self, node: fx.Node, layer: Layer, sources: dict[str, Any]) -> str | None:
         """Where the module belongs: beside its weight, or where the operator was called from."""
-        weight = sources.get("weight")
+        weight, bias = sources.get("weight"), sources.get("bias")
         if weight is not None:
             parent, _, leaf = weight.target.rpartition(".")
+            if bias is not None and leaf == "weight" and bias.target != f"{parent}.bias":
+                parent, _, leaf = bias.target.rpartition(".")  # the weight is tied to that of another layer
+                return parent if parent and leaf == "bias" else None
             return parent if parent and leaf == "weight" else None
         if layer.tensors and not any(sources.values()) and not layer.bare:
             return None

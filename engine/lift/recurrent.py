@@ -4,6 +4,7 @@ The initial states stay what they were in the graph, zeros of the batch's size f
 and projections (``proj_size``), which stay operators; those train, but keep the dropout of the mode they came in.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from engine.lift.tree import fetch
 
 aten = torch.ops.aten
 
-RECURRENT: dict[Any, tuple[type[nn.RNNBase], dict[str, str]]] = {
+RECURRENT: dict[Any, tuple[Callable[..., nn.RNNBase], dict[str, str]]] = {
     aten.lstm.input: (nn.LSTM, {}),
     aten.gru.input: (nn.GRU, {}),
     aten.rnn_tanh.input: (nn.RNN, {"nonlinearity": "tanh"}),

@@ -122,10 +122,10 @@ class Channels:
         gone = self._gone(units)
         return any(gone[places].any() for places in self.axes.normed)
 
-    def _gone(self, units: Iterable[int]) -> np.ndarray:  # type: ignore[type-arg]
+    def _gone(self, units: Iterable[int]) -> np.ndarray:
         chosen = np.zeros(self.axes.count, dtype=bool)
         chosen[list(units)] = True
-        gone: np.ndarray = chosen[self.labels]  # type: ignore[type-arg]
+        gone: np.ndarray = chosen[self.labels]
         return gone
 
 
@@ -188,7 +188,7 @@ def _scores(owned: Owned) -> bool:
     return owned.tensor.ndim > 1 or any(name == "weight" for _, name in owned.owners)
 
 
-def _shrink(owned: Owned, gone: np.ndarray) -> None:  # type: ignore[type-arg]
+def _shrink(owned: Owned, gone: np.ndarray) -> None:
     tensor = owned.tensor.detach()
     for dim, places in enumerate(owned.axes):
         if places is not None and gone[places].any():

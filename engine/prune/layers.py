@@ -35,13 +35,14 @@ def _outputs(axes: Axes, module: nn.Module, dim: int) -> Places:
 
 
 def _convolution(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
-    value, weight = trace.value(node.args[0]), module.weight
-    if len(value) != weight.ndim:
+    value = trace.value(node.args[0])
+    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    if len(value) != module.weight.ndim:
         raise NotImplementedError("a convolution without a batch")
     out = _outputs(trace.axes, module, 0)
     inner = trace.axes.axis_of(module, "weight", 1)
-    convolve(trace.axes, value[1], inner, out, int(module.groups), f"grouped convolution {node.target}")
-    if module.groups > 1 and weight.shape[1] == 1:
+    convolve(trace.axes, value[1], inner, out, module.groups, f"grouped convolution {node.target}")
+    if module.groups > 1 and module.weight.shape[1] == 1:
         whole = value[1] if value[1] is not None else out
         trace.axes.count_of(whole, partial(setattr, module, "groups"))
     return _over_space(trace, value, out, str(node.target))
@@ -130,7 +131,7 @@ def _group_norm(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
 
 def _prelu(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
     value = trace.value(node.args[0])
-    if module.weight.numel() == 1 or len(value) < 2:  # type: ignore[union-attr, operator]
+    if module.weight.numel() == 1 or len(value) < 2:
         return value
     channels = _with_tensor(trace.axes, value[1], module, "weight", str(node.target))
     trace.axes.count_of(channels, partial(setattr, module, "num_parameters"))

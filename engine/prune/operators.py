@@ -135,7 +135,7 @@ def _unbind(trace: Trace, node: fx.Node, args: Arguments) -> Result:
 
 def _getitem(trace: Trace, node: fx.Node) -> Result:
     found = trace.values[node.args[0]]  # type: ignore[index]
-    return found[node.args[1]] if isinstance(found, list) else trace.opaque(node)  # type: ignore[index, return-value]
+    return found[node.args[1]] if isinstance(found, list) else trace.opaque(node)
 
 
 def _transpose(trace: Trace, node: fx.Node, args: Arguments) -> Result:

@@ -69,7 +69,7 @@ def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where
     return result
 
 
-def _constant_along(places: np.ndarray, dim: int) -> bool:  # type: ignore[type-arg]
+def _constant_along(places: np.ndarray, dim: int) -> bool:
     return bool((places == places.take([0], axis=dim)).all())
 
 

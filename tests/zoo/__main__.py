@@ -4,22 +4,12 @@ Results are kept in build/zoo, so that one model can be walked again; docs/zoo.m
 """
 
 import argparse
-import os
-import subprocess
-import sys
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import torch
-
+from tests.zoo.apart import server, walk_apart
 from tests.zoo.collection import everything, named
 from tests.zoo.result import STAGES, Result, load
-from tests.zoo.stages import walk
 from tests.zoo.table import write_table
-
-_SECONDS = 600
 
 
 def main() -> None:
@@ -27,48 +17,21 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="names, such as resnet18; all without any")
     parser.add_argument("--missing", action="store_true", help="walk only what has no result yet")
     parser.add_argument("--failed", action="store_true", help="walk only what did not pass")
-    parser.add_argument("--here", action="store_true", help="walk one model in this process")
     parser.add_argument("--table", action="store_true", help="write the table and walk nothing")
     options = parser.parse_args()
-    if options.here:
-        walk_here(options.models[0])
-        return
     entries = [named(name) for name in options.models] or everything()
     if options.missing or options.failed:
         entries = [entry for entry in entries if _wanted(load(entry.name), options.failed)]
     if not options.table:
+        context = server()
         with ThreadPoolExecutor(2) as pool:
-            for result in pool.map(lambda entry: _apart(entry.name, entry.family), entries):
+            for result in pool.map(lambda entry: walk_apart(context, entry), entries):
                 print(_line(result), flush=True)
     write_table([result for entry in everything() if (result := load(entry.name))])
 
 
-def walk_here(name: str) -> Result:
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        result = walk(named(name), Path(folder))
-    result.save()
-    return result
-
-
 def _wanted(result: Result | None, failed: bool) -> bool:
     return result is None or (failed and not result.passed)
-
-
-def _apart(name: str, family: str) -> Result:
-    command = [sys.executable, "-m", "tests.zoo", "--here", name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    start = time.monotonic()
-    try:
-        done = subprocess.run(command, env=environment, timeout=_SECONDS, capture_output=True, text=True, check=False)
-        said = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no reason"])[-1][:200]
-    except subprocess.TimeoutExpired:
-        said = f"not done after {time.monotonic() - start:.0f} seconds"
-    if said:
-        Result(name, family, {"read": f"unnamed: {said}"}).save()
-    result = load(name)
-    assert result is not None
-    return result
 
 
 def _line(result: Result) -> str:

@@ -12,7 +12,7 @@ STAGES = ("read", "modes", "train", "head", "prune", "export")
 class Result:
     """``stages`` maps a stage to "ok" or to the reason why not; a stage that is missing was never reached.
 
-    ``lift`` is in seconds, from the file to the graph; ``seconds`` has each stage's own.
+    ``lift`` is from the file to the graph, ``seconds`` has each stage's own: of one core, however busy the machine is.
     """
 
     name: str
