@@ -27,13 +27,17 @@ def split_of(data: DatasetFacts, name: str) -> SplitFacts | None:
 
 def data_problems(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Iterator[PithError]:
     """``dataset_mismatch`` for each thing that does not fit; ``wanted`` is the job's own preprocessing."""
-    preprocessing = wanted or data.preprocessing or model.preprocessing
     if any(column.type == "tensor" for column in _inputs(data)):
         yield from _tensors(data, model)
     else:
-        yield from _made(data, model, preprocessing, wanted)
+        yield from _made(data, model, wanted or _agreed(data, model))
     if any(split.labelled for split in data.splits):
         yield from _labels(data, model.outputs[0])
+
+
+def _agreed(data: DatasetFacts, model: ModelFacts) -> Preprocessing | None:
+    """The dataset's where its schema asked for it, then the model's, then what was derived from the data."""
+    return data.preprocessing if data.preprocessing_declared else model.preprocessing or data.preprocessing
 
 
 def teacher_problem(teacher: ModelFacts, student: ModelFacts) -> PithError | None:
@@ -67,23 +71,28 @@ def _tensors(data: DatasetFacts, model: ModelFacts) -> Iterator[PithError]:
             yield _mismatch(f"the column {column.name}", f"has the dtype {column.dtype}", way_out)
 
 
-def _made(
-    data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None, wanted: Preprocessing | None
-) -> Iterator[PithError]:
+def _made(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None) -> Iterator[PithError]:
     """Samples become tensors by preprocessing: what it gives must be what the first input takes."""
     first = model.inputs[0]
-    shape = data.input_shape if wanted is None and data.input_shape else given_shape(preprocessing)
+    shape = data.input_shape if preprocessing == data.preprocessing else given_shape(preprocessing)
     if shape is not None and not _fits(shape, first.shape[1:]):
-        yield _shape_mismatch("the dataset's preprocessing" if wanted is None else "preprocessing", shape, first)
+        yield _shape_mismatch("preprocessing", shape, first)
     if isinstance(preprocessing, TextPreprocessing):
-        if preprocessing.tokenizer == "model" and not model.tokenizer:
-            way_out = (
-                "upload the model's Hugging Face folder with its tokenizer, or set preprocessing.tokenizer to words"
-            )
-            yield _mismatch("the dataset's text", "needs the model's tokenizer, and the model brought none", way_out)
-        if _floating(first.dtype):
-            problem = f"becomes token numbers, and the model's input {first.name} takes {first.dtype}"
-            yield _mismatch("the dataset's text", problem, "use a model that takes integers")
+        yield from _text(data, model, preprocessing)
+
+
+def _text(data: DatasetFacts, model: ModelFacts, preprocessing: TextPreprocessing) -> Iterator[PithError]:
+    first, own = model.inputs[0], preprocessing.tokenizer == "model"
+    if own and not model.tokenizer:
+        way_out = "upload the model's Hugging Face folder with its tokenizer, or set preprocessing.tokenizer to words"
+        yield _mismatch("the dataset's text", "needs the model's tokenizer, and the model brought none", way_out)
+    if _floating(first.dtype):
+        problem = f"becomes token numbers, and the model's input {first.name} takes {first.dtype}"
+        yield _mismatch("the dataset's text", problem, "use a model that takes integers")
+    tables = [layer.shape[0] for layer in model.layers if layer.kind == "Embedding" and layer.shape]
+    if not own and data.vocabulary and tables and data.vocabulary > max(tables):
+        problem = f"has a vocabulary of {data.vocabulary:,} tokens, and the model's table {max(tables):,} rows"
+        yield _mismatch("the dataset's text", problem, "lower preprocessing.vocabulary or use a larger table")
 
 
 def given_shape(preprocessing: Preprocessing | None) -> Sizes | None:

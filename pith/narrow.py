@@ -1,6 +1,6 @@
 """What layers will be once channels are gone, from facts alone: exact widths, estimated weights.
 
-Which layer feeds which is not among the facts. The nearest layer before it of a width that fits is taken for it.
+Which layer feeds which is not among the facts. The widest layer before it whose width fits is taken for it, and of several the nearest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,8 +56,8 @@ def _inputs(layer: LayerFacts) -> int:
 
 def _feeding(channels: int, widths: Mapping[str, int], before: tuple[LayerFacts, ...]) -> float:
     """The fraction that is left of the channels that come in; a flattened picture has several for each."""
-    fits = (layer for layer in reversed(before) if layer.width and channels > 1 and channels % layer.width == 0)
-    feeder = next(fits, None)
+    fits = [layer for layer in reversed(before) if layer.width and channels > 1 and channels % layer.width == 0]
+    feeder = max(fits, key=lambda layer: layer.width or 0, default=None)
     return 1.0 if feeder is None else _kept(feeder, widths)
 
 

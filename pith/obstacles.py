@@ -52,6 +52,9 @@ def _teacher_pointer(spec: JobSpec, id: ModelId) -> str:
 def _of_spec(asked: Asked) -> Iterator[Problem]:
     for pointer, problem in asked.spec.problems():
         yield _at(pointer, problem)
+    if asked.model is not None and not asked.model.trainable:
+        for pointer, problem in asked.spec.finished_problems():
+            yield _at(pointer, problem)
     if asked.spec.constraints.max_metric_drop is not None and asked.data and asked.model:
         found = quality(asked)
         if found is not None and found[0] == "sqnr_db":

@@ -1,6 +1,5 @@
 """`pith export`: from a module of the user's own code to a ``.pt2``, on the user's own machine."""
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -76,7 +75,7 @@ def _built(factory: str) -> Any:
     module, _, attribute = factory.partition(":")
     if not module or not attribute:
         raise click.UsageError(f"{factory!r} is no MODULE:FACTORY, such as mypackage.nets:build")
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    sys.path.insert(0, str(Path.cwd()))
     found = _from_user(f"importing {module}", lambda: import_module(module))
     for name in attribute.split("."):
         if not hasattr(found, name):
