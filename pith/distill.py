@@ -11,20 +11,31 @@ from pith.training import TrainingOptions
 
 
 class DistillLogits(Step, TrainingOptions):
-    """Train the model to give the teacher's softened outputs, and its labels where there are any."""
+    """Train the model to give the teacher's outputs, and its labels where there are any.
+
+    Scores of classes are softened by the temperature and compared by their divergence; other outputs (regression,
+    embedding) by the mean squared error. It is the first output that is matched.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"training_data", "teacher"})
     changes: ClassVar[frozenset[Change]] = frozenset({"values"})
     paper: ClassVar[str] = "Hinton, Vinyals and Dean 2015, arXiv 1503.02531"
-    limits: ClassVar[str] = "Classification only; teacher and student must have the same classes."
+    limits: ClassVar[str] = (
+        "Teacher and student must take the same inputs and give the same first output; others are not matched."
+    )
 
     kind: Literal["distill.logits"] = "distill.logits"
     teacher: Literal["baseline"] | ModelId = Field(
         "baseline", description="The model that was uploaded for this job, or the id of another one."
     )
-    temperature: float = Field(4.0, gt=0, le=100, description="Divisor of both logits before softmax.")
+    temperature: float = Field(
+        4.0,
+        gt=0,
+        le=100,
+        description="Divisor of both logits before softmax; of no effect where outputs are no scores of classes.",
+    )
     hard_label_weight: float = Field(
-        0.1, ge=0, le=1, description="Weight of the cross-entropy with the labels; the rest goes to the teacher."
+        0.1, ge=0, le=1, description="Weight of the task's loss with the labels; the rest goes to the teacher."
     )
 
     def outlook(self, given: Given) -> Outlook:

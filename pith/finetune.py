@@ -10,15 +10,17 @@ from pith.training import TrainingOptions
 
 
 class FinetuneFull(Step, TrainingOptions):
-    """Train every weight on the labelled training split with cross-entropy."""
+    """Train every weight on the labelled training split with the task's loss."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"training_data", "labels"})
     changes: ClassVar[frozenset[Change]] = frozenset({"values"})
     paper: ClassVar[str] = "Loshchilov and Hutter 2019, arXiv 1711.05101 (AdamW)"
-    limits: ClassVar[str] = "Classification only; weights that pruning set to zero stay zero."
+    limits: ClassVar[str] = "Weights that pruning set to zero stay zero."
 
     kind: Literal["finetune.full"] = "finetune.full"
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Mass moved from the label to all classes.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Mass moved from the label to all classes; refused for tasks without classes."
+    )
 
     def outlook(self, given: Given) -> Outlook:
         smoothed = self.label_smoothing and not given.classes
