@@ -1,6 +1,7 @@
 """What layers will be once channels are gone, from facts alone: exact widths, estimated weights.
 
-Which layer feeds which is not among the facts. The widest layer before it whose width fits is taken for it, and of several the nearest.
+Which layer feeds which is not among the facts. The widest layer before it whose width fits is
+taken for it, and of several the nearest.
 """
 
 from collections.abc import Iterator, Mapping

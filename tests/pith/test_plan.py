@@ -1,0 +1,271 @@
+"""Plans from facts alone: every problem at once and in its place, numbers, and what is not known yet."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pith.dataset import ColumnFacts, DatasetFacts, ImagePreprocessing, SplitFacts, TextPreprocessing
+from pith.errors import PithError
+from pith.facts import Estimate, LayerFacts, ModelFacts, TensorFacts
+from pith.job import JobSpec
+from pith.plan import Plan, plan
+from pith.recipe import step_classes
+from pith.resources import Dataset, Model
+
+NOW, CHECK, DIGEST = datetime(2026, 1, 1, tzinfo=UTC), "job_" + "0" * 26, "sha256:" + "0" * 64
+MODEL_ID, TEACHER_ID, DATASET_ID = "mdl_" + "0" * 26, "mdl_" + "1" * 26, "dts_" + "0" * 26
+REJECTED = PithError("model_truncated", reason="it ends").problem
+
+STEM = LayerFacts(name="stem", kind="Conv2d", shape=(64, 3, 3, 3), parameters=1728, macs=100_000, width=64, group=0)
+NORM = LayerFacts(name="norm", kind="BatchNorm2d", shape=(64,), parameters=128)
+BODY = LayerFacts(name="body", kind="Conv2d", shape=(64, 64, 3, 3), parameters=36_864, macs=900_000, width=64, group=1)
+HEAD = LayerFacts(
+    name="head", kind="Linear", shape=(10, 64), parameters=650, macs=640, width=10, left_alone="it gives the output"
+)
+IMAGES = ModelFacts(
+    format="pt2",
+    trainable=True,
+    task="image-classification",
+    inputs=(TensorFacts(name="x", shape=(None, 3, 32, 32), dtype="float32"),),
+    outputs=(TensorFacts(name="output", shape=(None, 10), dtype="float32"),),
+    dtype="float32",
+    parameters=39_370,
+    macs=1_000_640,
+    layers=(STEM, NORM, BODY, HEAD),
+    estimate=Estimate(inference_seconds=0.001, training_seconds=0.003, fixed_bytes=10**9, sample_bytes=10**6),
+)
+PICTURES = DatasetFacts(
+    format="folders",
+    task="image-classification",
+    samples=600,
+    splits=(SplitFacts(name="train", samples=500, labelled=True), SplitFacts(name="test", samples=100, labelled=True)),
+    classes=tuple("abcdefghij"),
+    columns=(ColumnFacts(name="image", role="input", type="image", dtype="binary"),),
+    preprocessing=ImagePreprocessing(size=(32, 32)),
+    input_shape=(3, 32, 32),
+)
+TEXTS = PICTURES.model_copy(
+    update={
+        "columns": (ColumnFacts(name="text", role="input", type="text", dtype="string"),),
+        "preprocessing": TextPreprocessing(length=16, tokenizer="model"),
+        "input_shape": None,
+    }
+)
+
+
+def model(facts: ModelFacts | None = IMAGES, id: str = MODEL_ID, **given: Any) -> Model:
+    base = {"name": "m", "digest": DIGEST, "size_bytes": 1, "created_at": NOW, "status": "ready", "check": CHECK}
+    return Model(id=id, facts=facts, **{**base, **given})
+
+
+def dataset(facts: DatasetFacts | None = PICTURES, **given: Any) -> Dataset:
+    base = {"name": "d", "digest": DIGEST, "size_bytes": 1, "created_at": NOW, "status": "ready", "check": CHECK}
+    return Dataset(id=DATASET_ID, facts=facts, **{**base, **given})
+
+
+def spec(*recipe: dict[str, Any], **given: Any) -> JobSpec:
+    return JobSpec.model_validate({"model": MODEL_ID, "dataset": DATASET_ID, "recipe": recipe, **given})
+
+
+def wrong(found: Plan) -> list[tuple[str, str]]:
+    assert found.possible == (not found.problems)
+    return [(problem.errors[0].pointer, problem.code) for problem in found.problems]
+
+
+PRUNE, DISTILL, STATIC = {"kind": "prune.channel"}, {"kind": "distill.logits"}, {"kind": "quantize.static"}
+
+
+def test_numbers_of_a_whole_recipe() -> None:
+    prune = {**PRUNE, "ignore": ["body"], "iterations": 2, "recovery": {"epochs": 3, "batch_size": 100}}
+    found = plan(spec(prune, {**DISTILL, "epochs": 2, "batch_size": 200}, STATIC), model(), dataset(), {})
+    assert wrong(found) == []
+    first, second, third = found.steps
+    assert first.does == (
+        "Removes 32 of 64 channels in 1 of 3 layers, widths kept at multiples of 8, in 2 parts, each followed by "
+        "3 epochs of 500 samples in batches of 100 (15 optimizer steps)."
+    )
+    assert (first.touched, first.left_alone) == (("stem",), {"body": "matches body", "head": "it gives the output"})
+    assert first.parameters.after == 39_370 - 864 - 64 - 36_864 // 2
+    assert first.macs.after == 1_000_640 - 50_000 - 450_000
+    assert "2 epochs of 500 samples in batches of 200 (6 optimizer steps)" in second.does
+    assert second.parameters.before == first.parameters.after == third.parameters.after
+    assert "with 256 samples (minmax)" in third.does
+    assert found.quality is not None and (found.quality.metric, found.quality.on) == ("accuracy", "test split")
+    assert found.memory_bytes == 10**9 + 200 * 10**6 + 500 * 3 * 32 * 32 * 4
+    assert found.seconds is not None and first.seconds is not None
+    assert first.seconds.least < 2 * 3 * 500 * 0.003 < first.seconds.most
+    assert found.seconds.most > sum(step.seconds.most for step in found.steps if step.seconds)
+
+
+def test_a_coupled_layer_stays_with_the_one_that_is_named() -> None:
+    layers = (STEM, BODY.model_copy(update={"group": 0}), HEAD)
+    found = plan(
+        spec({**PRUNE, "ignore": ["stem"]}), model(IMAGES.model_copy(update={"layers": layers})), dataset(), {}
+    )
+    assert found.steps[0].left_alone["body"] == "its channels are those of stem, which is left alone"
+    assert wrong(found) == [("/recipe/0", "technique_inapplicable")]
+
+
+def test_every_problem_at_once() -> None:
+    asked = spec(
+        STATIC,
+        {**PRUNE, "ignore": ["absent", "head"]},
+        {"kind": "distill.logits", "teacher": TEACHER_ID},
+        {"kind": "finetune.full"},
+        dataset=None,
+        constraints={"max_metric_drop": 0.1},
+    )
+    assert wrong(plan(asked, model(), None, {})) == [
+        ("/recipe/2/teacher", "not_found"),
+        ("/recipe/1", "recipe_order"),
+        ("/recipe/2", "recipe_order"),
+        ("/recipe/3", "recipe_order"),
+        ("/recipe/0", "dataset_required"),
+        ("/recipe/2", "dataset_required"),
+        ("/recipe/3", "dataset_required"),
+        ("/constraints/max_metric_drop", "dataset_required_by_constraint"),
+        ("/recipe/1/ignore/0", "technique_inapplicable"),
+    ]
+
+
+def changed(facts: Any, **update: Any) -> Any:
+    return facts.model_copy(update=update)
+
+
+ONNX = changed(IMAGES, format="onnx", trainable=False)
+TOKENS = changed(IMAGES, inputs=(TensorFacts(name="ids", shape=(None, 16), dtype="int64"),), task=None)
+SCORES = changed(IMAGES, outputs=(TensorFacts(name="output", shape=(None, 1), dtype="float32"),))
+WORDS = changed(TEXTS, preprocessing=TextPreprocessing(length=16, tokenizer="words"), vocabulary=900)
+TARGETS = changed(
+    PICTURES,
+    task="tabular-regression",
+    classes=(),
+    columns=(*PICTURES.columns, ColumnFacts(name="y", role="label", type="tensor", dtype="float32", shape=(3,))),
+)
+TABLE = LayerFacts(name="table", kind="Embedding", shape=(100, 8), parameters=800)
+UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = {
+    "size": (IMAGES, changed(PICTURES, input_shape=(3, 64, 64)), [("/dataset", "dataset_mismatch")], "(3, 64, 64)"),
+    "classes": (
+        IMAGES,
+        changed(PICTURES, classes=tuple("abcdefghijk")),
+        [("/dataset", "dataset_mismatch")],
+        "11 classes and the model 10 outputs",
+    ),
+    "no tokenizer": (TOKENS, TEXTS, [("/dataset", "dataset_mismatch")], "brought none"),
+    "text into numbers": (
+        changed(IMAGES, inputs=(TensorFacts(name="x", shape=(None, 16), dtype="float32"),), tokenizer=True),
+        TEXTS,
+        [("/dataset", "dataset_mismatch")],
+        "takes float32",
+    ),
+    "vocabulary": (changed(TOKENS, layers=(TABLE, HEAD)), WORDS, [("/dataset", "dataset_mismatch")], "900 tokens"),
+    "targets": (SCORES, TARGETS, [("/dataset", "dataset_mismatch")], "targets of the shape (3)"),
+    "unlabelled": (
+        IMAGES,
+        changed(PICTURES, splits=(SplitFacts(name="train", samples=5, labelled=False),)),
+        [("/recipe/0", "dataset_split_missing")],
+        "has only unlabelled train",
+    ),
+    "finished": (
+        ONNX,
+        PICTURES,
+        [
+            ("/recipe/0", "model_not_trainable"),
+            ("/outputs/1", "output_unavailable"),
+            ("/outputs/2", "output_unavailable"),
+        ],
+        "neither trained nor reshaped",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_fit(name: str) -> None:
+    facts, data, problems, said = UNFIT[name]
+    found = plan(spec({"kind": "finetune.full"}), model(facts), dataset(data), {})
+    assert wrong(found) == problems
+    assert said in found.problems[0].detail
+
+
+def test_the_schema_goes_before_the_model_and_the_model_before_what_was_derived() -> None:
+    facts = changed(IMAGES, preprocessing=ImagePreprocessing(size=(224, 224)))
+    assert wrong(plan(spec(STATIC), model(facts), dataset(), {})) == [("/dataset", "dataset_mismatch")]
+    assert wrong(plan(spec(STATIC), model(facts), dataset(changed(PICTURES, preprocessing_declared=True)), {})) == []
+    asked = spec(STATIC, preprocessing={"kind": "image", "size": [32, 32]})
+    assert wrong(plan(asked, model(facts), dataset(), {})) == []
+
+
+def test_teachers_must_fit() -> None:
+    asked = spec({**DISTILL, "teacher": TEACHER_ID})
+    assert wrong(plan(asked, model(), dataset(), {TEACHER_ID: model(id=TEACHER_ID)})) == []
+    found = plan(asked, model(), dataset(), {TEACHER_ID: model(SCORES, TEACHER_ID)})
+    assert wrong(found) == [("/recipe/0/teacher", "teacher_mismatch")]
+    assert "The teacher gives (1) for (3, 32, 32) and the student (10)" in found.problems[0].detail
+
+
+def test_inputs_that_are_checked_or_rejected() -> None:
+    checking = plan(spec(STATIC), model(None, status="checking"), dataset(None, status="checking"), {})
+    assert wrong(checking) == [] and checking.steps == () and checking.memory_bytes is None
+    assert [note.split()[0] for note in checking.notes] == [MODEL_ID, DATASET_ID]
+    asked = spec(STATIC, {**DISTILL, "teacher": TEACHER_ID})
+    refused = {"status": "rejected", "error": REJECTED}
+    teachers = {TEACHER_ID: model(None, TEACHER_ID, **refused)}
+    found = plan(asked, model(None, **refused), dataset(None, **refused), teachers)
+    assert wrong(found) == [
+        ("/model", "input_rejected"),
+        ("/dataset", "input_rejected"),
+        ("/recipe/1/teacher", "input_rejected"),
+        ("/recipe/1", "recipe_order"),
+    ]
+    assert wrong(plan(spec(STATIC), model(), None, {})) == [("/dataset", "not_found")]
+
+
+def test_a_dataset_that_is_checked_leaves_the_model_to_be_looked_at() -> None:
+    found = plan(spec({**PRUNE, "round_to": 128}), model(), dataset(None, status="checking"), {})
+    assert wrong(found) == [("/recipe/0/pruning_ratio", "technique_inapplicable")]
+    assert found.seconds is None and found.quality is None
+
+
+def test_notes() -> None:
+    data = changed(PICTURES, task="audio-classification", classes=("a", "b"))
+    asked = spec({"kind": "finetune.full", "batch_size": 600})
+    notes = plan(asked, model(), dataset(data), {}, memory_limit=10**9).notes
+    assert [note.split(";")[0] for note in notes] == [
+        "The model is for image-classification and the dataset for audio-classification.",
+        "The model has 10 outputs and the dataset 2 classes",
+        "recipe[0]: batch_size 600 is more than the 500 samples there are.",
+        "About 1,506,144,000 bytes of memory will be needed, and PITH_JOB_MEMORY_BYTES allows 1,000,000,000",
+    ]
+    assert plan(spec(STATIC), model(), dataset(), {}, memory_limit=10**10).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("splits", "quality"),
+    [
+        ((("train", True), ("test", True)), ("accuracy", "test split")),
+        ((("train", True), ("test", False)), ("agreement", "test split")),
+        ((("train", True),), ("agreement", "training inputs")),
+    ],
+)
+def test_quality(splits: tuple[tuple[Any, bool], ...], quality: tuple[str, str]) -> None:
+    named = tuple(SplitFacts(name=name, samples=9, labelled=labelled) for name, labelled in splits)
+    found = plan(spec(STATIC), model(), dataset(changed(PICTURES, splits=named)), {}).quality
+    assert found is not None and (found.metric, found.on) == quality
+
+
+def test_a_limit_that_nothing_can_be_held_against() -> None:
+    unlabelled = changed(
+        TARGETS, columns=PICTURES.columns, splits=(SplitFacts(name="train", samples=9, labelled=False),)
+    )
+    found = plan(spec(STATIC, constraints={"max_metric_drop": 0.1}), model(SCORES), dataset(unlabelled), {})
+    assert wrong(found) == [("/constraints/max_metric_drop", "dataset_mismatch")]
+
+
+@pytest.mark.parametrize("kind", sorted(step_classes()))
+def test_a_step_without_layers_to_work_on(kind: str) -> None:
+    bare = changed(IMAGES, layers=(NORM,))
+    found = plan(spec({"kind": kind}), model(bare), dataset(), {})
+    refuses = kind.split(".")[0] in ("prune", "quantize")
+    assert wrong(found) == ([("/recipe/0", "technique_inapplicable")] if refuses else [])
+    assert found.steps[0].does.endswith(".")
