@@ -2,9 +2,13 @@
 
 <job dir>/
     job.json              EngineJob
-    model.pt2             the model, as it was uploaded
-    dataset.npz           the dataset, if the spec names one
-    teachers/<id>.pt2     teachers other than the baseline
+    model.pt2             the model's canonical file, or
+    model.onnx            the same of a model that came as ONNX
+    dataset.arrow         the dataset's canonical rows, if the spec names one
+    dataset.json          its facts (DatasetFacts)
+    tokenizer.json        the model's tokenizer, if it brought one
+    teachers/<id>.pt2     teachers other than the baseline, or
+    teachers/<id>.onnx
     out/                  all that the engine writes
         events.jsonl      one EngineEvent a line, appended as it happens
         error.json        Problem, when it failed
@@ -13,6 +17,8 @@
         model.onnx        the outputs that the spec asks for
         model.pt2
         model.safetensors
+        preprocessing.json  how samples became inputs (FittedPreprocessing), unless they were tensors
+        tokenizer.json    the tokenizer of texts
         checkpoint/       state to resume from; copied here to resume
         scratch/          working files, of no value afterwards
 
@@ -34,7 +40,7 @@ from pydantic import Field
 
 from pith.artifact import Digest, OutputFormat
 from pith.base import Frozen
-from pith.dataset import DatasetSchema
+from pith.dataset import DatasetSchema, Preprocessing
 from pith.ids import JobId, ModelId
 from pith.intake import Architecture, PartName
 from pith.job import JobSpec
@@ -49,6 +55,7 @@ class EngineJob(Frozen):
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
+    model_preprocessing: Preprocessing | None = Field(None, description="What the model's facts ask for.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
 
 
@@ -73,7 +80,6 @@ class JobDir:
         self.intake = root / "intake.json"
         self.upload = root / "upload"
         self.model = root / "model.pt2"
-        self.dataset = root / "dataset.npz"
         self.out = root / "out"
         self.events = self.out / "events.jsonl"
         self.error = self.out / "error.json"
@@ -85,6 +91,13 @@ class JobDir:
 
     def teacher(self, model: ModelId) -> Path:
         return self.root / "teachers" / f"{model}.pt2"
+
+    def given_model(self) -> Path:
+        """The model that was staged: an ONNX file, or else a ``.pt2``."""
+        return _either(self.model)
+
+    def given_teacher(self, model: ModelId) -> Path:
+        return _either(self.teacher(model))
 
     def input(self, name: PartName) -> Path:
         """Where the worker stages a canonical file of the job's model or dataset."""
@@ -105,3 +118,8 @@ class JobDir:
 
     def read_intake(self) -> IntakeJob:
         return IntakeJob.model_validate_json(self.intake.read_bytes())
+
+
+def _either(pt2: Path) -> Path:
+    onnx = pt2.with_suffix(".onnx")
+    return onnx if onnx.exists() else pt2

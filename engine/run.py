@@ -10,7 +10,8 @@ import torch
 from engine.checkpoint import Finished
 from engine.compare import check_constraints, compare, headline, verdict_of
 from engine.context import Context, scratch_file
-from engine.data import read_dataset
+from engine.data import Dataset
+from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
 from engine.jobdir import EngineJob, JobDir
@@ -63,12 +64,20 @@ def open_job(folder: JobDir, job: EngineJob) -> Context:
         PithError: any ``model_…`` or ``dataset_…`` code, or one of ``JobSpec.check``.
     """
     job.spec.check()
-    baseline = read_model(folder.model, folder.scratch)
+    baseline = read_model(folder.given_model(), folder.scratch)
+    if not baseline.trainable:
+        for _, problem in job.spec.finished_problems():
+            raise problem
     if integers := baseline.integer_layers():
         kind = job.spec.recipe[0].kind
         raise PithError("model_finished", count=integers, kind=kind)
-    dataset = read_dataset(folder.dataset, baseline.signature) if job.spec.dataset else None
+    dataset = _dataset(folder, job, baseline) if job.spec.dataset else None
     return Context(folder, job, baseline, dataset)
+
+
+def _dataset(folder: JobDir, job: EngineJob, baseline: Model) -> Dataset:
+    asked, model = job.spec.preprocessing, job.model_preprocessing
+    return open_dataset(folder, baseline.signature, asked, model, baseline.words())
 
 
 def _check_constraints(ctx: Context, samples: Samples) -> None:

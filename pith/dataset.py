@@ -63,6 +63,38 @@ Preprocessing = Annotated[
 ]
 
 
+# ---- preprocessing as it was fitted to a training split; ``preprocessing.json`` of a job is the last of these classes
+
+
+class NumericColumn(Frozen):
+    """(value - mean) / std, and 0 where it is missing; with ``marked`` a column follows that is 1 where it is missing."""
+
+    type: Literal["numeric"] = "numeric"
+    name: str
+    mean: float = 0.0
+    std: float = 1.0
+    marked: bool = False
+
+
+class CategoricalColumn(Frozen):
+    """One column for each category, 1 where the value is that one; the last is for missing and unknown values."""
+
+    type: Literal["categorical"] = "categorical"
+    name: str
+    categories: tuple[str, ...]
+
+
+class FittedPreprocessing(Frozen):
+    """All that it takes to turn a sample into the model's input again, beside ``tokenizer.json`` where there is one."""
+
+    preprocessing: Preprocessing
+    inputs: tuple[str, ...] = Field(description="Columns of the dataset, in order.")
+    input_shape: tuple[int | None, ...] = Field(description="Of one sample.")
+    table: tuple[Annotated[NumericColumn | CategoricalColumn, Field(discriminator="type")], ...] = ()
+    vocabulary: int | None = Field(None, description="Tokens that tokenizer.json knows.")
+    classes: tuple[str, ...] = Field((), description="Names of the classes, in the order of the model's outputs.")
+
+
 # ---- the schema
 
 
@@ -124,7 +156,16 @@ class DatasetFacts(Frozen):
     classes: tuple[str, ...] = ()
     columns: tuple[ColumnFacts, ...]
     preprocessing: Preprocessing | None = None
-    input_shape: tuple[int | None, ...] | None = Field(None, description="Of one sample, where it is known already.")
+    preprocessing_declared: bool = Field(
+        False, description="Whether the schema asked for it; one that was only derived gives way to the model's own."
+    )
+    input_shape: tuple[int | None, ...] | None = Field(
+        None,
+        description="Of one sample after preprocessing, where it is known: in_features of a table, (1, mels, frames).",
+    )
+    vocabulary: int | None = Field(
+        None, description="Tokens of the vocabulary made from the training split: vocab_size."
+    )
     notes: tuple[str, ...] = ()
 
 

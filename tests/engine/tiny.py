@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.data.intake import PARTS, check_dataset
 from engine.jobdir import EngineJob, JobDir
 from engine.lift import lift
 from engine.model import Model
+from pith.dataset import DatasetSchema
 from pith.job import JobSpec
 
 MODEL_ID, TEACHER_ID, DATASET_ID = "mdl_" + "0" * 26, "mdl_" + "1" * 26, "dts_" + "0" * 26
@@ -210,7 +212,7 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
     data = arrays(net) if data == "default" else data
     torch.export.save(exported(built(net)), folder.model)
     if data is not None:
-        np.savez(folder.dataset, **data)
+        staged_dataset(folder, data, given.pop("schema", None))
     if teacher := given.pop("teacher", None):
         folder.teacher(TEACHER_ID).parent.mkdir()
         torch.export.save(exported(built(teacher, seed=5)), folder.teacher(TEACHER_ID))
@@ -220,6 +222,17 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
     )
     folder.spec.write_text(job.model_dump_json())
     return folder
+
+
+def staged_dataset(folder: JobDir, data: dict[str, Any], schema: dict[str, Any] | None = None) -> None:
+    """What the check of an ``.npz`` of these arrays leaves, where a worker would put it."""
+    desk = JobDir(folder.root / "intake")
+    desk.out.mkdir(parents=True)
+    np.savez(desk.upload, **data)
+    desk.upload.with_suffix(".npz").rename(desk.upload)
+    check_dataset(desk.upload, "dataset.npz", None if schema is None else DatasetSchema.model_validate(schema), desk)
+    for name in PARTS:
+        desk.part(name).rename(folder.input(name))
 
 
 def _digest(path: Path) -> str:

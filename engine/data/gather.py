@@ -1,0 +1,72 @@
+"""The rows of an upload, written once in batches of bounded size, so that everything after can look at them again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from engine.data import limits
+from engine.data.refusals import mismatch, too_large
+from engine.data.source import Source
+from pith.dataset import SplitName
+
+
+class Gathered(NamedTuple):
+    """``rows`` batches lie in ``path``; batch i belongs to ``splits[i]``."""
+
+    path: Path
+    schema: pa.Schema
+    splits: tuple[SplitName | None, ...]
+    rows: int
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with pa.memory_map(str(self.path)) as file, pa.ipc.open_file(file) as reader:
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A whole column in memory: for labels and names of splits."""
+        return pa.chunked_array((batch.column(name) for batch in self.batches()), self.schema.field(name).type)
+
+
+def gather(source: Source, path: Path) -> Gathered:
+    """Take every part of the source.
+
+    Raises:
+        PithError: whatever the reader raises, ``dataset_too_large``, or ``dataset_mismatch`` when there is no row.
+    """
+    splits: list[SplitName | None] = []
+    rows = size = 0
+    writer: pa.RecordBatchFileWriter | None = None
+    try:
+        for split, batch in source.parts:
+            for piece in pieces(batch):
+                writer = writer or pa.ipc.new_file(str(path), piece.schema)
+                writer.write_batch(piece)
+                splits.append(split)
+                rows, size = rows + piece.num_rows, size + piece.nbytes
+                _at_most("The number of samples", rows, limits.ROWS)
+                _at_most("The number of batches of samples", len(splits), limits.PARTS)
+                _at_most("The size of all samples", size, limits.TOTAL_BYTES)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise mismatch("the dataset", "has no samples", "add some")
+    with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+        return Gathered(path, reader.schema, tuple(splits), rows)
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in parts of at most so many rows and, where a row is not larger by itself, so many bytes."""
+    if not batch.num_rows:
+        return
+    rows = min(limits.BATCH_ROWS, max(1, limits.BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1)))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
+
+
+def _at_most(what: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise too_large(what, value, limit)
