@@ -7,5 +7,11 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Models of these libraries are built from their names alone: none of them asks a hub for weights or sends usage data.
-for _variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+for _variable in (
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "DO_NOT_TRACK",
+    "HF_HUB_DISABLE_PROGRESS_BARS",
+):
     os.environ[_variable] = "1"

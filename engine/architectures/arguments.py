@@ -25,7 +25,7 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     for argument, value in arguments.items():
         if argument in _REFUSED or not argument.isidentifier() or argument.startswith("_"):
             refuse(name, f"the argument {argument[:60]!r} is not taken", "leave it out")
-        if problem := _problem(value, 0):
+        if problem := argument_problem(value):
             refuse(name, f"the argument {argument!r} {problem}", "give a short JSON value")
 
 
@@ -36,6 +36,11 @@ def refuse(name: str, reason: str, way_out: str) -> None:
 def refused(argument: str) -> bool:
     """Whether an argument that a library would take is not taken here."""
     return argument in _REFUSED or argument.startswith("_")
+
+
+def argument_problem(value: Any) -> str | None:
+    """What is wrong with a value, as a phrase that goes on from its name; None when it is plain data within bounds."""
+    return _problem(value, 0)
 
 
 def _problem(value: Any, depth: int) -> str | None:

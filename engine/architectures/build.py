@@ -37,7 +37,7 @@ def build(
     check_arguments(name, arguments)
     _check_shape(name, input_shape)
     _try_on_meta(source, short, arguments, input_shape)
-    with _constructing(name, source, short), torch.random.fork_rng(devices=[]), quiet(), bounded():
+    with constructing(name, source, short), torch.random.fork_rng(devices=[]), quiet(), bounded():
         torch.manual_seed(seed)
         module = source.make(short, arguments, input_shape).eval().float()
         use = source.use(short, module, arguments, input_shape)
@@ -97,8 +97,8 @@ def _try_on_meta(source: Library, name: str, arguments: dict[str, Any], shape: t
 
 
 @contextmanager
-def _constructing(name: str, source: Library, short: str) -> Iterator[None]:
-    """Constructors raise all sorts of things; the caller sees one."""
+def constructing(name: str, source: Library, short: str) -> Iterator[None]:
+    """Constructors raise all sorts of things; the caller sees ``architecture_refused``."""
     try:
         yield
     except PithError:

@@ -1,31 +1,20 @@
 """Put tensors into a module: every name and shape compared first, nothing loaded in part."""
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import torch
 from torch import nn
 
+from engine.weights.compare import Mismatch, compare
 from engine.weights.state_dict import without_prefixes
+from engine.weights.suggest import suggest
 from pith.errors import FieldProblem, PithError
 
 _MOST_LISTED: Final = 20
-_COUNTER: Final = "num_batches_tracked"
-_OLD_BUFFERS: Final = ("position_ids", "token_type_ids", "relative_position_index")
 
 
-class Mismatch(NamedTuple):
-    """Names without a counterpart, and names whose shapes differ (the file's first)."""
-
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-
-    def differences(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.shapes)
-
-
-def fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], architecture: str, hint: str = "") -> tuple[str, ...]:
+def fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], architecture: str) -> tuple[str, ...]:
     """Load the tensors into the module; says in sentences what was done to them on the way.
 
     Batch norm's counters are optional, tied weights need to be there once, half and double precision become float32.
@@ -37,31 +26,17 @@ def fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], architecture: st
     prefix, named = min(without_prefixes(tensors), key=lambda one: compare(wanted, one[1]).differences())
     difference = compare(wanted, named)
     if difference.differences():
-        raise mismatch(difference, architecture, hint)
+        raise mismatch(difference, architecture, _way_out(tensors, architecture))
     kept = {name: _as(wanted[name], tensor) for name, tensor in named.items() if name in wanted}
     module.load_state_dict({**_absent(wanted, kept), **kept}, strict=True)
-    return (*_prefix_note(prefix), *_precision_note(wanted, named))
+    return (*_prefix_note(prefix), *precision_notes(named.values()))
 
 
-def compare(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> Mismatch:
-    """What differs between the names and shapes of two state dicts."""
-    there = {id(wanted[name]) for name in wanted if name in given}
-    missing = [name for name, one in wanted.items() if name not in given and id(one) not in there]
-    unexpected = [name for name in given if name not in wanted]
-    pairs = {name: (tuple(given[name].shape), tuple(wanted[name].shape)) for name in given if name in wanted}
-    return Mismatch(
-        tuple(name for name in missing if not name.endswith(_COUNTER)),
-        tuple(name for name in unexpected if not name.endswith((_COUNTER, *_OLD_BUFFERS))),
-        {name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
-    )
-
-
-def mismatch(difference: Mismatch, architecture: str, hint: str) -> PithError:
+def mismatch(difference: Mismatch, architecture: str, way_out: str) -> PithError:
     """The error that says what differs."""
     counts = [(len(difference.missing), "missing"), (len(difference.unexpected), "unexpected")]
     counts.append((len(difference.shapes), "of another shape"))
     summary = ", ".join(f"{count} {what}" for count, what in counts if count)
-    way_out = hint or "name the architecture and the arguments that they were made with"
     return PithError(
         "weights_mismatch",
         errors=tuple(_problems(difference)),
@@ -69,6 +44,13 @@ def mismatch(difference: Mismatch, architecture: str, hint: str) -> PithError:
         summary=summary,
         way_out=way_out,
     )
+
+
+def _way_out(tensors: Mapping[str, torch.Tensor], architecture: str) -> str:
+    found = suggest(tensors)
+    if found is None or (found.name == architecture and not found.arguments):
+        return "name the architecture and the arguments that they were made with"
+    return found.sentence()
 
 
 def _problems(difference: Mismatch) -> list[FieldProblem]:
@@ -99,7 +81,8 @@ def _prefix_note(prefix: str) -> list[str]:
     return [f"The prefix {prefix} was taken off every name."] if prefix else []
 
 
-def _precision_note(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> list[str]:
-    dtypes = {one.dtype for name, one in given.items() if name in wanted and one.dtype != wanted[name].dtype}
-    names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes if dtype.is_floating_point)
-    return [f"Weights in {' and '.join(names)} were converted to float32."] if names else []
+def precision_notes(tensors: Iterable[torch.Tensor]) -> tuple[str, ...]:
+    """Says which floating-point types other than float32 there are, all of which become float32."""
+    dtypes = {one.dtype for one in tensors if one.is_floating_point()} - {torch.float32}
+    names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    return (f"Weights in {' and '.join(names)} were converted to float32.",) if names else ()

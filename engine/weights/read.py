@@ -8,7 +8,7 @@ import torch
 
 from engine.weights.limits import WeightLimits
 from engine.weights.pickle_data import DTYPES, TensorRecord
-from engine.weights.refusals import too_large, unreadable, unsafe
+from engine.weights.refusals import too_large, unreadable
 from engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
 from engine.weights.state_dict import find_state_dict
 from engine.weights.torch_file import TorchFile, read_torch_file, tensor_of
@@ -67,10 +67,7 @@ def _bytes(record: TensorRecord) -> int:
 def _check_total(total: int, path: Path, limits: WeightLimits) -> None:
     """Tensors may share a storage (tied weights), and not so often that a small file unfolds."""
     if total > 4 * path.stat().st_size:
-        unsafe(
-            f"tensors of {total} bytes in a file of {path.stat().st_size}",
-            "save tensors that own their numbers: clone() what was made by expand()",
-        )
+        too_large("The size of all tensors", total, 4 * path.stat().st_size)
     if total > limits.total:
         too_large("The size of all tensors", total, limits.total)
 
@@ -83,7 +80,7 @@ def _check_name(name: Any, limits: WeightLimits) -> None:
 def _check_numbers(name: str, tensor: torch.Tensor) -> None:
     if tensor.dtype not in _KNOWN_DTYPES:
         unreadable(f"{name} has numbers of the type {tensor.dtype}; save them as float32")
-    if tensor.is_floating_point() and not _finite(tensor):
+    if tensor.is_floating_point() and tensor.numel() and not _finite(tensor):
         unreadable(f"{name} holds numbers that are not finite (NaN or infinity)")
 
 

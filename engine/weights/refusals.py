@@ -31,4 +31,6 @@ def forbidden(names: Iterable[str]) -> NoReturn:
     asked = f"it asks for {', '.join(names[:5])}"
     if any(name.startswith(_MODULES) for name in names):
         pickled(asked)
+    if all(name.startswith("torch.") for name in names):
+        unreadable(f"it holds tensors that are not plain: {asked}")
     unsafe(f"a pickle, and {asked}", _STATE_DICT)

@@ -16,7 +16,7 @@ import torch
 from engine.pt2.pickles import pickled_archive
 from engine.weights.limits import WeightLimits
 from engine.weights.pickle_data import ForbiddenGlobals, PickleFault, StorageRecord, TensorRecord, read_pickle
-from engine.weights.refusals import forbidden, pickled, too_large, unreadable, unsafe
+from engine.weights.refusals import forbidden, pickled, too_large, unreadable
 from engine.zip_index import STORED, Member, ZipFault, read_chunks, read_index
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
@@ -73,9 +73,9 @@ def tensor_of(record: TensorRecord, spans: Mapping[str, Span], mapped: mmap.mmap
         return torch.empty(record.shape, dtype=storage.dtype)
     reach = record.offset + 1 + sum((size - 1) * step for size, step in zip(record.shape, record.stride, strict=True))
     if reach > storage.numel or count > storage.numel:
-        unsafe(
-            f"a tensor of shape {list(record.shape)} over a storage of {storage.numel} numbers",
-            "save tensors that own their numbers: clone() what was made by expand()",
+        unreadable(
+            f"a tensor of shape {list(record.shape)} does not lie in its storage of {storage.numel} numbers; "
+            "clone() what was made by expand()"
         )
     return _mapped(storage, span, mapped).as_strided(record.shape, record.stride, record.offset)
 
@@ -97,7 +97,7 @@ def _zipped(file: BinaryIO, limits: WeightLimits) -> TorchFile:
         unreadable("it is a zip, and not one that torch.save wrote")
     for name, member in members.items():
         if member.method != STORED:
-            unsafe(f"the compressed member {name!r}", "send the file as torch.save wrote it")
+            unreadable(f"its member {name!r} is compressed")
     if "byteorder" in members and _content(file, members["byteorder"], 16) != b"little":
         unreadable("its numbers are big-endian")
     value = read_pickle(BytesIO(_content(file, members["data.pkl"], limits.pickle)))
