@@ -209,7 +209,7 @@ def test_inputs_that_are_checked_or_rejected() -> None:
     assert wrong(checking) == [] and checking.steps == () and checking.memory_bytes is None
     assert [note.split()[0] for note in checking.notes] == [MODEL_ID, DATASET_ID]
     asked = spec(STATIC, {**DISTILL, "teacher": TEACHER_ID})
-    refused = {"status": "rejected", "error": REJECTED}
+    refused: dict[str, Any] = {"status": "rejected", "error": REJECTED}
     teachers = {TEACHER_ID: model(None, TEACHER_ID, **refused)}
     found = plan(asked, model(None, **refused), dataset(None, **refused), teachers)
     assert wrong(found) == [
