@@ -4,6 +4,7 @@ The child may use no torch operation (a fork of a process that ran one with seve
 """
 
 import contextlib
+import faulthandler
 import os
 import resource
 import signal
@@ -66,6 +67,7 @@ def _child(work: Callable[[], str], answer: Path, data_bytes: int, limits: OnnxL
 def _bound(data_bytes: int, limits: OnnxLimits) -> None:
     with contextlib.suppress(OSError):  # a sandbox may hide it; what the runtime prints is of no use to anybody
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    faulthandler.disable()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(limits.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
