@@ -30,8 +30,8 @@ class Gathered(NamedTuple):
         return pa.chunked_array((batch.column(name) for batch in self.batches()), self.schema.field(name).type)
 
 
-def gather(source: Source, path: Path) -> Gathered:
-    """Take every part of the source.
+def gather(source: Source, path: Path, packed: int) -> Gathered:
+    """Take every part of the source, which came in ``packed`` bytes: a small file may not unfold without end.
 
     Raises:
         PithError: whatever the reader raises, ``dataset_too_large``, or ``dataset_mismatch`` when there is no row.
@@ -49,6 +49,8 @@ def gather(source: Source, path: Path) -> Gathered:
                 _at_most("The number of samples", rows, limits.ROWS)
                 _at_most("The number of batches of samples", len(splits), limits.PARTS)
                 _at_most("The size of all samples", size, limits.TOTAL_BYTES)
+                if size > limits.RATIO_FROM:
+                    _at_most("The ratio of the samples' size to the file's", size // max(packed, 1), limits.RATIO)
     finally:
         if writer is not None:
             writer.close()

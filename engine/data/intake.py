@@ -43,7 +43,7 @@ def check_dataset(upload: Path, file_name: str, declared: DatasetSchema | None, 
     scratch.mkdir(parents=True)
     try:
         source = _source(upload, shown_text(file_name, 80), scratch)
-        gathered = gather(source, scratch / "rows.arrow")
+        gathered = gather(source, scratch / "rows.arrow", upload.stat().st_size)
         canonical = _accept(gathered, source, declared, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

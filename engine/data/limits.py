@@ -11,6 +11,8 @@ SOUND_SECONDS = 600
 SOUND_RATE = 192_000
 SOUND_CHANNELS = 8
 TOTAL_BYTES = 1 << 40
+RATIO = 200  # of the rows to the upload, once they are larger than RATIO_FROM
+RATIO_FROM = 256 << 20
 JSON_DEPTH = 32
 LINE_BYTES = 64 << 20
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from engine.data.limits import PICTURE_PIXELS
+from engine.data.refusals import said
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
@@ -48,7 +49,7 @@ def decode(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadPicture(f"has more than {PICTURE_PIXELS} pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, MemoryError) as error:
-        raise BadPicture(f"cannot be decoded ({str(error)[:100]})") from None
+        raise BadPicture(f"cannot be decoded ({said(error)})") from None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -1,6 +1,10 @@
 """The errors of the table that datasets are refused with, in the words that their readers use."""
 
+import re
+
 from pith.errors import PithError
+
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 
 
 def mismatch(what: str, problem: str, way_out: str) -> PithError:
@@ -26,6 +30,11 @@ def too_large(what: str, value: object, limit: object) -> PithError:
 def bad_sample(index: int, name: str, problem: str) -> PithError:
     """``index`` counts from 0 over the whole upload, in its own order."""
     return PithError("dataset_sample_unreadable", index=index, name=shown_text(name, 120), problem=problem)
+
+
+def said(error: BaseException, length: int = 100) -> str:
+    """What a library says, without the addresses of its objects."""
+    return shown_text(_OBJECT.sub("the file", str(error)), length)
 
 
 def shown(value: object, length: int = 60) -> str:

@@ -15,6 +15,7 @@ import torch
 from transformers.audio_utils import mel_filter_bank
 
 from engine.data import limits
+from engine.data.refusals import said
 from pith.dataset import AudioPreprocessing
 
 Wave = np.ndarray[Any, np.dtype[np.float32]]
@@ -49,7 +50,7 @@ def decode(data: bytes) -> tuple[Wave, int]:
             blocks = list(file.blocks(1 << 16, dtype="float32", always_2d=True, frames=longest + 1))
             rate = int(file.samplerate)
     except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
-        raise BadSound(f"cannot be decoded ({str(error)[:100]})") from None
+        raise BadSound(f"cannot be decoded ({said(error)})") from None
     wave: Wave = np.concatenate(blocks).mean(axis=1, dtype=np.float32) if blocks else np.zeros(0, np.float32)
     if len(wave) > longest:
         raise BadSound(f"is longer than {limits.SOUND_SECONDS} seconds")
