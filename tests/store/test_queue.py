@@ -25,6 +25,14 @@ def test_a_message_names_the_task_and_carries_the_job_id_alone(redis: RedisProce
     assert json.loads(b64decode(message["body"]))[:2] == [[JOB], {}]
 
 
+def test_checks_of_uploads_have_a_queue_of_their_own(redis: RedisProcess) -> None:
+    queue = Queue(redis.url)
+    queue.send(JOB, "intake")
+    assert (queue.depth("intake"), queue.depth()) == (1, 0)
+    with redis.client() as client:
+        assert client.llen(QUEUE_NAMES["intake"]) == 1
+
+
 def test_depth_counts_what_nobody_has_taken(redis: RedisProcess) -> None:
     queue = Queue(redis.url)
     queue.ping()

@@ -13,7 +13,7 @@ from sqlalchemy import text, update
 from pith.job import FINAL
 from store.clock import now_plus
 from store.database import Database
-from store.queue import Queue
+from store.queue import QUEUE_NAMES, Queue
 from store.scheduler import LOST_MESSAGE_SECONDS, Scheduler
 from store.settings import Settings
 from store.tables import JobRow
@@ -97,6 +97,31 @@ def test_a_message_that_the_queue_lost_is_sent_again_but_not_while_others_wait(
         client.flushall()
     scheduler.tick()
     assert queue.depth() == 0, "it was sent a moment ago"
+
+
+def test_a_check_is_sent_to_its_own_queue_and_the_job_that_waits_for_it_when_it_is_over(
+    shop: Shop, scheduler: Scheduler, queue: Queue
+) -> None:
+    model = shop.unchecked_model()
+    shop.jobs.submit(shop.spec(model=model.id))
+    scheduler.tick()
+    assert (queue.depth("intake"), queue.depth()) == (1, 0)
+    shop.learn(model.check, b"m")
+    scheduler.tick()
+    assert (queue.depth("intake"), queue.depth()) == (1, 1)
+
+
+def test_a_check_whose_message_was_lost_is_sent_again_although_jobs_wait(
+    shop: Shop, scheduler: Scheduler, queue: Queue, redis: RedisProcess
+) -> None:
+    shop.job()
+    check = shop.unchecked_model(b"other").check
+    scheduler.tick()
+    sent_long_ago(shop, check)
+    with redis.client() as client:
+        client.delete(QUEUE_NAMES["intake"])
+    scheduler.tick()
+    assert (queue.depth("intake"), queue.depth()) == (1, 1)
 
 
 def test_nothing_is_reaped_for_one_lease_after_the_start(shop: Shop, scheduler: Scheduler, clock: Clock) -> None:

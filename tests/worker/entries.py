@@ -26,20 +26,18 @@ def obey(job_dir: Path, sandbox: tuple[str, ...] = ()) -> int:
     script: dict[str, Any] = {"folder": folder, "sandbox": sandbox, "events": events, "code": 0}
     script["succeed"] = lambda **changes: succeed(folder, sandbox, **changes)
     script["fail"] = lambda error: folder.error.write_text(error.problem.model_dump_json())
-    script["learn"] = lambda *parts, **changes: learn(folder, parts, **changes)
+    script["learn"] = lambda *names, **changes: learn(folder, names, **changes)
     script["PithError"] = PithError
     source = folder.upload if folder.intake.exists() else folder.model
     exec(compile(source.read_text() if source.exists() else "learn()", "script", "exec"), script)
     return int(script["code"])
 
 
-def learn(folder: JobDir, parts: Sequence[PartName] = (), **changes: Any) -> None:
+def learn(folder: JobDir, names: Sequence[PartName] = (), **changes: Any) -> None:
     """Leave a ``learnt.json`` and the canonical files that it names: the upload's own bytes."""
-    asked = folder.read_intake()
-    known: dict[str, Any] = {"facts": MODEL_FACTS | MODEL_DETAILS, "parts": parts or ("model.pt2",)}
-    if asked.resource == "dataset":
-        files = parts or ("dataset.arrow", "dataset.json")
-        known = {"facts": DATASET_FACTS, "preview": PREVIEW, "parts": files}
+    known: dict[str, Any] = {"facts": MODEL_FACTS | MODEL_DETAILS, "parts": names or ("model.pt2",)}
+    if folder.read_intake().resource == "dataset":
+        known = {"facts": DATASET_FACTS, "preview": PREVIEW, "parts": names or ("dataset.arrow", "dataset.json")}
     for name in known["parts"]:
         folder.part(name).write_bytes(folder.upload.read_bytes() if folder.upload.exists() else b"fresh")
     folder.learnt.write_text(json.dumps(known | changes))
