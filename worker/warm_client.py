@@ -29,6 +29,7 @@ PRELOAD = (
 )
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 # One thread: a fork copies only the thread that forks. The same hashes: two attempts see sets in the same order.
+# Arrow without its background thread, for the same reason as the first.
 # Without telemetry: onnxruntime would start a thread on import, which reports to its maker's servers.
 _SET = {
     "OMP_NUM_THREADS": "1",
@@ -37,6 +38,7 @@ _SET = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "ORT_DISABLE_TELEMETRY": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 _KILL_SECONDS = 10.0
 _log = logging.getLogger(__name__)

@@ -1,13 +1,16 @@
 """One intake, from the uploaded file to ``learnt.json`` and the canonical files beside it."""
 
+import shutil
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from engine.data.intake import check_dataset
 from engine.events import EventStream
 from engine.intake.model import check_model
 from engine.jobdir import IntakeJob, JobDir
-from pith.intake import LearntDataset, LearntModel
+from pith.intake import LearntDataset, LearntModel, PartName
 
 
 def intake(root: Path) -> None:
@@ -22,10 +25,22 @@ def intake(root: Path) -> None:
     events = EventStream(folder.events)
     try:
         learnt = _check(folder, job, events)
+    except BaseException:
+        _discard(folder)
+        raise
     finally:
         events.close()
     folder.learnt.write_text(learnt.model_dump_json(), encoding="utf-8")
 
 
+def _discard(folder: JobDir) -> None:
+    """What was made of an upload before it was refused."""
+    shutil.rmtree(folder.scratch, ignore_errors=True)
+    for name in get_args(PartName):
+        folder.part(name).unlink(missing_ok=True)
+
+
 def _check(folder: JobDir, job: IntakeJob, events: EventStream) -> LearntModel | LearntDataset:
-    return check_model(folder, job, events)
+    if job.resource == "model":
+        return check_model(folder, job, events)
+    return check_dataset(folder.upload, job.file_name, job.declared, folder)
