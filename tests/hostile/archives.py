@@ -321,8 +321,3 @@ def empty_zip(path: Path, canary: Canary) -> None:
 @case("tar: nothing in it", "data.tar", DAMAGED, UNKNOWN)
 def empty_tar(path: Path, canary: Canary) -> None:
     tarred(path, {})
-
-
-@case("zip: only a picture on the top", "data.zip", UNKNOWN, "dataset_schema_mismatch", "dataset_unreadable")
-def no_folders(path: Path, canary: Canary) -> None:
-    zipped(path, {"0.png": picture()})

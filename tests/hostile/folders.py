@@ -19,7 +19,7 @@ FOLDERS: list[Hostile] = []
 case = into(FOLDERS, "model")
 REFUSED = ("architecture_refused", "architecture_unknown", "model_unsafe", "model_unsupported", "model_malformed")
 CODE = ("model_unsafe", "model_pickled")
-SMALL = {
+SMALL: dict[str, Any] = {
     "architectures": ["BertForSequenceClassification"],
     "model_type": "bert",
     "vocab_size": 30,

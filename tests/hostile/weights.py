@@ -163,7 +163,7 @@ def expanded(path: Path, canary: Canary) -> None:
 
 
 def _tensor(offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> Calls:
-    storage = torch.storage.TypedStorage(
+    storage = torch.storage.TypedStorage(  # type: ignore[no-untyped-call]
         wrap_storage=torch.ones(4).untyped_storage(), dtype=torch.float32, _internal=True
     )
     return Calls(torch._utils._rebuild_tensor_v2, storage, offset, shape, stride, False, {})
