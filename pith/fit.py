@@ -14,11 +14,14 @@ from pith.errors import PithError
 from pith.facts import ModelFacts, TensorFacts
 
 Sizes = tuple[int | None, ...]
+_FAMILIES = {"image": "image", "audio": "audio", "text": "text", "numeric": "tabular", "categorical": "tabular"}
 
 
 def class_numbers(data: DatasetFacts | None) -> bool:
     """Whether labels are class numbers; so it is where nothing says otherwise."""
-    return data is None or data.task is None or data.task.endswith("classification")
+    if data is None or data.task is None:
+        return data is None or not any(_floating(column.dtype) for column in data.columns if column.role == "label")
+    return data.task.endswith("classification")
 
 
 def split_of(data: DatasetFacts, name: str) -> SplitFacts | None:
@@ -27,17 +30,45 @@ def split_of(data: DatasetFacts, name: str) -> SplitFacts | None:
 
 def data_problems(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Iterator[PithError]:
     """``dataset_mismatch`` for each thing that does not fit; ``wanted`` is the job's own preprocessing."""
-    if any(column.type == "tensor" for column in _inputs(data)):
+    family = _FAMILIES.get(next((column.type for column in _inputs(data)), "tensor"), "tensor")
+    told = wanted or (data.preprocessing if data.preprocessing_declared else None)
+    if told is not None and told.kind != family and (family, told.kind) != ("tensor", "image"):
+        way_out = "leave it out: tensors go in as they are" if family == "tensor" else f"declare the kind {family}"
+        yield _mismatch("preprocessing", f"is for {told.kind}, and the inputs are {family}", way_out)
+    elif family == "tensor" and told is None:
         yield from _tensors(data, model)
-    else:
-        yield from _made(data, model, wanted or _agreed(data, model))
+    elif family != "tensor":
+        yield from _made(data, model, settled(data, model, wanted))
     if any(split.labelled for split in data.splits):
         yield from _labels(data, model.outputs[0])
 
 
-def _agreed(data: DatasetFacts, model: ModelFacts) -> Preprocessing | None:
-    """The dataset's where its schema asked for it, then the model's, then what was derived from the data."""
-    return data.preprocessing if data.preprocessing_declared else model.preprocessing or data.preprocessing
+def settled(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Preprocessing | None:
+    """The job's own, then the dataset's where its schema asked for it, then the model's, then what was derived from the
+    samples. Sizes that nobody declared are the model's."""
+    told = wanted or (data.preprocessing if data.preprocessing_declared else None)
+    if (
+        told is None
+        and model.preprocessing
+        and data.preprocessing
+        and model.preprocessing.kind == data.preprocessing.kind
+    ):
+        told = model.preprocessing
+    how, shape = told or data.preprocessing, model.inputs[0].shape
+    if isinstance(how, ImagePreprocessing) and len(shape) == 4:
+        return _sized(how, shape, told is not None)
+    if isinstance(how, TextPreprocessing) and told is None:
+        length = shape[1] if len(shape) == 2 else None
+        tokenizer = "model" if model.tokenizer else how.tokenizer
+        return how.model_copy(update={"length": length or how.length, "tokenizer": tokenizer})
+    return how
+
+
+def _sized(how: ImagePreprocessing, shape: Sizes, declared: bool) -> ImagePreprocessing:
+    channels, height, width = shape[1:]
+    if height is not None and width is not None and (how.size is None or not declared):
+        how = how.model_copy(update={"size": (height, width)})
+    return how.model_copy(update={"channels": channels}) if not declared and channels in (1, 3) else how
 
 
 def teacher_problem(teacher: ModelFacts, student: ModelFacts) -> PithError | None:
@@ -55,28 +86,30 @@ def _inputs(data: DatasetFacts) -> list[ColumnFacts]:
 
 
 def _tensors(data: DatasetFacts, model: ModelFacts) -> Iterator[PithError]:
-    """Arrays go into the model as they are: by name, or in order where no name is an input's."""
+    """Arrays go into the model as they are, by the names of its inputs; a single one whatever it is called."""
     columns = {column.name: column for column in _inputs(data)}
-    if not columns.keys() & {tensor.name for tensor in model.inputs}:
-        columns = {tensor.name: column for tensor, column in zip(model.inputs, columns.values(), strict=False)}
+    if len(columns) == len(model.inputs) == 1:
+        columns = {model.inputs[0].name: next(iter(columns.values()))}
+    for name in columns.keys() - {tensor.name for tensor in model.inputs}:
+        yield _mismatch(f"the column {name}", "is no input of the model", "leave it out")
     for tensor in model.inputs:
         column = columns.get(tensor.name)
         if column is None:
-            yield _mismatch(f"the input {tensor.name}", "has no column", "the model takes it; add it")
+            yield _mismatch(f"the input {tensor.name} of the model", "has no column", "add it")
             continue
         if column.shape is not None and not _fits(column.shape, tensor.shape[1:]):
             yield _shape_mismatch(f"the column {column.name}", column.shape, tensor)
-        if (_floating(tensor.dtype)) != (_floating(column.dtype)):
+        if _floating(tensor.dtype) != _floating(column.dtype):
             way_out = f"the model takes {tensor.dtype}; save the values so, scaled as in training"
             yield _mismatch(f"the column {column.name}", f"has the dtype {column.dtype}", way_out)
 
 
 def _made(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None) -> Iterator[PithError]:
     """Samples become tensors by preprocessing: what it gives must be what the first input takes."""
-    first = model.inputs[0]
-    shape = data.input_shape if preprocessing == data.preprocessing else given_shape(preprocessing)
-    if shape is not None and not _fits(shape, first.shape[1:]):
-        yield _shape_mismatch("preprocessing", shape, first)
+    shape = given_shape(preprocessing) or (data.input_shape if preprocessing == data.preprocessing else None)
+    waves = preprocessing is not None and preprocessing.kind == "audio"  # made as wide as the model by the engine
+    if shape is not None and not waves and not _fits(shape, model.inputs[0].shape[1:]):
+        yield _shape_mismatch("preprocessing", shape, model.inputs[0])
     if isinstance(preprocessing, TextPreprocessing):
         yield from _text(data, model, preprocessing)
 
@@ -90,8 +123,9 @@ def _text(data: DatasetFacts, model: ModelFacts, preprocessing: TextPreprocessin
         problem = f"becomes token numbers, and the model's input {first.name} takes {first.dtype}"
         yield _mismatch("the dataset's text", problem, "use a model that takes integers")
     tables = [layer.shape[0] for layer in model.layers if layer.kind == "Embedding" and layer.shape]
-    if not own and data.vocabulary and tables and data.vocabulary > max(tables):
-        problem = f"has a vocabulary of {data.vocabulary:,} tokens, and the model's table {max(tables):,} rows"
+    size = min(data.vocabulary or 0, preprocessing.vocabulary)
+    if not own and tables and size > max(tables):
+        problem = f"has a vocabulary of {size:,} tokens, and the model's table {max(tables):,} rows"
         yield _mismatch("the dataset's text", problem, "lower preprocessing.vocabulary or use a larger table")
 
 
@@ -113,14 +147,21 @@ def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
         width = output.shape[1] if len(output.shape) == 2 else None
         if width is None:
             yield _mismatch("the dataset", "has class numbers", f"{shown}, and labels need (samples, classes)")
-        elif len(data.classes) > width:
-            problem = f"has {len(data.classes)} classes and the model {width} outputs"
+        elif _classes(data) > width:
+            problem = f"has {_classes(data)} classes and the model {width} outputs"
             yield _mismatch("the dataset", problem, "use a model with an output for each class")
         return
     label = next((column for column in data.columns if column.role == "label"), None)
     if label is not None and label.shape is not None and not _targets_fit(label.shape, output.shape):
         problem = f"has targets of the shape ({_shown(label.shape)})"
         yield _mismatch(f"the column {label.name}", problem, f"{shown}; targets need the same, without the batch")
+
+
+def _classes(data: DatasetFacts) -> int:
+    """Classes up to the last one that has samples."""
+    counted = {name for split in data.splits for name, count in split.classes.items() if count}
+    present = [index for index, name in enumerate(data.classes) if name in counted]
+    return 1 + max(present) if present else len(data.classes)
 
 
 def _targets_fit(target: Sizes, output: Sizes) -> bool:

@@ -145,7 +145,12 @@ TARGETS = changed(
 )
 TABLE = LayerFacts(name="table", kind="Embedding", shape=(100, 8), parameters=800)
 UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = {
-    "size": (IMAGES, changed(PICTURES, input_shape=(3, 64, 64)), [("/dataset", "dataset_mismatch")], "(3, 64, 64)"),
+    "size": (
+        IMAGES,
+        changed(PICTURES, preprocessing=ImagePreprocessing(size=(64, 64)), preprocessing_declared=True),
+        [("/dataset", "dataset_mismatch")],
+        "(3, 64, 64)",
+    ),
     "classes": (
         IMAGES,
         changed(PICTURES, classes=tuple("abcdefghijk")),
@@ -188,12 +193,30 @@ def test_what_does_not_fit(name: str) -> None:
     assert said in found.problems[0].detail
 
 
-def test_the_schema_goes_before_the_model_and_the_model_before_what_was_derived() -> None:
-    facts = changed(IMAGES, preprocessing=ImagePreprocessing(size=(224, 224)))
-    assert wrong(plan(spec(STATIC), model(facts), dataset(), {})) == [("/dataset", "dataset_mismatch")]
-    assert wrong(plan(spec(STATIC), model(facts), dataset(changed(PICTURES, preprocessing_declared=True)), {})) == []
+def test_sizes_that_nobody_declared_are_the_models() -> None:
+    derived = changed(PICTURES, preprocessing=ImagePreprocessing(size=(64, 64)), input_shape=(3, 64, 64))
+    assert wrong(plan(spec(STATIC), model(), dataset(derived), {})) == []
+    declared = changed(derived, preprocessing_declared=True)
+    assert wrong(plan(spec(STATIC), model(), dataset(declared), {})) == [("/dataset", "dataset_mismatch")]
+    own = changed(IMAGES, preprocessing=ImagePreprocessing(size=(224, 224)))
+    assert wrong(plan(spec(STATIC), model(own), dataset(derived), {})) == [("/dataset", "dataset_mismatch")]
     asked = spec(STATIC, preprocessing={"kind": "image", "size": [32, 32]})
-    assert wrong(plan(asked, model(facts), dataset(), {})) == []
+    assert wrong(plan(asked, model(own), dataset(declared), {})) == []
+    longer = changed(TEXTS, preprocessing=TextPreprocessing(length=99))
+    assert wrong(plan(spec(STATIC), model(changed(TOKENS, tokenizer=True)), dataset(longer), {})) == []
+
+
+def test_preprocessing_of_another_kind() -> None:
+    asked = spec(STATIC, preprocessing={"kind": "audio"})
+    found = plan(asked, model(), dataset(), {})
+    assert wrong(found) == [("/dataset", "dataset_mismatch")]
+    assert "is for audio, and the inputs are image" in found.problems[0].detail
+
+
+def test_classes_without_samples_need_no_output() -> None:
+    splits = (SplitFacts(name="train", samples=5, labelled=True, classes={"a": 5, "k": 0}),)
+    declared = changed(PICTURES, classes=tuple("abcdefghijk"), splits=splits)
+    assert wrong(plan(spec(STATIC), model(), dataset(declared), {})) == []
 
 
 def test_teachers_must_fit() -> None:
