@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from engine.augment.augmenter import augmenter
 from engine.checkpoint import Checkpoints, Finished, Position
 from engine.data import Dataset, Split
 from engine.events import EventStream
@@ -38,6 +39,9 @@ class Context:
         self.memo: dict[str, Any] = {}
         self.notes: list[str] = []
         self.finished: list[Finished] = []
+        self.augmenter = augmenter(
+            self.spec.augmentation, dataset, baseline.signature, objective(dataset), self.spec.trains()
+        )
         self._training: dict[str, Any] | None = None
 
     @property

@@ -22,6 +22,7 @@ from pith.training import TrainingOptions
 
 IN_MEMORY_BYTES = 2 << 30
 CHECK_EVERY = 25
+AUGMENTATION = 1
 
 
 def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
@@ -104,6 +105,7 @@ class _Training:
         return float(total) / max(1, self.batches.count - start)
 
     def _step(self, epoch: int, batch: int, inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
+        inputs, labels = self._augmented(epoch, batch, inputs, labels)
         torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, batch))
         rate = self._rate(epoch * self.batches.count + batch)
         for group in self.optimizer.param_groups:
@@ -117,6 +119,16 @@ class _Training:
             for weight, zero in self.zeros:
                 weight.masked_fill_(zero, 0.0)
         return loss.detach()
+
+    def _augmented(
+        self, epoch: int, batch: int, inputs: tuple[Tensor, ...], labels: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """From a random stream of its own, so that a model's dropout is the same with augmentation and without."""
+        if self.ctx.augmenter is None:
+            return inputs, labels
+        classes = self.model.signature.outputs[0].shape[-1] or 0
+        seed = stream(self.ctx.spec.seed, *self.place, epoch, batch, AUGMENTATION)
+        return self.ctx.augmenter(inputs, labels, seed, classes)
 
     def _rate(self, step: int) -> float:
         total = self.options.epochs * self.batches.count

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from pith.artifact import Artifact, OutputFormat
+from pith.augmentation import Augmentation
 from pith.base import Frozen
 from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
@@ -67,6 +68,14 @@ class JobSpec(Frozen):
     preprocessing: Preprocessing | None = Field(
         None, description="How samples become inputs; null is what the dataset and the model say."
     )
+
+    augmentation: tuple[Augmentation, ...] = Field(
+        (), max_length=20, description="Random changes to training batches, in this order."
+    )
+
+    def trains(self) -> bool:
+        """Whether any step trains on data."""
+        return any("training_data" in step.required() for step in self.recipe)
 
     def teachers(self) -> tuple[ModelId, ...]:
         """Ids of the teachers that are neither the baseline nor named twice."""

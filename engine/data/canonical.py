@@ -1,5 +1,5 @@
-"""The one form in which datasets are kept: ``dataset.arrow``, an uncompressed Arrow IPC file whose rows stand split after
-split (train, validation, test), and ``dataset.json``, the facts that say how many rows each has and what columns are.
+"""The one form in which datasets are kept: ``dataset.arrow``, an uncompressed Arrow IPC file whose rows stand split
+after split (train, validation, test), and ``dataset.json``, the facts that say how many rows each has and what columns.
 
 Types: pictures and sounds are binary (the bytes as they came), texts strings, numbers float64 and categories strings
 (null where missing), tensors fixed-size lists, labels int64 or float64 or fixed-size lists.

@@ -55,9 +55,10 @@ def _check_names(arrays: Arrays) -> None:
                 "x_train, y_train, x_validation, y_validation, x_test, y_test, x (of several inputs x_train__<input>)"
             )
             raise mismatch(name, "is no array of a dataset", f"name arrays {known}")
-    if other := next((name for name in arrays if name.split("__")[0] in ("x_train", "y_train")), None):
-        if lone := next((name for name in arrays if name.split("__")[0] == "x"), None):
-            raise mismatch(lone, f"stands beside {other}", "keep x for unlabelled data alone, or x_train with y_train")
+    other = next((name for name in arrays if name.split("__")[0] in ("x_train", "y_train")), None)
+    lone = next((name for name in arrays if name.split("__")[0] == "x"), None)
+    if other and lone:
+        raise mismatch(lone, f"stands beside {other}", "keep x for unlabelled data alone, or x_train with y_train")
 
 
 def _inputs(arrays: Arrays) -> list[str]:
@@ -100,9 +101,14 @@ def _check_alike(arrays: Arrays, groups: list[dict[str, str]]) -> None:
                 if mine != its:
                     raise mismatch(
                         other,
-                        f"has samples of the shape {its[0]} and the kind {its[1]!r}, and {array} {mine[0]} and {mine[1]!r}",
+                        f"has {_kind(its[1])} of the shape {its[0]} a sample, and {array} {_kind(mine[1])} of {mine[0]}",
                         "make the splits alike",
                     )
+
+
+def _kind(letter: str) -> str:
+    """What numpy's letter stands for."""
+    return {"f": "fractions", "b": "bools"}.get(letter, "integers")
 
 
 def _check_one(name: str, array: np.ndarray[Any, Any]) -> None:

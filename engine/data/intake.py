@@ -127,8 +127,7 @@ def _with_shape(canonical: Canonical, media: Media) -> Canonical:
     how = canonical.facts.preprocessing or derive(canonical, media)
     if how is None:
         inputs = canonical.inputs()
-        shape = inputs[0].shape if len(inputs) == 1 else None
-        return _updated(canonical, input_shape=shape)
+        return _updated(canonical, input_shape=inputs[0].shape if len(inputs) == 1 else None)
     check_family(canonical, how)
     if isinstance(how, TextPreprocessing) and how.tokenizer == "model":
         return _updated(canonical, preprocessing=how, input_shape=(how.length,))

@@ -21,7 +21,7 @@ Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Labels(NamedTuple):
-    """``values`` has one entry a row: class numbers (int64, -1 without one), float64 (NaN without), or None for tensors.
+    """``values`` has an entry a row: class numbers (int64, -1 without one), float64 (NaN without), or None for tensors.
 
     ``present`` says which rows have a label.
     """

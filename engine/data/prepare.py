@@ -1,4 +1,4 @@
-"""From the canonical form to arrays: the preprocessing applied once, into memory-mapped files of the job's scratch folder."""
+"""From the canonical form to arrays: the preprocessing applied once, into memory-mapped files of the scratch folder."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from engine.data.choose import choose
 from engine.data.fit import Fitted, family, fit
 from engine.data.fits import check_finite, check_inputs, check_labels
 from engine.data.refusals import bad_sample, mismatch
-from engine.data.split import Dataset, Pictures, Rows, Split
+from engine.data.split import Dataset, Pictures, Rows, Split, TokenIds
 from engine.jobdir import JobDir
 from engine.signature import Signature, TensorSpec
 from pith.dataset import AudioPreprocessing, ImagePreprocessing, Preprocessing, SplitName
@@ -59,7 +59,7 @@ def open_dataset(
         splits["validation"],
         family(canonical) if not isinstance(how, ImagePreprocessing) else "image",
         fitted.facts if fitted else None,
-        _padding(fitted),
+        _token_ids(fitted, signature),
     )
 
 
@@ -71,10 +71,11 @@ def write_fitted(fitted: Fitted, folder: JobDir) -> None:
         fitted.tokenizer.save(str(folder.out / "tokenizer.json"))
 
 
-def _padding(fitted: Fitted | None) -> int:
+def _token_ids(fitted: Fitted | None, signature: Signature) -> TokenIds | None:
     if fitted is None or fitted.tokenizer is None:
-        return 0
-    return int((fitted.tokenizer.padding or {}).get("pad_id", 0))
+        return None
+    place = [_text_role(spec) for spec in signature.inputs].index("ids")
+    return texts.token_ids(fitted.tokenizer, place)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A dataset as jobs use it: arrays in named splits."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Pictures:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.pixels.shape
+        return tuple(self.pixels.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -88,6 +88,14 @@ class Split:
         return chosen.float() if self.y.dtype.kind == "f" else chosen.long()
 
 
+class TokenIds(NamedTuple):
+    """``place`` is the input that holds ids; ``kept`` are padding and marks, ``unknown`` what stands for any word."""
+
+    place: int
+    unknown: int
+    kept: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """``train`` may be unlabelled; ``test`` is read for measuring alone and never for a choice.
@@ -103,7 +111,7 @@ class Dataset:
     validation: Split | None = None
     family: str = "tensor"
     fitted: FittedPreprocessing | None = None
-    padding: int = 0
+    tokens: TokenIds | None = None
 
     def names(self) -> str:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -97,7 +97,8 @@ def _quotas(sizes: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     quotas = np.floor(exact).astype(np.int64)
     largest = np.argsort(-(exact - quotas), kind="stable")[: count - int(quotas.sum())]
     quotas[largest] += 1
-    return np.minimum(quotas, np.maximum(sizes - 1, 0))
+    spared: np.ndarray[Any, Any] = np.minimum(quotas, np.maximum(sizes - 1, 0))
+    return spared
 
 
 def _check(codes: Codes, labels: Labels) -> None:

@@ -1,4 +1,4 @@
-"""Tables as rows of floats: numbers standardized by the training split, categories one-hot, marks for what is missing."""
+"""Tables as rows of floats: numbers standardized by the training split, categories one-hot, marks for missing values."""
 
 from collections.abc import Iterable
 from typing import Any

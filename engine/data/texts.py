@@ -10,10 +10,12 @@ import pyarrow as pa
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from engine.data.refusals import mismatch
+from engine.data.split import TokenIds
 from pith.dataset import TextPreprocessing
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 TOKENIZER_BYTES = 256 << 20
+_MASKS = ("[MASK]", "<mask>")
 _PADDINGS = (PADDING, "<pad>", "<|padding|>", "<|endoftext|>", "</s>")
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -77,6 +79,15 @@ def encode(tokenizer: Tokenizer, batch: pa.RecordBatch, names: tuple[str, ...]) 
         np.array([one.attention_mask for one in found], np.int32),
         np.array([one.type_ids for one in found], np.int32),
     )
+
+
+def token_ids(tokenizer: Tokenizer, place: int) -> TokenIds:
+    """What dropping tokens has to know: the mask or unknown token, and those that always stay."""
+    padding = int((tokenizer.padding or {}).get("pad_id", 0))
+    known = (tokenizer.token_to_id(token) for token in (*_MASKS, UNKNOWN, "<unk>"))
+    unknown = next((number for number in known if number is not None), padding)
+    marks = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return TokenIds(place, unknown, tuple(sorted(marks | {padding})))
 
 
 def usual_length(batches: Iterable[pa.RecordBatch], names: tuple[str, ...], most: int = 512) -> int:

@@ -1,11 +1,11 @@
 """WebDataset shards: files of one sample stand together and share their name up to the first dot of it.
 
-Read: pictures and sounds, ``cls`` (the label), ``txt`` (text), ``json`` (an object of plain values). Passed over: others.
+Read: pictures and sounds, ``cls`` (the label), ``txt`` (text), ``json`` (an object of plain values). Not: others.
 """
 
 import json
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path, PurePosixPath
 
 from engine.archives import Entry, entries
@@ -23,7 +23,7 @@ _LABELS, _TEXTS = frozenset({"cls"}), frozenset({"txt", "text", "caption"})
 def looks_like(names: list[str]) -> bool:
     """Whether some files are labels, or share their key with another file beside them."""
     keys = [_key(name) for name in names]
-    pairs = sum(a == b for a, b in zip(keys, keys[1:], strict=False))
+    pairs = sum(a == b for a, b in pairwise(keys))
     return any(_extension(name) in _LABELS for name in names) or pairs * 3 >= len(names)
 
 
