@@ -10,8 +10,10 @@ import pytest
 from pith.job import Job
 from store.database import Database
 from store.settings import Settings
+from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 from tests.worker.entries import ENTRY
+from tests.worker.processes import Service
 from worker import supervise
 from worker.settings import WorkerSettings
 from worker.warm_client import WarmServer
@@ -97,6 +99,24 @@ def do(submit: Do, place: Workplace) -> Do:
 def do_freely(submit: Do, place: Workplace) -> Do:
     """The same without a sandbox."""
     return _doing(submit, replace(place, options=place.options.model_copy(update={"sandbox": "off"})))
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisProcess]:
+    server = RedisProcess(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def service(shop: Shop, settings: Settings, redis: RedisProcess, tmp_path: Path) -> Iterator[Service]:
+    environment = {f"PITH_{name.upper()}": value for name, value in FAST.items()}
+    environment |= {"PITH_DATA_DIR": str(settings.data_dir), "PITH_REDIS_URL": redis.url, "PITH_DEVICE": "cpu"}
+    environment |= {"PITH_JOB_MEMORY_BYTES": str(1 << 30), "PITH_THREADS": "1"}
+    service = Service(shop.jobs, environment, tmp_path / "log")
+    yield service
+    service.stop()
 
 
 def _doing(submit: Do, place: Workplace) -> Do:

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pith.job import Job
 from store.dispatch import dispatch
 from store.jobs import Jobs
 from store.queue import Queue
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
+
 WAIT_FOR_GO = """
 import time
 events.emit("warning", "asleep")
@@ -55,3 +58,15 @@ class Service:
         for process in self._processes:
             process.kill()
             process.wait()
+
+
+def until_said(service: Service, job: Job, message: str) -> None:
+    eventually(lambda: any(event.message == message for event in service.jobs.events(job.id)))
+
+
+def until(service: Service, job: Job, status: str) -> Job:
+    def reached() -> Job | None:
+        found = service.jobs.get(job.id)
+        return found if found.status == status else None
+
+    return eventually(reached)

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,30 @@ def test_the_time_limit(submit: Do, place: Workplace) -> None:
     assert ended.error is not None
     assert (ended.status, ended.error.code) == ("failed", "engine_timeout")
     assert "after 0.2 seconds" in ended.error.detail
+
+
+FILL = """
+from pathlib import Path
+for number in range(100):
+    Path(f"filled-{number}").write_bytes(bytes(1 << 20))
+"""
+CROWD = """
+from pathlib import Path
+for number in range(2000):
+    Path(f"empty-{number}").touch()
+"""
+
+
+@pytest.mark.parametrize("script", [FILL, CROWD], ids=["large files", "many files"])
+def test_the_sum_of_its_files_is_limited(submit: Do, place: Workplace, script: str) -> None:
+    """Each file is far below the limit of one."""
+    tight = replace(place, options=place.options.model_copy(update={"job_disk_bytes": 4 << 20}))
+    job = submit(f"{script}\n{FOREVER}")
+    supervise.run(tight, job.id)
+    ended = place.jobs.get(job.id)
+    assert ended.status == "failed" and ended.error is not None
+    assert ended.error.code == "out_of_disk" and "4194304" in ended.error.detail
+    assert not paths.work(place.settings.data_dir, job.id, 1).exists(), "what it wrote is gone"
 
 
 def test_a_second_message_does_nothing(do: Do, place: Workplace) -> None:

@@ -2,19 +2,13 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from pith.job import Job
 from store.settings import Settings
 from tests.processes import descendants, is_gone
 from tests.store.redis_process import RedisProcess
-from tests.store.shop import Shop
 from tests.waiting import eventually
-from tests.worker.conftest import FAST, Do
-from tests.worker.processes import WAIT_FOR_GO, Service
+from tests.worker.conftest import Do
+from tests.worker.processes import WAIT_FOR_GO, Service, until, until_said
 
 ONCE_LOST = """
 if folder.root.name == "1":
@@ -23,36 +17,6 @@ if folder.root.name == "1":
     while True: time.sleep(0.05)
 succeed()
 """
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisProcess]:
-    server = RedisProcess(tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def service(shop: Shop, settings: Settings, redis: RedisProcess, tmp_path: Path) -> Iterator[Service]:
-    environment = {f"PITH_{name.upper()}": value for name, value in FAST.items()}
-    environment |= {"PITH_DATA_DIR": str(settings.data_dir), "PITH_REDIS_URL": redis.url, "PITH_DEVICE": "cpu"}
-    environment |= {"PITH_JOB_MEMORY_BYTES": str(1 << 30), "PITH_THREADS": "1"}
-    service = Service(shop.jobs, environment, tmp_path / "log")
-    yield service
-    service.stop()
-
-
-def until_said(service: Service, job: Job, message: str) -> None:
-    eventually(lambda: any(event.message == message for event in service.jobs.events(job.id)))
-
-
-def until(service: Service, job: Job, status: str) -> Job:
-    def reached() -> Job | None:
-        found = service.jobs.get(job.id)
-        return found if found.status == status else None
-
-    return eventually(reached)
 
 
 def test_duplicate_messages_run_once_and_cancel_stops(service: Service, submit: Do) -> None:
