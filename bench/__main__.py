@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import overhead, training, upload
+from bench import overhead, training, upload, weights
 from engine.environment import processor
 
 
@@ -25,6 +25,13 @@ def main(wanted: list[str]) -> None:
         print(f"(c) upload of 1 GiB     {found['ratio']:.2f} of copying and hashing it  (limit 0.5)")
         print(f"    {found['uploaded']:.0f} MB/s, copy and hash {found['copied']:.0f} MB/s")
         print(f"(d) API memory          {found['before']:.1f} MiB before, {found['after']:.1f} MiB after three uploads")
+    if not wanted or "weights" in wanted:
+        found = weights.measure()
+        limit = 1.5 * found["read"] + 10
+        print(
+            f"(e) state dict checked  {found['checked']:.2f} s for {found['bytes'] / 1e9:.2f} GB  (limit {limit:.2f})"
+        )
+        print(f"    read alone {found['read']:.2f} s; checked, network built and weights put in {found['whole']:.2f} s")
 
 
 if __name__ == "__main__":

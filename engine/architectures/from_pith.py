@@ -24,6 +24,8 @@ from pith.dataset import AudioPreprocessing, ImagePreprocessing, Preprocessing, 
 from pith.task import Task
 
 _TOKENS: Final = 16
+_RECURRENT_TOKENS: Final = 64
+_RECURRENT: Final = frozenset({"lstm", "gru"})
 _IMAGENET: Final = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -52,8 +54,8 @@ _CLASSICS: Final[dict[str, _Classic]] = {
     "mlp": _Classic(Mlp, "tabular-classification", "x", (0,)),
     "ds_cnn": _Classic(DsCnn, "audio-classification", "spectrogram", (1, 40, 98)),
     "text_cnn": _Classic(TextCnn, "text-classification", "input_ids", (_TOKENS,)),
-    "lstm": _Classic(functools.partial(Recurrent, "lstm"), "text-classification", "input_ids", (_TOKENS,)),
-    "gru": _Classic(functools.partial(Recurrent, "gru"), "text-classification", "input_ids", (_TOKENS,)),
+    "lstm": _Classic(functools.partial(Recurrent, "lstm"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
+    "gru": _Classic(functools.partial(Recurrent, "gru"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
 }
 
 
@@ -78,11 +80,13 @@ def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) ->
 
 
 def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[int, ...] | None) -> Use:
-    """Two samples; texts may be longer or shorter than the example."""
+    """Two samples. Texts may be longer or shorter than the example, except where torch unrolls a recurrent layer."""
     classic = _CLASSICS[name]
     shape = shape or _shape(classic, arguments)
     if classic.input_name == "input_ids":
         ids = torch.arange(1, 2 * shape[0] + 1).reshape(2, *shape) % arguments["vocab_size"]
+        if name in _RECURRENT:
+            return Use((ids,), ("input_ids",), classic.task, TextPreprocessing(tokenizer="words", length=shape[0]))
         return Use((ids,), ("input_ids",), classic.task, TextPreprocessing(tokenizer="words"), ((1,),))
     return Use((noise(*shape),), (classic.input_name,), classic.task, _preprocessing(classic, shape))
 

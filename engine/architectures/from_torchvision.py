@@ -1,7 +1,7 @@
 """torchvision's classification models under ``torchvision/``, without their weights."""
 
 import inspect
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from engine.architectures.library import Use, noise
 from engine.quiet import quiet
 from pith.dataset import ImagePreprocessing
 
-_SIZE: Final = 224
+_SIZE, _RESIZE = 224, 256
 
 
 def names() -> list[str]:
@@ -45,7 +45,7 @@ def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[in
     height, width = shape[1:] if shape else (size, size)
     preprocessing = ImagePreprocessing(
         size=(height, width),
-        resize=told.get("resize_size") if (height, width) == (size, size) else None,
+        resize=told.get("resize_size", _RESIZE) if (height, width) == (size, size) else None,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     )
