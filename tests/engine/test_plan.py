@@ -177,7 +177,10 @@ REFUSED: dict[str, tuple[type[nn.Module], list[dict[str, Any]], dict[str, Any]]]
 
 def ran(net: type[nn.Module], recipe: list[dict[str, Any]], root: Path, given: dict[str, Any]) -> None:
     ctx = opened(job_folder(root, recipe, net=net, **given))
-    technique(ctx.spec.recipe[0].kind)(ctx.baseline.copy(), ctx.config, ctx)
+    try:
+        technique(ctx.spec.recipe[0].kind)(ctx.baseline.copy(), ctx.config, ctx)
+    finally:
+        ctx.events.close()
 
 
 @pytest.mark.parametrize("name", REFUSED)
