@@ -294,6 +294,11 @@ ERRORS: dict[str, Row] = {
     "out_of_memory": Row(
         507, "Out of memory", "The job needed more than {limit}; lower batch_size, or raise PITH_JOB_MEMORY_BYTES."
     ),
+    "out_of_disk": Row(
+        507,
+        "Out of disk",
+        "The job's files became larger than {limit} bytes and it was stopped; do less, or raise PITH_JOB_DISK_BYTES.",
+    ),
     "engine_died": Row(
         500, "Job process died", "The job's process ended by {cause} at {where}{hint}; send the job again."
     ),

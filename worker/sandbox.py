@@ -1,7 +1,7 @@
 """The sandbox of a job's process: no network, no other folder, no other program, no other process, bounded memory.
 
 Each layer is tried on its own, and what the system lacks is left out of the names that apply() returns. Not bounded
-here: shared memory (RLIMIT_DATA does not count it) and the sum of the files in out/.
+here: shared memory (RLIMIT_DATA does not count it), and the sum of the files in out/, which the supervisor watches.
 """
 
 import contextlib

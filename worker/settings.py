@@ -37,6 +37,7 @@ class WorkerSettings(BaseSettings):
         description="Memory that a job may use (default: 80 % of what there is). Not applied to jobs on a GPU.",
     )
     job_file_bytes: int = Field(1 << 36, ge=1 << 20, description="Size that one file of a job may have.")
+    job_disk_bytes: int = Field(1 << 37, ge=1 << 20, description="Size that all files of a job may have together.")
     job_time_seconds: float = Field(86400, gt=0, description="How long a job may run.")
     intake_time_seconds: float = Field(600, gt=0, description="How long the check of an upload may run.")
     worker_queues: Annotated[tuple[QueueName, ...], NoDecode] = Field(

@@ -14,6 +14,7 @@ from store.checks import Learnt
 from store.inputs import Upload
 from store.jobs import Claim
 from worker import learnt, oom, results, staging
+from worker.footprint import Footprint
 from worker.guard import LOG_NAME, last_lines
 from worker.pulse import Pulse
 from worker.reporter import Reporter
@@ -54,6 +55,7 @@ class Attempt:
         self.pulse = pulse
         self.folder = JobDir(paths.work(place.settings.data_dir, claim.job.id, claim.attempt))
         self.reporter = Reporter(place.jobs, claim, pulse, self.folder.events)
+        self.footprint = Footprint(self.folder.out, place.options.job_disk_bytes)
 
     def run(self) -> None:
         try:
@@ -81,7 +83,7 @@ class Attempt:
             deadline = time.monotonic() + self._time_limit()[1]
             while (end := child.wait(POLL_SECONDS)) is None:
                 self.reporter.report()
-                if (write := self._interruption() or self._overdue(deadline)) is not None:
+                if (write := self._interruption() or self._overdue(deadline) or self._overflow()) is not None:
                     return write
         finally:
             child.kill()
@@ -116,6 +118,11 @@ class Attempt:
             return None
         setting, limit = self._time_limit()
         return self._failed(PithError("engine_timeout", limit=f"{limit:g}", setting=setting).problem)
+
+    def _overflow(self) -> Write | None:
+        if not self.footprint.too_large():
+            return None
+        return self._failed(PithError("out_of_disk", limit=self.place.options.job_disk_bytes).problem)
 
     def _time_limit(self) -> tuple[str, float]:
         """The setting that holds it, and seconds."""
