@@ -39,9 +39,6 @@ _STARTS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "a file packed with zstd", _UNPACK),
     (b"ZF", "a compressed pickle of joblib", _EXPORT),
-    (b"\x78\x01", "a compressed pickle, as joblib writes it", _EXPORT),
-    (b"\x78\x9c", "a compressed pickle, as joblib writes it", _EXPORT),
-    (b"\x78\xda", "a compressed pickle, as joblib writes it", _EXPORT),
     (b"PAR1", "Parquet", "upload it as a dataset"),
     (b"ARROW1", "Arrow", "upload it as a dataset"),
     (b"%PDF", "a PDF", _SEND_AGAIN),
@@ -138,8 +135,8 @@ def _of_members(members: Iterable[str], name: str) -> ModelFormatFound:
         if ending in endings:
             inside = next(member for member in names if member.endswith(ending))
             _refuse(f"an archive with {inside[:80]!r} inside", "send that file itself", name)
-    shown = ", ".join(sorted(bases)[:3]) or "nothing"
-    what = f"an archive with {shown[:120]!a} inside, and neither config.json nor a .onnx file"
+    shown = ascii(", ".join(sorted(bases)[:3])[:120])[1:-1] or "nothing"
+    what = f"an archive with {shown} inside, and neither config.json nor a .onnx file"
     return _refuse(what, _EXPORT, name)
 
 
@@ -149,7 +146,7 @@ def _refuse_members(bases: set[str], endings: list[str], name: str) -> None:
     if "saved_model.pb" in bases:
         _refuse("a SavedModel of TensorFlow", "convert it to ONNX with tf2onnx, and send that", name)
     if endings and set(endings) == {".npy"}:
-        _refuse("an .npz of numpy arrays", "upload it as a dataset; weights are sent as safetensors", name)
+        _refuse("an .npz of numpy arrays", "upload it as a dataset, or send weights as safetensors", name)
     if bases >= _TAR_OF_TORCH:
         _refuse("the tar of PyTorch 0.1", "load it there and save it again with torch.save of PyTorch 2", name)
     if "Manifest.json" in bases and ".mlmodel" in endings:
@@ -216,6 +213,8 @@ def _other(head: bytes) -> tuple[str, str]:
         return "TensorFlow Lite", "send the model that it was converted from, as ONNX"
     if head[:3] == b"\x08\x01\x12":
         return "a SavedModel of TensorFlow", "convert it to ONNX with tf2onnx, and send that"
+    if head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0:  # RFC 1950
+        return "a compressed pickle, as joblib writes it", _EXPORT
     if not head.strip(b"\0"):
         return "zeros alone", _SEND_AGAIN
     return f"bytes of an unknown kind (it starts with {head[:8]!r})", _EXPORT

@@ -24,11 +24,12 @@ _PACKED_TYPES = frozenset(
 
 
 class _Shape(NamedTuple):
-    """Fields of one kind of message: those that are messages again, and those that are packed integers."""
+    """Fields of one kind of message: those that are messages again, those that are packed integers, and texts."""
 
     name: str
     messages: dict[int, Descriptor]
     packed: frozenset[int]
+    texts: frozenset[int]
 
 
 def scan(data: mmap, limits: OnnxLimits) -> None:
@@ -83,7 +84,15 @@ class _Scan:
             self.packed += length
             if self.packed > self.limits.packed:
                 too_large("The size of its packed integers", self.packed, self.limits.packed)
+        if kind == _BYTES and number in shape.texts:
+            self._text(at, at + length, shape)
         return at + length, None
+
+    def _text(self, start: int, end: int, shape: _Shape) -> None:
+        try:
+            self.data[start:end].decode("utf-8")
+        except UnicodeDecodeError:
+            malformed(shape.name, f"the text at byte {start} is no UTF-8")
 
     def _count(self, name: str) -> None:
         self.seen[name] += 1
@@ -108,4 +117,5 @@ class _Scan:
 def _shape(descriptor: Descriptor) -> _Shape:
     messages = {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
     packed = {field.number for field in descriptor.fields if field.cpp_type in _PACKED_TYPES}
-    return _Shape(descriptor.name, messages, frozenset(packed))
+    texts = {field.number for field in descriptor.fields if field.type == FieldDescriptor.TYPE_STRING}
+    return _Shape(descriptor.name, messages, frozenset(packed), frozenset(texts))

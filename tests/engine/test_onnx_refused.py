@@ -182,6 +182,11 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str, str]] = {
     "text": (lambda: b"hello, this is no model at all", "model_malformed", "no ONNX file"),
     "cut off": (lambda: files.model().SerializeToString()[:-40], "model_truncated", "are left"),
     "a number without end": (lambda: b"\x08" + b"\xff" * 30, "model_truncated", "no end"),
+    "a name that is no text": (
+        lambda: files.model().SerializeToString().replace(b"MatMul", b"Mat\xffMu"),
+        "model_malformed",
+        "no UTF-8",
+    ),
     "an empty message": (lambda: b"\x08\x08", "model_malformed", "no operator"),
     "no operators": (lambda: files.edited(_drop_nodes), "model_malformed", "no operator"),
     "no inputs": (no_inputs, "model_unsupported", "no input tensor"),
