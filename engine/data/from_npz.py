@@ -97,18 +97,13 @@ def _check_alike(arrays: Arrays, groups: list[dict[str, str]]) -> None:
                     array, f"has {len(arrays[array])} {what} for {len(arrays[first])} samples", "give each sample one"
                 )
             for other in (other[name] for other in groups if name in other):
-                mine, its = ((arrays[one].shape[1:], arrays[one].dtype.kind) for one in (array, other))
+                mine, its = (f"{_kind(arrays[one])} of the shape {arrays[one].shape[1:]}" for one in (array, other))
                 if mine != its:
-                    raise mismatch(
-                        other,
-                        f"has {_kind(its[1])} of the shape {its[0]} a sample, and {array} {_kind(mine[1])} of {mine[0]}",
-                        "make the splits alike",
-                    )
+                    raise mismatch(other, f"has samples of {its}, and {array} of {mine}", "make the splits alike")
 
 
-def _kind(letter: str) -> str:
-    """What numpy's letter stands for."""
-    return {"f": "fractions", "b": "bools"}.get(letter, "integers")
+def _kind(array: np.ndarray[Any, Any]) -> str:
+    return {"f": "fractions", "b": "bools"}.get(array.dtype.kind, "integers")
 
 
 def _check_one(name: str, array: np.ndarray[Any, Any]) -> None:
@@ -134,12 +129,21 @@ def _parts(arrays: Arrays, groups: list[tuple[SplitName | None, dict[str, str]]]
             rows = slice(start, start + step)
             count = len(first[rows])
             batch = [
-                from_numpy(arrays[names[field.name]][rows]).cast(field.type)
+                _cast(names[field.name], arrays[names[field.name]][rows], field.type)
                 if field.name in names
                 else pa.nulls(count, field.type)
                 for field in fields
             ]
             yield Part(split, pa.record_batch(batch, schema=fields))
+
+
+def _cast(name: str, rows: np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return from_numpy(rows).cast(kind)
+    except pa.ArrowInvalid:
+        raise mismatch(
+            name, f"holds numbers that do not fit {kind}, the type of the other splits", "save one type"
+        ) from None
 
 
 def _type(name: str, array: np.ndarray[Any, Any]) -> pa.DataType:

@@ -103,7 +103,7 @@ def survey(gathered: Gathered, tensors: frozenset[str]) -> dict[str, Column]:
 
 def _fits(present: pa.Array, kind: pa.DataType) -> bool:
     try:
-        found = present.cast(kind)
+        present.cast(kind)
     except pa.ArrowInvalid:
         return False
-    return kind == pa.int64() or pc.all(pc.is_finite(found)).as_py() is not False
+    return True

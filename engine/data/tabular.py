@@ -1,4 +1,4 @@
-"""Tables as rows of floats: numbers standardized by the training split, categories one-hot, marks for missing values."""
+"""Tables as rows of floats: numbers standardized by the training split, categories one-hot, what is missing marked."""
 
 from collections.abc import Iterable
 from typing import Any

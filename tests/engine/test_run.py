@@ -105,7 +105,8 @@ def test_unlabelled_data_calibrates_distils_and_measures_agreement(tmp_path: Pat
 
 def test_labels_of_the_training_split_are_never_what_quality_is_measured_on(tmp_path: Path) -> None:
     data = {name: value for name, value in arrays().items() if name.endswith("train")}
-    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, data=data, outputs=["onnx"])
+    schema = {"shares": {"test": 0}}
+    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, data=data, schema=schema, outputs=["onnx"])
     report = run(folder.root, engine.reload.main)
     assert report.comparison.quality == "agreement" and report.baseline.get("accuracy") is None
     assert report.comparison.measured_on == "training inputs" and "no x_test" in report.headline[-1]
@@ -243,12 +244,20 @@ def _mismatched(**changes: Any) -> dict[str, Any]:
 
 X, Y = pictures(64, 9)
 BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
-    (_mismatched(x_train=X[:, :, :7]), "dataset_mismatch", "x_train has the shape (64, 1, 7, 8)"),
+    (
+        _mismatched(x_train=X[:, :, :7], y_train=Y),
+        "dataset_mismatch",
+        "and x_train of fractions of the shape (1, 7, 8)",
+    ),
+    ({"x_train": X[:, :, :7]}, "dataset_mismatch", "x_train has the shape (64, 1, 7, 8)"),
     (_mismatched(x_train=X[:5]), "dataset_mismatch", "192 labels for 5 samples"),
     (_mismatched(y_test=Y + 1), "dataset_mismatch", "the model has the classes 0 to 3"),
-    (_mismatched(y_test=Y.astype(np.float32)), "dataset_mismatch", "float32"),
+    (_mismatched(y_test=Y.astype(np.float32)), "dataset_mismatch", "y_test has samples of fractions"),
+    ({"x_test": X, "y_test": np.eye(4, dtype=np.int64)[Y]}, "dataset_mismatch", "take argmax(axis=1)"),
+    ({"x_test": X, "y_test": np.stack([Y + 0.5] * 3, 1)}, "dataset_mismatch", "labels are one class number a sample"),
     (_mismatched(x_train=(X * 20).astype(np.uint8)[:0], y_train=Y[:0]), "dataset_mismatch", "x_train has no samples"),
-    (_mismatched(x_test=(X * 20).astype(np.uint8)), "dataset_mismatch", "uint8"),
+    (_mismatched(x_test=(X * 20).astype(np.uint8)), "dataset_mismatch", "x_test has samples of integers"),
+    ({"x_test": (X * 20).astype(np.uint8)}, "dataset_mismatch", "save it as float32; the model takes torch.float32"),
     (_mismatched(x_test=np.where(X > 1, np.nan, X)), "dataset_mismatch", "NaN"),
     (_mismatched(x_train=None), "dataset_mismatch", "there is no x_train"),
     (_mismatched(picture=X), "dataset_mismatch", "picture is no array of a dataset"),
@@ -261,12 +270,18 @@ BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
 
 IDS, MASK, CLASS = sentences(9, 3)
 BAD_PAIRS: list[tuple[dict[str, Any], str]] = [
-    ({"x_train": IDS, "y_train": CLASS}, "x_train is no array of a dataset; name arrays x_train__ids, x_train__mask"),
-    ({"x_train__ids": IDS, "y_train": CLASS}, "x_train__mask is missing; the model takes it beside x_train__ids"),
+    (
+        {"x_train": IDS, "y_train": CLASS},
+        "'ids' of the model is not in the dataset, which has x; name the arrays x_train__ids",
+    ),
+    ({"x_train__ids": IDS, "y_train": CLASS}, "the input 'mask' of the model is not in the dataset, which has ids"),
     (
         {"x_train__mask": MASK[:5], "x_train__ids": IDS, "y_train": CLASS},
-        "x_train__mask has 5 samples and x_train__ids 9",
+        "x_train__ids has 9 samples for 5 samples",
     ),
+    ({"x_train__ids": IDS, "x_train__mask": MASK, "x_train__more": MASK}, "column 'more' is no input of the model"),
+    ({"x_train__ids": IDS, "x_train": IDS}, "x stands beside an array of the input 'ids'"),
+    ({"x_train__ids": IDS, "x_train__mask": MASK, "x_test__ids": IDS}, "x_test__mask is missing"),
     ({"x_train__ids": IDS.astype(np.float32), "x_train__mask": MASK}, "x_train__ids has the dtype float32"),
     ({"x__ids": IDS, "x__mask": MASK, "x_train__ids": IDS, "x_train__mask": MASK}, "stands beside x_train__ids"),
     ({"y_train": CLASS, "x_test__ids": IDS, "x_test__mask": MASK}, "there is no x_train__ids"),
@@ -277,33 +292,37 @@ BAD_PAIRS: list[tuple[dict[str, Any], str]] = [
 def test_data_of_several_inputs_that_does_not_fit_is_refused_in_words(
     data: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Tokens, data=data)
     with pytest.raises(PithError, match="dataset_mismatch") as caught:
-        run(folder.root)
+        run(job_folder(tmp_path, [{"kind": "finetune.full"}], net=Tokens, data=data).root)
     assert said in caught.value.problem.detail
 
 
 def test_targets_of_another_shape_than_the_output_are_refused(tmp_path: Path) -> None:
     data = arrays(Regression)
     wide = np.concatenate([data["y_train"]] * 2, 1)
-    for changed, said in (
-        ({"y_train": wide}, "y_train has the shape (192, 2)"),
-        ({"y_train": data["y_train"] * np.nan}, "y_train holds NaN"),
-        ({"y_train": np.zeros(192, np.int64)}, "different kinds of number"),
+    for index, (changed, said) in enumerate(
+        (
+            ({"y_train": wide}, "and y_train of fractions of the shape (2,)"),
+            ({"y_train": wide, "y_test": wide, "x_test": data["x_train"]}, "y_train has the shape (192, 2)"),
+            ({"y_train": data["y_train"] * np.nan}, "y_train holds NaN"),
+            (
+                {"y_train": np.zeros(192, np.int64)},
+                "y_test has samples of fractions of the shape (1,), and y_train of integers",
+            ),
+        )
     ):
-        folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Regression, data={**data, **changed})
+        recipe, root = [{"kind": "finetune.full"}], tmp_path / str(index)
         with pytest.raises(PithError, match="dataset_mismatch") as caught:
-            run(folder.root)
+            run(job_folder(root, recipe, net=Regression, data={**data, **changed}).root)
         assert said in caught.value.problem.detail
 
 
 @pytest.mark.parametrize(("data", "code", "said"), BAD_DATA)
 def test_data_that_does_not_fit_is_refused_in_words(data: dict[str, Any], code: str, said: str, tmp_path: Path) -> None:
-    folder = job_folder(tmp_path, [{"kind": "finetune.full"}], net=Mlp, data=data)
     with pytest.raises(PithError) as caught:
-        run(folder.root)
+        run(job_folder(tmp_path, [{"kind": "finetune.full"}], net=Mlp, data=data).root)
     assert caught.value.code == code and said in caught.value.problem.detail
-    assert not folder.report_json.exists()
+    assert not JobDir(tmp_path).report_json.exists()
 
 
 def test_an_error_is_left_as_a_problem(tmp_path: Path) -> None:
@@ -331,9 +350,9 @@ def test_a_quantized_result_cannot_be_trained_again_and_says_so(tmp_path: Path) 
 
 
 def test_a_constraint_on_quality_needs_a_quality(tmp_path: Path) -> None:
-    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, constraints={"max_metric_drop": 0.1})
     flat = {name: value for name, value in arrays().items() if name.startswith("x")}
-    np.savez(folder.dataset, **flat)
+    limits = {"max_metric_drop": 0.1}
+    folder = job_folder(tmp_path, [{"kind": "quantize.static"}], net=Mlp, data=flat, constraints=limits)
     report = run(folder.root, engine.reload.main)
     assert report.comparison.quality == "agreement" and report.constraints[0].name == "max_metric_drop"
 
