@@ -44,7 +44,7 @@ class Constraints(Frozen):
     max_metric_drop: float | None = Field(
         None,
         ge=0,
-        le=1,
+        le=1e6,
         description="Most that the task's metric may get worse, as a difference: 0.01 is one point of accuracy.",
     )
     min_compression_ratio: float | None = Field(None, gt=0, le=1e6, description="Bytes before / bytes after.")

@@ -108,6 +108,18 @@ def test_a_mask_of_ones_and_noise_that_does_not_change() -> None:
     assert torch.equal(noise[1], _many().signature.tensors(3)[1])
 
 
+class _Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x + 1, x * 2
+
+
+def test_outputs_without_names_are_numbered_and_stay_a_tuple() -> None:
+    program = torch.export.export(_Pair(), (torch.randn(2, 3),), dynamic_shapes=({0: Dim.AUTO},))
+    model = Model(*lift(program))
+    assert [spec.name for spec in model.signature.outputs] == ["output", "output_1"]
+    assert isinstance(model.program().module()(torch.randn(4, 3)), tuple)
+
+
 class _Clash(nn.Module):
     def forward(self, x: Tensor, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return x + output, {"x": x * output, "a b": x - output}
