@@ -62,6 +62,8 @@ def _binary(start: bytes, name: str) -> FileKind | None:
 
 
 def _text(start: bytes, name: str) -> FileKind:
+    if start.startswith(b"version https://git-lfs.github.com/"):
+        raise unknown_format(f"{name} is a Git LFS pointer; git lfs pull gets the file itself")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise unreadable(f"{name} is UTF-16; save it as UTF-8")
     if any(byte < 9 or 13 < byte < 32 for byte in start):

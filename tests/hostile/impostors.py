@@ -8,12 +8,13 @@ from pathlib import Path
 from tests.engine import exported
 from tests.hostile.archives import picture, zipped
 from tests.hostile.case import Build, Canary, Hostile, Payload, into
+from tests.hostile.tables import SCHEMA
 from tests.hostile.weights import MLP, good, saved
 
 IMPOSTORS: list[Hostile] = []
 model_case = into(IMPOSTORS, "model", architecture=MLP)
 bare_case = into(IMPOSTORS, "model")
-data_case = into(IMPOSTORS, "dataset")
+data_case = into(IMPOSTORS, "dataset", schema=SCHEMA)
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 102530333\n"
 THINGS: dict[str, bytes] = {
