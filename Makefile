@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench clean
+.PHONY: demo serve test check format bench zoo clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -44,6 +44,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# Every model of the conformance zoo, two at a time; writes docs/zoo.md. ARGS=--failed or a model's name walks fewer.
+zoo: $(VENV)/.dev
+	$(BIN)/python -m tests.zoo $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from engine.lift.arguments import bind
+from engine.lift.batch import with_dynamic_batch
 from engine.lift.layers import LAYERS, Layer
 from engine.lift.recurrent import RECURRENT, recurrent
 from engine.lift.shapes import rewrite
@@ -28,9 +29,12 @@ _DROPPED = {aten._assert_tensor_metadata.default}
 def lift(program: ExportedProgram) -> tuple[fx.GraphModule, Signature]:
     """The program as a trainable graph in eval mode: tensors in by position, one tensor out, or a tuple of several.
 
+    A program with a fixed batch is traced again for any batch first.
+
     Raises:
         PithError: ``model_unsupported`` or ``model_fixed_batch``.
     """
+    program = with_dynamic_batch(program)
     signature = signature_of(program)
     source = program.module(check_guards=False)
     return _Lifting(source).run(), signature
@@ -130,12 +134,9 @@ class _Lifting:
         self.made[path], self.built_by[path] = module, made_by
         return True
 
-    def _recurrent(self, node: fx.Node) -> fx.Node | None:
+    def _recurrent(self, node: fx.Node) -> fx.Node:
         args = bind(node)
-        found = recurrent(node, args, self.source)
-        if found is None:
-            return None
-        path, module = found
+        path, module = recurrent(node, args, self.source)
         self.made.setdefault(path, module)
         states = args["hx"]
         given = tuple(self.env[state] for state in states) if isinstance(states, list | tuple) else self.env[states]

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from engine.model import Model
 from engine.prune.axes import Axes, Owned, Places
 from engine.prune.layers import through_layer
-from engine.prune.operators import _getitem, through_operator
+from engine.prune.operators import through_getitem, through_operator
 from engine.prune.trace import Result, Trace, place_of
 
 _WRONG_DIM = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -153,7 +153,7 @@ def _through(trace: Trace, node: fx.Node) -> Result:
     try:
         if node.op == "call_module":
             return through_layer(trace, node)
-        return _getitem(trace, node) if node.target is getitem else through_operator(trace, node)
+        return through_getitem(trace, node) if node.target is getitem else through_operator(trace, node)
     except (NotImplementedError, ValueError, IndexError, KeyError, TypeError) as error:
         return _held(trace, node, _reason(node, error))
 

@@ -131,6 +131,7 @@ def _group_norm(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
 
 def _prelu(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
     value = trace.value(node.args[0])
+    assert isinstance(module, nn.PReLU)
     if module.weight.numel() == 1 or len(value) < 2:
         return value
     channels = _with_tensor(trace.axes, value[1], module, "weight", str(node.target))

@@ -133,9 +133,9 @@ def _unbind(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     return [piece for _ in trace.shapes[node]]  # type: ignore[misc]
 
 
-def _getitem(trace: Trace, node: fx.Node) -> Result:
+def through_getitem(trace: Trace, node: fx.Node) -> Result:
     found = trace.values[node.args[0]]  # type: ignore[index]
-    return found[node.args[1]] if isinstance(found, list) else trace.opaque(node)
+    return found[int(str(node.args[1]))] if isinstance(found, list) else trace.opaque(node)
 
 
 def _transpose(trace: Trace, node: fx.Node, args: Arguments) -> Result:
@@ -171,13 +171,26 @@ def _view(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     source = node.args[0]
     before, after = trace.shape(source), trace.shape(node)  # type: ignore[arg-type]
     result = reshaped(trace.axes, trace.value(source), before, after, place_of(node))
-    if node.target in _SHAPED and isinstance(node.args[1], list | tuple):
-        for index, axis in enumerate(result):
-            if isinstance(node.args[1][index], int) and node.args[1][index] != -1:
-                trace.axes.count_of(axis, partial(write_argument, node, 1, index))
-    elif any(axis is not None for axis in result) and node.target in _SIZED:
-        raise NotImplementedError("a change of shape by constants")
+    if any(axis is not None for axis in result):
+        _count_sizes(trace, node, result)
     return result
+
+
+def _count_sizes(trace: Trace, node: fx.Node, result: Value) -> None:
+    """A size that the graph computes (the batch times channels) is left to be inferred."""
+    sizes = node.args[1] if node.target in _SHAPED else None
+    if not isinstance(sizes, list | tuple):
+        if node.target in _SIZED:
+            raise NotImplementedError("a change of shape by constants")
+        return
+    computed = [index for index, axis in enumerate(result) if axis is not None and isinstance(sizes[index], fx.Node)]
+    if computed and (-1 in sizes or len(computed) > 1):
+        raise NotImplementedError("a size that is computed")
+    for index, axis in enumerate(result):
+        if index in computed:
+            trace.axes.count_of(axis, lambda count, place=index: write_argument(node, 1, place, -1))  # type: ignore[misc]
+        elif axis is not None and sizes[index] != -1:
+            trace.axes.count_of(axis, partial(write_argument, node, 1, index))
 
 
 def _expand(trace: Trace, node: fx.Node, args: Arguments) -> Result:

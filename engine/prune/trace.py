@@ -5,34 +5,13 @@ A node without a rule holds every channel that reaches it in place, and is named
 
 from typing import Any
 
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from engine.model import Model
 from engine.prune.axes import Axes, Value
+from engine.shapes import shapes_of
 
 Result = Value | list[Value] | None
-
-
-class Shapes(fx.Interpreter):
-    """The shape of every node's value; lists for several tensors."""
-
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
-        self.found: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        self.found[n] = _shape(result)
-        return result
-
-
-def _shape(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, list | tuple):
-        return [_shape(item) for item in value]
-    return value
 
 
 class Trace:
@@ -42,10 +21,7 @@ class Trace:
         self.axes = Axes()
         self.graph = model.graph
         self.modules: dict[str, nn.Module] = dict(model.graph.named_modules())
-        shapes = Shapes(model.at_rest())
-        with torch.no_grad():
-            shapes.run(*model.signature.tensors(2))
-        self.shapes = shapes.found
+        self.shapes = shapes_of(model, 2)
         self.values: dict[fx.Node, Result] = {}
 
     def value(self, node: Any) -> Value:

@@ -130,8 +130,21 @@ def _train(walked: Walk) -> None:
     theirs, graph = copy.deepcopy(walked.net), copy.deepcopy(walked.model.graph)
     wanted, moved = _step(theirs, inputs), _step(graph, inputs)
     _require(all(bool(parameter.isfinite().all()) for parameter in graph.parameters()), "weights that are not finite")
-    still = sorted(name for name, slope in wanted.items() if slope > _SLOPE and moved.get(name, 0.0) == 0.0)
+    also = _aliases(theirs)
+    still = sorted(
+        name
+        for name, slope in wanted.items()
+        if slope > _SLOPE and not any(moved.get(other, 0.0) for other in also[name])
+    )
     _require(not still, f"{len(still)} parameters do not move: {', '.join(still[:3])}")
+
+
+def _aliases(net: nn.Module) -> dict[str, list[str]]:
+    """For each parameter every name that it has: modules and weights may be shared."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in net.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {name: found for found in names.values() for name in found}
 
 
 def _step(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, float]:
