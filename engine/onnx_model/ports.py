@@ -8,7 +8,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from engine.onnx_model.canonical import BATCH
 from engine.onnx_model.limits import OnnxLimits
-from engine.onnx_model.refusals import malformed, shown, too_large, unsupported
+from engine.onnx_model.refusals import shown, too_large, unsupported
 
 _T = TensorProto
 NUMBERS: dict[int, str] = {
@@ -66,19 +66,11 @@ def check_outputs(proto: ModelProto) -> None:
     if not proto.graph.output:
         unsupported("no output tensor", "export a forward that returns one")
     for value in proto.graph.output:
-        _check_name(value.name, "output")
         if value.type.WhichOneof("value") not in ("tensor_type", None):
             unsupported(f"the output {shown(value.name)}, which is no tensor", "return tensors alone")
 
 
-def _check_name(name: str, what: str) -> None:
-    """Names are shown to people, in pages and in terminals."""
-    if not name.isprintable():
-        malformed(f"the {what} {shown(name)}", "its name holds characters that do not print")
-
-
 def _port(value: ValueInfoProto, what: str) -> Port:
-    _check_name(value.name, what)
     if value.type.WhichOneof("value") != "tensor_type":
         unsupported(f"the {what} {shown(value.name)}, which is no tensor", "take tensors alone")
     kind = value.type.tensor_type.elem_type

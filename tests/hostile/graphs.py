@@ -229,11 +229,6 @@ def doublings(path: Path, canary: Canary) -> None:
     written(path, model([*nodes, helper.make_node("ReduceSum", ["v60"], ["y"])], []))
 
 
-@case("onnx: a name that reads from right to left", "model.onnx", *ANY)
-def right_to_left(path: Path, canary: Canary) -> None:
-    written(path, model([helper.make_node("MatMul", ["\u202ex", "w"], ["y"])], inputs=[value("\u202ex", ["batch", 4])]))
-
-
 @case("onnx: an opset of the future", "model.onnx", *ANY)
 def future(path: Path, canary: Canary) -> None:
     written(path, model(opsets=[helper.make_opsetid("", 9999)]))
