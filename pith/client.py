@@ -1,27 +1,33 @@
 """The typed client: every route of the service as a method that takes and gives the contract's classes.
 
     with Pith() as pith:
-        model = pith.models.upload("model.pt2")
+        model = pith.models.ready(pith.models.upload("model.pt2").id)
         job = pith.jobs.submit(JobSpec(model=model.id, recipe=(QuantizeDynamic(),)))
         print(pith.jobs.wait(job.id).verdict)
 
 Synchronous. Every failure, the service's silence too, is a PithError.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
+from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
+from pith.intake import Architecture
 from pith.job_client import Jobs
 from pith.recipe import Technique
-from pith.resources import Dataset, Model, Page
+from pith.resources import Dataset, Model, Page, ResourceStatus
 from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, query
 
 T = TypeVar("T", Model, Dataset)
+G = TypeVar("G", Architecture, DatasetSchema)
+LONGEST_WAIT = 30
+"""Seconds that one request waits for a check; then another one does."""
 
 
 class Pith:
@@ -29,9 +35,21 @@ class Pith:
 
     def __init__(self, base_url: str = DEFAULT_URL) -> None:
         self._wire = Wire(base_url)
-        self.models: Uploads[Model] = Uploads(self._wire, "models", Model)
-        self.datasets: Uploads[Dataset] = Uploads(self._wire, "datasets", Dataset)
+        self.models: Uploads[Model, Architecture] = Uploads(self._wire, "models", Model)
+        self.datasets: Uploads[Dataset, DatasetSchema] = Uploads(self._wire, "datasets", Dataset)
         self.jobs = Jobs(self._wire)
+
+    def build(self, architecture: Architecture, name: str | None = None) -> Model:
+        """A model without a file: a network by name, with fresh weights."""
+        body = architecture.model_dump_json().encode()
+        headers = {"Content-Type": "application/json"}
+        return decode(
+            Model, self._wire.call("POST", "/v1/models", params=query(name=name), content=body, headers=headers)
+        )
+
+    def preview(self, dataset: str) -> Preview:
+        """Class counts and a few samples. Raises PithError ``not_ready`` unless the dataset is ready."""
+        return decode(Preview, self._wire.call("GET", f"/v1/datasets/{quote(dataset, safe='')}/preview"))
 
     def techniques(self) -> tuple[Technique, ...]:
         return decode(tuple[Technique, ...], self._wire.call("GET", "/v1/techniques"))
@@ -46,8 +64,8 @@ class Pith:
         self.close()
 
 
-class Uploads(Generic[T]):
-    """What is uploaded: models, or datasets."""
+class Uploads(Generic[T, G]):
+    """What is uploaded: models, or datasets. A worker checks it after the upload; ``ready`` waits for that."""
 
     def __init__(self, wire: Wire, noun: str, kind: type[T]) -> None:
         self._wire = wire
@@ -55,8 +73,10 @@ class Uploads(Generic[T]):
         self._kind: type[T] = kind
         self._page: type[Page[T]] = Page[kind]  # type: ignore[valid-type]
 
-    def upload(self, path: Path | str, name: str | None = None, progress: Progress | None = None) -> T:
-        """Send a file, in constant memory, under its own name or another.
+    def upload(
+        self, path: Path | str, name: str | None = None, progress: Progress | None = None, given: G | None = None
+    ) -> T:
+        """Send a file, in constant memory, under its own name or another; ``given`` is what it does not say itself.
 
         Raises:
             PithError: also ``digest_mismatch``, when what the service stored is not what was sent.
@@ -67,7 +87,7 @@ class Uploads(Generic[T]):
             response = self._wire.call(
                 "PUT",
                 self._path,
-                params=query(name=name or path.name),
+                params={**query(name=name or path.name), **_said(given)},
                 content=outgoing.pieces(),
                 headers={"Content-Length": str(outgoing.size), "Content-Type": "application/octet-stream"},
             )
@@ -75,18 +95,39 @@ class Uploads(Generic[T]):
             outgoing.close()
         return self._checked(decode(self._kind, response), outgoing.digest)
 
-    def get(self, id: str) -> T:
-        return decode(self._kind, self._wire.call("GET", f"{self._path}/{quote(id, safe='')}"))
+    def get(self, id: str, wait: float | None = None) -> T:
+        """``wait``: seconds to wait for the end of its check, 60 at most."""
+        response = self._wire.call("GET", f"{self._path}/{quote(id, safe='')}", params=query(wait=wait))
+        return decode(self._kind, response)
 
-    def page(self, limit: int | None = None, cursor: str | None = None) -> Page[T]:
-        response = self._wire.call("GET", self._path, params=query(limit=limit, cursor=cursor))
+    def checked(self, id: str) -> T:
+        """The same once its check has ended, however long that takes: ready or rejected."""
+        while (found := self.get(id, LONGEST_WAIT)).status == "checking":
+            continue
+        return found
+
+    def ready(self, id: str) -> T:
+        """The same once it is ready. Raises PithError, the reason, when it is rejected."""
+        found = self.checked(id)
+        if found.error is not None:
+            raise PithError.of(found.error)
+        return found
+
+    def check(self, id: str) -> T:
+        """Have it checked again."""
+        return decode(self._kind, self._wire.call("POST", f"{self._path}/{quote(id, safe='')}/check"))
+
+    def page(
+        self, limit: int | None = None, cursor: str | None = None, status: ResourceStatus | None = None
+    ) -> Page[T]:
+        response = self._wire.call("GET", self._path, params=query(limit=limit, cursor=cursor, status=status))
         return decode(self._page, response)
 
-    def list(self) -> Iterator[T]:
+    def list(self, status: ResourceStatus | None = None) -> Iterator[T]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor)
+            page = self.page(cursor=cursor, status=status)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return
@@ -99,3 +140,14 @@ class Uploads(Generic[T]):
             self.delete(stored.id)
             raise PithError("digest_mismatch", actual=stored.digest, expected=sent)
         return stored
+
+
+def _said(given: Architecture | DatasetSchema | None) -> Mapping[str, str]:
+    """As query parameters, which hold some 60 kB."""
+    if given is None:
+        return {}
+    if isinstance(given, DatasetSchema):
+        return {"schema": given.model_dump_json(exclude_defaults=True)}
+    shape = None if given.input_shape is None else ",".join(map(str, given.input_shape))
+    arguments = json.dumps(given.arguments) if given.arguments else None
+    return query(architecture=given.name, arguments=arguments, input_shape=shape, seed=given.seed or None)

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from pith.artifact import Artifact
 from pith.errors import PithError
-from pith.job import FINAL, Event, Job, JobSpec, JobStatus
+from pith.job import FINAL, Event, Job, JobKind, JobSpec, JobStatus
+from pith.plan import Plan
 from pith.report import Report
 from pith.resources import Page
 from pith.sse import Message, messages
@@ -32,6 +34,11 @@ class Jobs:
         response = self._wire.call("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"})
         return decode(Job, response)
 
+    def plan(self, spec: JobSpec) -> Plan:
+        """What a job would do, or everything that keeps it from running. Nothing is stored."""
+        body, headers = spec.model_dump_json().encode(), {"Content-Type": "application/json"}
+        return decode(Plan, self._wire.call("POST", "/v1/jobs?dry_run=true", content=body, headers=headers))
+
     def get(self, id: str) -> Job:
         return decode(Job, self._wire.call("GET", _path(id)))
 
@@ -39,15 +46,22 @@ class Jobs:
         """The web address of a job."""
         return self._wire.base_url + _path(id)
 
-    def page(self, limit: int | None = None, cursor: str | None = None, status: JobStatus | None = None) -> Page[Job]:
-        params = query(limit=limit, cursor=cursor, status=status)
+    def page(
+        self,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: JobStatus | None = None,
+        kind: JobKind | Literal["all"] | None = None,
+    ) -> Page[Job]:
+        """``kind``: compression if it is left out; intake are the checks of uploads."""
+        params = query(limit=limit, cursor=cursor, status=status, kind=kind)
         return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
 
-    def list(self, status: JobStatus | None = None) -> Iterator[Job]:
+    def list(self, status: JobStatus | None = None, kind: JobKind | Literal["all"] | None = None) -> Iterator[Job]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, status=status)
+            page = self.page(cursor=cursor, status=status, kind=kind)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return

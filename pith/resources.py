@@ -18,7 +18,7 @@ ResourceStatus = Literal["checking", "ready", "rejected"]
 
 
 class Model(Frozen):
-    """A model. It is ``checking`` until a worker has looked at it; then ``ready``, or ``rejected`` with the reason."""
+    """A model. It is ``checking`` until a worker has looked at it; then ``ready`` or ``rejected`` with the reason."""
 
     id: ModelId
     name: Name
@@ -33,7 +33,7 @@ class Model(Frozen):
 
 
 class Dataset(Frozen):
-    """A dataset. It is ``checking`` until a worker has looked at it; then ``ready``, or ``rejected`` with the reason."""
+    """A dataset. It is ``checking`` until a worker has looked at it; then ``ready`` or ``rejected`` with the reason."""
 
     id: DatasetId
     name: Name

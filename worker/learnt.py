@@ -54,6 +54,8 @@ def _said(text: bytes, resource: str) -> LearntModel | LearntDataset:
 
 def _check_counts(said: LearntModel | LearntDataset) -> None:
     facts = said.facts.model_dump()
+    if isinstance(said, LearntModel) and not (said.facts.inputs and said.facts.outputs):
+        raise fault("a model without an input or an output")
     for name, most in (("notes", NOTES), *((name, NAMES) for name in ("layers", "hints", "classes", "columns"))):
         if len(facts.get(name, ())) > most:
             raise fault(f"{len(facts[name])} {name}, and {most} is the most")

@@ -7,7 +7,7 @@ import click
 
 from pith.cli import spec
 from pith.cli.output import Output, connected
-from pith.cli.summary import print_job, print_report
+from pith.cli.summary import print_job, print_plan, print_report
 from pith.cli.uploads import limit_option
 from pith.client import Pith
 from pith.errors import PithError
@@ -28,6 +28,16 @@ def jobs() -> None:
 def submit(pith: Pith, out: Output, file: str) -> None:
     """Submit the job spec in a JSON file (- is stdin)."""
     print_job(out, pith.jobs.submit(spec.parse(spec.read(file))))
+
+
+@jobs.command()
+@click.argument("file", metavar="SPEC")
+@connected
+def plan(pith: Pith, out: Output, file: str) -> int:
+    """Say what the job spec in a JSON file would do, or all that keeps it from running (then exit with 1)."""
+    found = pith.jobs.plan(spec.parse(spec.read(file)))
+    print_plan(out, found)
+    return 0 if found.possible else 1
 
 
 @jobs.command("list")

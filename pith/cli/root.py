@@ -13,7 +13,7 @@ from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.run import run
 from pith.cli.service import techniques, up
-from pith.cli.uploads import group
+from pith.cli.uploads import datasets, models
 from pith.errors import PithError
 
 
@@ -23,9 +23,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-cli.add_command(group("models", "Models: what can be compressed.", lambda pith: pith.models))
-cli.add_command(group("datasets", "Datasets: what models are trained and measured on.", lambda pith: pith.datasets))
-for command in (export_model, jobs, run, techniques, up):
+for command in (models(), datasets(), export_model, jobs, run, techniques, up):
     cli.add_command(command)
 
 

@@ -1,7 +1,6 @@
-"""`pith run`: upload, submit, watch, compare, download."""
+"""`pith run`: upload, wait for the checks, submit, watch, compare, download."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,7 +9,8 @@ from pith.cli import spec
 from pith.cli.jobs import download_to
 from pith.cli.output import Output, connected
 from pith.cli.summary import print_job, print_report
-from pith.client import Pith, Uploads
+from pith.cli.uploads import checked, sent
+from pith.client import Pith
 from pith.job import Event, Job
 
 NOT_MET = 3
@@ -24,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
 @connected
 def run(pith: Pith, out: Output, file: str, model: Path | None, data: Path | None, to: Path) -> int:
-    """Do the whole thing: upload, run the recipe in SPEC (a JSON file; - is stdin), wait, download the results.
+    """Do the whole thing: upload, have it checked, run the recipe in SPEC (JSON; - is stdin), download the results.
 
     Exits with 1 when the job fails, and with 3 when its constraints are not met.
     """
@@ -33,17 +33,24 @@ def run(pith: Pith, out: Output, file: str, model: Path | None, data: Path | Non
         raise click.UsageError(f'{file} names no model; give the file with --model FILE, or an id as its "model"')
     # Found wrong before gigabytes are sent.
     spec.parse(document, f"mdl_{spec.STANDIN}" if model else None, f"dts_{spec.STANDIN}" if data else None)
-    ids = (_uploaded(out, pith.models, model), _uploaded(out, pith.datasets, data))
-    job = pith.jobs.submit(spec.parse(document, *ids))
+    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, data)))
     out.note(f"{pith.jobs.url(job.id)}")
     return _finished(pith, out, _watched(pith, out, job), to)
 
 
-def _uploaded(out: Output, uploads: Uploads[Any], file: Path | None) -> str | None:
-    if file is None:
-        return None
-    with out.moving(file.name) as told:
-        return str(uploads.upload(file, progress=told).id)
+def _uploaded(pith: Pith, out: Output, model: Path | None, data: Path | None) -> tuple[str | None, str | None]:
+    """The ids of what is uploaded here, once both were checked.
+
+    Raises:
+        PithError: why one of them was rejected.
+    """
+    net = None if model is None else sent(out, pith.models, model)
+    dataset = None if data is None else sent(out, pith.datasets, data)
+    if net is not None:
+        checked(out, pith.models, net)
+    if dataset is not None:
+        checked(out, pith.datasets, dataset)
+    return None if net is None else net.id, None if dataset is None else dataset.id
 
 
 def _watched(pith: Pith, out: Output, job: Job) -> Job:

@@ -5,6 +5,7 @@ from rich.text import Text
 
 from pith.cli.output import Output
 from pith.job import Job
+from pith.plan import Plan
 from pith.report import Metric, Report
 
 
@@ -17,6 +18,20 @@ def print_job(out: Output, job: Job) -> None:
         out.console.print(Text(f"{job.error.title}: {job.error.detail}", style="red"))
     elif job.status == "running":
         out.console.print(f"{job.progress.fraction:.0%} {job.progress.message}")
+
+
+def print_plan(out: Output, plan: Plan) -> None:
+    if out.as_json:
+        out.one(plan, ())
+        return
+    for problem in plan.problems:
+        out.console.print(Text(f"{problem.title}: {problem.detail}", style="red"), soft_wrap=True)
+    for step in plan.steps:
+        out.console.print(Text(f"recipe[{step.index}] {step.kind}: {step.does}"), soft_wrap=True)
+    if plan.memory_bytes is not None:
+        out.console.print(f"memory: {plan.memory_bytes / 2**20:,.0f} MiB at most")
+    for note in plan.notes:
+        out.console.print(Text(note), soft_wrap=True)
 
 
 def print_report(out: Output, report: Report) -> None:

@@ -3,40 +3,124 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import click
 
+from pith.cli import given
+from pith.cli.facts import print_preview, print_resource
 from pith.cli.output import Output, connected
 from pith.client import Pith, Uploads
+from pith.errors import PithError
+from pith.resources import Dataset, Model, ResourceStatus
 
-COLUMNS = ("id", "name", "size_bytes", "created_at")
+T = TypeVar("T", Model, Dataset)
+COLUMNS = ("id", "name", "status", "size_bytes", "created_at")
+STATUSES = get_args(ResourceStatus)
 limit_option = click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="Most to show.")
+wait_option = click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Wait for the check of what it is."
+)
+_FILE = click.Path(path_type=Path)
 
 
-def group(noun: str, about: str, of: Callable[[Pith], Uploads[Any]]) -> click.Group:
+def models() -> click.Group:
+    group = _group("models", "Models: what can be compressed.", lambda pith: pith.models)
+
+    @group.command()
+    @click.argument("file", type=_FILE, required=False)
+    @click.option("--name", help="Instead of the file's own name.")
+    @given.architecture_options
+    @wait_option
+    @connected
+    def upload(pith: Pith, out: Output, file: Path | None, name: str | None, wait: bool, **options: Any) -> None:
+        """Upload a model file, or have one built: --architecture NAME without a FILE has fresh weights.
+
+        Exits with 1 when the check rejects it.
+        """
+        said = given.architecture(**options)
+        if file is not None:
+            made = sent(out, pith.models, file, name, said)
+        elif said is not None:
+            made = pith.build(said, name)
+        else:
+            raise click.UsageError("give a FILE, or an --architecture NAME for a model with fresh weights")
+        print_resource(out, checked(out, pith.models, made) if wait else made)
+
+    return group
+
+
+def datasets() -> click.Group:
+    group = _group("datasets", "Datasets: what models are trained and measured on.", lambda pith: pith.datasets)
+
+    @group.command()
+    @click.argument("file", type=_FILE)
+    @click.option("--name", help="Instead of the file's own name.")
+    @given.schema_option
+    @wait_option
+    @connected
+    def upload(pith: Pith, out: Output, file: Path, name: str | None, words: tuple[str, ...], wait: bool) -> None:
+        """Upload a dataset file. Exits with 1 when the check rejects it."""
+        made = sent(out, pith.datasets, file, name, given.schema(words))
+        print_resource(out, checked(out, pith.datasets, made) if wait else made)
+
+    @group.command()
+    @click.argument("id")
+    @connected
+    def preview(pith: Pith, out: Output, id: str) -> None:
+        """Show class counts and a few samples."""
+        print_preview(out, pith.preview(id))
+
+    return group
+
+
+def sent(out: Output, uploads: Uploads[T, Any], file: Path, name: str | None = None, said: Any = None) -> T:
+    """Upload with a bar."""
+    with out.moving(file.name) as told:
+        return uploads.upload(file, name, told, said)
+
+
+def checked(out: Output, uploads: Uploads[T, Any], made: T) -> T:
+    """The same once it is ready.
+
+    Raises:
+        PithError: why it was rejected.
+    """
+    if not out.as_json:
+        out.note(f"{made.name} is being checked ({made.id})")
+    try:
+        return uploads.ready(made.id)
+    except PithError:
+        out.note(f"{made.name} ({made.id}) was rejected.")
+        raise
+    except KeyboardInterrupt:
+        out.note("The check goes on; see what it finds with `pith models show` or `pith datasets show`.")
+        raise
+
+
+def _group(noun: str, about: str, of: Callable[[Pith], Uploads[Any, Any]]) -> click.Group:
     what = noun.removesuffix("s")
 
-    @click.command(help=f"Upload a {what} file.")
-    @click.argument("file", type=click.Path(path_type=Path))
-    @click.option("--name", help="Instead of the file's own name.")
-    @connected
-    def upload(pith: Pith, out: Output, file: Path, name: str | None) -> None:
-        with out.moving(file.name) as told:
-            made = of(pith).upload(file, name, told)
-        out.one(made, (*COLUMNS, "digest"))
-
     @click.command("list", help=f"List {noun}, newest first.")
+    @click.option("--status", type=click.Choice(STATUSES), help=f"Only {noun} with this status.")
     @limit_option
     @connected
-    def show_all(pith: Pith, out: Output, limit: int) -> None:
-        out.many(itertools.islice(of(pith).list(), limit), COLUMNS)
+    def show_all(pith: Pith, out: Output, status: ResourceStatus | None, limit: int) -> None:
+        out.many(itertools.islice(of(pith).list(status), limit), COLUMNS)
 
-    @click.command(help=f"Show a {what}.")
+    @click.command(help=f"Show a {what}, and what its check has learnt.")
     @click.argument("id")
     @connected
     def show(pith: Pith, out: Output, id: str) -> None:
-        out.one(of(pith).get(id), (*COLUMNS, "digest"))
+        print_resource(out, of(pith).get(id))
+
+    @click.command(help=f"Check a {what} again.")
+    @click.argument("id")
+    @wait_option
+    @connected
+    def check(pith: Pith, out: Output, id: str, wait: bool) -> None:
+        again = of(pith).check(id)
+        print_resource(out, checked(out, of(pith), again) if wait else again)
 
     @click.command(help=f"Delete a {what}.")
     @click.argument("id")
@@ -44,4 +128,4 @@ def group(noun: str, about: str, of: Callable[[Pith], Uploads[Any]]) -> click.Gr
     def delete(pith: Pith, out: Output, id: str) -> None:
         of(pith).delete(id)
 
-    return click.Group(noun, [upload, show_all, show, delete], help=about)
+    return click.Group(noun, [show_all, show, check, delete], help=about)

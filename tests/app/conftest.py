@@ -1,6 +1,7 @@
 """One API for all tests of this folder, and the clients that talk to it."""
 
 import os
+import threading
 from collections.abc import Iterator
 
 import httpx
@@ -34,6 +35,22 @@ def http(api: ApiProcess) -> Iterator[httpx.Client]:
 def client(api: ApiProcess) -> Iterator[Pith]:
     with Pith(api.url) as client:
         yield client
+
+
+@pytest.fixture
+def checker(bench: Bench) -> Iterator[None]:
+    """Finds everything good that is uploaded meanwhile."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.05):
+            bench.learn_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 @pytest.fixture

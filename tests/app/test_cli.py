@@ -43,13 +43,15 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("checker")
 @pytest.mark.parametrize("noun", ["models", "datasets"])
 def test_upload_list_show_delete(pith: Run, file: Path, noun: str) -> None:
     code, out, _ = pith(noun, "upload", file, "--name", "[red]mine", "--json")
     made = json.loads(out)
-    assert (code, made["name"], made["size_bytes"]) == (0, "[red]mine", 7)
+    assert (code, made["name"], made["size_bytes"], made["status"]) == (0, "[red]mine", 7, "ready")
     assert made["id"] in pith(noun, "list")[1] and "[red]mine" in pith(noun, "list")[1]
-    assert json.loads(pith(noun, "list", "--json", "--limit", 1)[1]) == [made]
+    (listed,) = json.loads(pith(noun, "list", "--json", "--limit", 1, "--status", "ready")[1])
+    assert listed["id"] == made["id"]
     assert json.loads(pith(noun, "show", made["id"], "--json")[1]) == made
     assert pith(noun, "delete", made["id"]) == (0, "", "")
     code, out, err = pith(noun, "show", made["id"])
@@ -100,6 +102,7 @@ def _worker(bench: Bench, end: Callable[[str, int], object]) -> threading.Thread
     return thread
 
 
+@pytest.mark.usefixtures("checker")
 @pytest.mark.parametrize(("verdict", "expected"), [("met", 0), ("not_met", 3)])
 def test_run_does_the_whole_thing(
     pith: Run, bench: Bench, file: Path, tmp_path: Path, verdict: str, expected: int
@@ -117,6 +120,7 @@ def test_run_does_the_whole_thing(
     assert "before" in out and "size_bytes" in out and "/v1/jobs/job_" in err
 
 
+@pytest.mark.usefixtures("checker")
 def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_path: Path) -> None:
     problem = PithError("engine_died", cause="signal 9", where="step 1", hint="").problem
     spec = tmp_path / "spec.json"
@@ -125,6 +129,104 @@ def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_pa
     code, out, _ = pith("run", spec, "--model", file, "--out", tmp_path / "out")
     worker.join()
     assert code == 1 and "ended by signal 9" in out and not (tmp_path / "out").exists()
+
+
+PICKLED = PithError("model_pickled", found="os.system").problem
+
+
+def _rejecting(bench: Bench) -> threading.Thread:
+    """Rejects the next upload."""
+
+    def work() -> None:
+        check = eventually(lambda: bench.jobs.list(kind="intake", status="queued").data)[0]
+        bench.reject(check.id, PICKLED)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_an_upload_that_is_rejected_says_why_and_exits_with_1(pith: Run, bench: Bench, file: Path) -> None:
+    bench.learn_all()
+    worker = _rejecting(bench)
+    code, out, err = pith("models", "upload", file)
+    worker.join()
+    assert (code, out) == (1, "") and f"Error: {PICKLED.detail}" in err and "was rejected" in err
+    id = json.loads(pith("models", "list", "--status", "rejected", "--limit", 1, "--json")[1])[0]["id"]
+    code, out, _ = pith("models", "show", id)
+    assert code == 0 and PICKLED.detail in out.replace("\n", " ")
+
+
+def test_run_says_why_an_input_was_rejected_and_submits_nothing(
+    pith: Run, bench: Bench, file: Path, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "seed": 4712}))
+    bench.learn_all()
+    worker = _rejecting(bench)
+    code, _, err = pith("run", spec, "--model", file)
+    worker.join()
+    assert code == 1 and PICKLED.detail in err
+    assert 4712 not in [job.spec.seed for job in bench.jobs.list().data]
+
+
+def test_a_model_by_its_architecture(pith: Run, file: Path) -> None:
+    words = ("--architecture", "pith/lenet5", "--argument", "num_classes=4", "--argument", "name=x", "--no-wait")
+    made = json.loads(pith("models", "upload", *words, "--input-shape", "1,8,8", "--seed", 3, "--json")[1])
+    assert made["architecture"] == {
+        "name": "pith/lenet5",
+        "arguments": {"num_classes": 4, "name": "x"},
+        "input_shape": [1, 8, 8],
+        "seed": 3,
+    }
+    assert (made["digest"], made["size_bytes"], made["name"], made["status"]) == (None, 0, "lenet5", "checking")
+    weights = json.loads(pith("models", "upload", file, *words, "--json")[1])
+    assert weights["architecture"]["name"] == "pith/lenet5" and weights["size_bytes"] == 7
+
+
+def test_a_dataset_with_its_schema(pith: Run, file: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"task": "tabular-classification", "label": "y"}')
+    words = ("--schema", schema, "--schema", "label=income", "--schema", 'classes=["no", "yes"]', "--no-wait")
+    made = json.loads(pith("datasets", "upload", file, *words, "--json")[1])
+    declared = {name: made["declared"][name] for name in ("task", "label", "classes")}
+    assert declared == {"task": "tabular-classification", "label": "income", "classes": ["no", "yes"]}
+
+
+WRONG = {
+    "no file": (("models", "upload"), 2, "give a FILE, or an --architecture NAME"),
+    "arguments alone": (("models", "upload", "x", "--argument", "a=1"), 2, "belong to an --architecture"),
+    "no pair": (("models", "upload", "--architecture", "pith/lenet5", "--argument", "a"), 2, "takes KEY=VALUE"),
+    "no library": (("models", "upload", "--architecture", "lenet5"), 1, "names a library and a network"),
+    "a wrong option": (("datasets", "upload", "x", "--schema", "lable=y"), 1, "did you mean label?"),
+    "no schema": (("datasets", "upload", "x", "--schema", "nothing.json"), 1, "cannot be used"),
+}
+
+
+@pytest.mark.parametrize(("words", "code", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_said_wrongly_of_an_upload(pith: Run, words: tuple[str, ...], code: int, said: str) -> None:
+    found, _, err = pith(*words)
+    assert (found, said in err, "Traceback" in err) == (code, True, False)
+
+
+@pytest.mark.usefixtures("checker")
+def test_preview_and_check_again(pith: Run, file: Path) -> None:
+    id = json.loads(pith("datasets", "upload", file, "--json")[1])["id"]
+    assert pith("datasets", "preview", id)[0] == 0
+    assert json.loads(pith("datasets", "preview", id, "--json")[1])["samples"] == [{"x": 1}]
+    again = json.loads(pith("datasets", "check", id, "--json")[1])
+    assert again["status"] == "ready"
+
+
+@pytest.mark.usefixtures("checker")
+def test_a_plan_before_any_job(pith: Run, file: Path, tmp_path: Path, bench: Bench) -> None:
+    model = json.loads(pith("models", "upload", file, "--json")[1])["id"]
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "model": model, "seed": 4713}))
+    code, out, _ = pith("jobs", "plan", spec)
+    assert code in (0, 1) and "recipe[0] quantize.dynamic" in out
+    assert json.loads(pith("jobs", "plan", spec, "--json")[1])["possible"] is (code == 0)
+    assert 4713 not in [job.spec.seed for job in bench.jobs.list().data]
 
 
 BAD_SPECS = {

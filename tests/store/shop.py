@@ -17,8 +17,15 @@ from store.jobs import Claim, Jobs
 from store.resources import Resources, datasets, models
 
 PRUNE = {"kind": "prune.magnitude", "sparsity": 0.5}
-MODEL_FACTS = {"format": "pt2", "trainable": True, "inputs": [], "outputs": [], "dtype": "float32", "parameters": 1}
-MODEL_DETAILS = {"layers": [{"name": "fc", "kind": "Linear", "shape": [1, 1], "parameters": 1}], "hints": []}
+MODEL_FACTS = {
+    "format": "pt2",
+    "trainable": True,
+    "inputs": [{"name": "input", "shape": [None, 4], "dtype": "float32"}],
+    "outputs": [{"name": "output", "shape": [None, 2], "dtype": "float32"}],
+    "dtype": "float32",
+    "parameters": 10,
+}
+MODEL_DETAILS = {"layers": [{"name": "fc", "kind": "Linear", "shape": [2, 4], "parameters": 10}], "hints": []}
 DATASET_FACTS = {"format": "npz", "task": None, "samples": 1, "splits": [], "columns": []}
 PREVIEW = {"splits": [], "samples": [{"x": 1}]}
 

@@ -133,6 +133,7 @@ LIES = {
     "a folder for a part": (f"learn(); {PART}.unlink(); {PART}.mkdir()", "no plain file"),
     "no number": (CHANGE.format("facts['parameters'] = float('nan')"), "does not validate"),
     "an infinite number": (CHANGE.format("facts['parameters'] = float('inf')"), "does not validate"),
+    "no outputs": (CHANGE.format("facts['outputs'] = []"), "without an input or an output"),
     "too many layers": (CHANGE.format(f"facts['layers'] = [{LAYER}] * 100001"), "100000 is the most"),
     "too many notes": (CHANGE.format("facts['notes'] = ['x'] * 101"), "100 is the most"),
 }

@@ -1,0 +1,95 @@
+"""What a person says of an upload: an architecture by its options, a schema as a file or as name=value."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from pith.dataset import DatasetSchema
+from pith.errors import PithError
+from pith.intake import Architecture
+from pith.pointers import malformed
+
+T = TypeVar("T", Architecture, DatasetSchema)
+Command = Callable[..., Any]
+
+
+def architecture_options(command: Command) -> Command:
+    for option in (
+        click.option("--seed", type=click.IntRange(min=0), help="Of the weights, when no FILE brings them."),
+        click.option("--input-shape", metavar="3,32,32", help="Shape of one sample, where NAME does not fix it."),
+        click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="Such as num_classes=10."),
+        click.option("--architecture", metavar="NAME", help="For weights without a graph: timm/resnet18, pith/lenet5."),
+    ):
+        command = option(command)
+    return command
+
+
+def schema_option(command: Command) -> Command:
+    text = "What FILE does not say itself: a JSON file, or such as label=income. Again for more."
+    return click.option("--schema", "words", multiple=True, metavar="FILE|KEY=VALUE", help=text)(command)
+
+
+def architecture(
+    architecture: str | None, arguments: tuple[str, ...], input_shape: str | None, seed: int | None
+) -> Architecture | None:
+    """
+    Raises:
+        click.UsageError: what cannot be understood.
+        PithError: ``malformed_request``.
+    """
+    if architecture is None:
+        if arguments or input_shape or seed is not None:
+            raise click.UsageError("--argument, --input-shape and --seed belong to an --architecture NAME")
+        return None
+    shape = None if input_shape is None else [_value(size) for size in input_shape.split(",")]
+    document = {"name": architecture, "arguments": _pairs("--argument", arguments), "input_shape": shape, "seed": seed}
+    return _valid(Architecture, {name: value for name, value in document.items() if value is not None})
+
+
+def schema(words: tuple[str, ...]) -> DatasetSchema | None:
+    """Raises as ``architecture`` does, and PithError ``file_unreadable``."""
+    files = [word for word in words if "=" not in word]
+    document: dict[str, Any] = {}
+    for file in files:
+        document |= _document(file)
+    document |= _pairs("--schema", (word for word in words if "=" in word))
+    return _valid(DatasetSchema, document) if words else None
+
+
+def _document(file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise PithError("file_unreadable", path=file, reason=fault.strerror or str(fault)) from fault
+    except (ValueError, RecursionError) as fault:
+        raise click.UsageError(f"the schema {file!r} is no JSON: {fault}") from fault
+    if not isinstance(found, dict):
+        raise click.UsageError(f'the schema {file!r} is no JSON object: {{"label": "income"}}')
+    return found
+
+
+def _pairs(option: str, words: Iterable[str]) -> dict[str, Any]:
+    pairs = [word.partition("=") for word in words]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise click.UsageError(f"{option} takes KEY=VALUE, such as num_classes=10, and not {key!r}")
+    return {key: _value(text) for key, _, text in pairs}
+
+
+def _value(text: str) -> Any:
+    """As JSON, if it is some: 10, true, [1, 2]; else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _valid(kind: type[T], document: dict[str, Any]) -> T:
+    try:
+        return kind.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as fault:
+        raise malformed(fault.errors(include_url=False), document, kind) from fault
