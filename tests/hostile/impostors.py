@@ -45,6 +45,7 @@ MODEL_CODES = (
     "model_unsupported",
     "model_malformed",
     "model_truncated",
+    "archive_damaged",
 )
 DATA_CODES = ("dataset_format_unknown", "dataset_unreadable", "dataset_schema_mismatch", "archive_damaged")
 for _what, _data in THINGS.items():
