@@ -76,7 +76,7 @@ def _numeric(name: str, moments: np.ndarray[Any, Any], how: TabularPreprocessing
     mean = total / count
     deviation = float(np.sqrt(max(squares / count - mean**2, 0.0)))
     if not np.isfinite(mean) or not np.isfinite(deviation):
-        raise mismatch(f"column {name!r}", "holds numbers too large to standardize", "scale them, or take their logarithm")
+        raise mismatch(f"column {name!r}", "holds numbers too large to standardize", "scale them down")
     constant = deviation <= 1e-9 * max(1.0, abs(mean))
     return NumericColumn(name=name, mean=mean, std=1.0 if constant else deviation, marked=marked)
 
