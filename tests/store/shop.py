@@ -26,7 +26,18 @@ MODEL_FACTS = {
     "parameters": 10,
 }
 MODEL_DETAILS = {"layers": [{"name": "fc", "kind": "Linear", "shape": [2, 4], "parameters": 10}], "hints": []}
-DATASET_FACTS = {"format": "npz", "task": None, "samples": 1, "splits": [], "columns": []}
+DATASET_FACTS = {
+    "format": "npz",
+    "task": "tabular-classification",
+    "samples": 8,
+    "splits": [{"name": "train", "samples": 8, "labelled": True, "classes": {"0": 4, "1": 4}}],
+    "classes": ["0", "1"],
+    "columns": [
+        {"name": "input", "role": "input", "type": "tensor", "dtype": "float32", "shape": [4]},
+        {"name": "label", "role": "label", "type": "tensor", "dtype": "int64", "shape": []},
+    ],
+    "input_shape": [4],
+}
 PREVIEW = {"splits": [], "samples": [{"x": 1}]}
 
 
