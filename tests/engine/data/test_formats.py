@@ -177,7 +177,7 @@ def test_several_shards_name_their_splits(pack: Any, tmp_path: Path) -> None:
 
 
 def test_a_webdataset_of_texts(tmp_path: Path) -> None:
-    files = {}
+    files: dict[str, bytes] = {}
     for i in range(6):
         files |= {f"{i}.txt": f"this is text number {i}".encode(), f"{i}.cls": b"yes" if i % 2 else b"no"}
     facts = check(tmp_path, tarred(files)).facts

@@ -174,7 +174,7 @@ def _broken_offsets() -> bytes:
     return bytes(data)
 
 
-class _Secret(pa.ExtensionType):
+class _Secret(pa.ExtensionType):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(pa.int64(), "tests.secret")
 
