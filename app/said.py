@@ -87,7 +87,7 @@ SCHEMA = Words(("schema",), schema_words, read_schema)
 
 def check_clean(value: BaseModel, refuse: Callable[[str], PithError]) -> None:
     """Refuse what a database does not hold or nobody could read."""
-    if not is_clean(value.model_dump(mode="json")):
+    if not is_clean(json.loads(json.dumps(value.model_dump()))):  # which keeps NaN, and makes lists of tuples
         raise refuse(_UNCLEAN)
 
 
