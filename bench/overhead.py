@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from bench.service import running
+from engine.data.intake import stage_dataset
 from engine.jobdir import EngineJob, JobDir
 from engine.main import main as run_engine
 from pith.client import Pith
@@ -52,7 +53,7 @@ def _direct(folder: Path, spec: JobSpec) -> float:
     desk = JobDir(folder / "direct")
     desk.root.mkdir()
     shutil.copyfile(folder / "model.pt2", desk.model)
-    shutil.copyfile(folder / "dataset.npz", desk.dataset)
+    stage_dataset(folder / "dataset.npz", "dataset.npz", None, desk)
     job = EngineJob(spec=spec, model_digest="sha256:" + "0" * 64, threads=THREADS)
     desk.spec.write_text(job.model_dump_json())
     started = time.perf_counter()

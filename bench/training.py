@@ -14,11 +14,13 @@ from torch.export import Dim, export, save
 from torch.nn import functional
 
 from engine.context import Context
+from engine.data.intake import stage_dataset
 from engine.jobdir import EngineJob, JobDir
 from engine.objective import cross_entropy
 from engine.run import open_job
 from engine.train import train
 from examples.demo.train import network
+from pith.dataset import DatasetSchema, Shares
 from pith.job import JobSpec
 from pith.training import TrainingOptions
 
@@ -46,7 +48,8 @@ def _context(folder: JobDir, net: nn.Module, x: np.ndarray, y: np.ndarray) -> Co
     folder.scratch.mkdir(parents=True)
     program = export(net.eval(), (torch.from_numpy(x[:2]),), dynamic_shapes=({0: Dim("batch")},))
     save(program, folder.model)
-    np.savez(folder.dataset, x_train=x, y_train=y)
+    np.savez(folder.root / "data.npz", x_train=x, y_train=y)
+    stage_dataset(folder.root / "data.npz", "data.npz", DatasetSchema(shares=Shares(test=0)), folder)
     ids = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
     spec = JobSpec.model_validate({**ids, "recipe": [{"kind": "finetune.full"}]})
     return open_job(folder, EngineJob(spec=spec, model_digest="sha256:" + "0" * 64, threads=THREADS))

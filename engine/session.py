@@ -8,6 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from engine.data import Rows
+
 Arrays = tuple[NDArray[Any], ...]
 
 BATCH = 256
@@ -29,12 +31,14 @@ def run_session(session: onnxruntime.InferenceSession, x: Arrays) -> Arrays:
     return tuple(session.run(None, dict(zip(names, x, strict=True))))
 
 
-def outputs(session: onnxruntime.InferenceSession, x: Arrays, dtypes: Sequence[np.dtype[Any]]) -> Iterator[Arrays]:
+def outputs(
+    session: onnxruntime.InferenceSession, x: Sequence[Rows], dtypes: Sequence[np.dtype[Any]]
+) -> Iterator[Arrays]:
     """The outputs for all samples, a batch at a time."""
     for start in range(0, len(x[0]), BATCH):
         yield run_session(session, cast(x, slice(start, start + BATCH), dtypes))
 
 
-def cast(x: Arrays, rows: slice | NDArray[np.integer], dtypes: Sequence[np.dtype[Any]]) -> Arrays:
+def cast(x: Sequence[Rows], rows: slice | NDArray[np.integer], dtypes: Sequence[np.dtype[Any]]) -> Arrays:
     """These samples as the model takes them."""
     return tuple(np.array(array[rows], dtype=dtype, order="C") for array, dtype in zip(x, dtypes, strict=True))

@@ -51,6 +51,21 @@ def check_dataset(upload: Path, file_name: str, declared: DatasetSchema | None, 
     return LearntDataset(facts=canonical.facts, preview=preview(canonical), parts=PARTS)
 
 
+def stage_dataset(upload: Path, file_name: str, declared: DatasetSchema | None, folder: JobDir) -> LearntDataset:
+    """For an engine without a service: the check of an upload, and its canonical form where a job in ``folder`` looks.
+
+    Raises:
+        PithError: as ``check_dataset``.
+    """
+    desk = JobDir(folder.root / "intake")
+    desk.scratch.mkdir(parents=True)
+    learnt = check_dataset(upload, file_name, declared, desk)
+    for name in learnt.parts:
+        desk.part(name).replace(folder.input(name))
+    shutil.rmtree(desk.root)
+    return learnt
+
+
 def _source(upload: Path, name: str, scratch: Path) -> Source:
     kind = file_kind(upload, name)
     if kind == "npz":

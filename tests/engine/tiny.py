@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.data.intake import PARTS, check_dataset
+from engine.data.intake import stage_dataset
 from engine.jobdir import EngineJob, JobDir
 from engine.lift import lift
 from engine.model import Model
@@ -226,13 +226,10 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
 
 def staged_dataset(folder: JobDir, data: dict[str, Any], schema: dict[str, Any] | None = None) -> None:
     """What the check of an ``.npz`` of these arrays leaves, where a worker would put it."""
-    desk = JobDir(folder.root / "intake")
-    desk.out.mkdir(parents=True)
-    np.savez(desk.upload, **data)
-    desk.upload.with_suffix(".npz").rename(desk.upload)
-    check_dataset(desk.upload, "dataset.npz", None if schema is None else DatasetSchema.model_validate(schema), desk)
-    for name in PARTS:
-        desk.part(name).rename(folder.input(name))
+    upload = folder.root / "upload.npz"
+    np.savez(upload, **data)
+    declared = None if schema is None else DatasetSchema.model_validate(schema)
+    stage_dataset(upload, "dataset.npz", declared, folder)
 
 
 def _digest(path: Path) -> str:
