@@ -32,7 +32,7 @@ def main(root: Path, sandbox: tuple[str, ...] = ()) -> int:
 
 def _work(root: Path, sandbox: tuple[str, ...]) -> None:
     if JobDir(root).intake.exists():
-        intake(root)
+        intake(root, sandbox)
         return
     reload: Reload = Forked() if sandbox else in_subprocess
     run(root, reload, sandbox)

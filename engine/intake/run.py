@@ -13,8 +13,10 @@ from engine.jobdir import IntakeJob, JobDir
 from pith.intake import LearntDataset, LearntModel, PartName
 
 
-def intake(root: Path) -> None:
+def intake(root: Path, sandbox: tuple[str, ...] = ()) -> None:
     """Check the upload in this folder (``engine.jobdir`` draws it); what was learnt is written last.
+
+    ``sandbox`` names the protections around this process, which the events tell.
 
     Raises:
         PithError: why the upload is refused.
@@ -23,6 +25,7 @@ def intake(root: Path) -> None:
     folder.scratch.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(job.threads)
     events = EventStream(folder.events)
+    events.emit("metric", "protections around this check", sandbox=list(sandbox))
     try:
         learnt = _check(folder, job, events)
     except BaseException:

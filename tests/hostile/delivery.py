@@ -1,6 +1,5 @@
 """Hostile uploads sent to a running service, all at once, and what became of each."""
 
-import contextlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,18 +28,28 @@ class Delivered(NamedTuple):
 def deliver(url: str, cases: Iterable[Hostile], folder: Path, port: int) -> dict[str, Delivered]:
     """Send all of them, then wait until none is being checked any more."""
     with Pith(url) as pith, ThreadPoolExecutor(SENDERS) as pool:
-        sent = dict(pool.map(lambda one: (one[1].name, _sent(url, pith, one, folder, port)), enumerate(cases)))
-        return {name: _checked(pith, one) for name, one in sent.items()}
+        built = ((case, _built(case, folder / str(number), port)) for number, case in enumerate(cases))
+        coming = {case.name: pool.submit(_sent, url, pith, case, path) for case, path in built}
+        return {name: _checked(pith, one.result()) for name, one in coming.items()}
 
 
-def _sent(url: str, pith: Pith, numbered: tuple[int, Hostile], folder: Path, port: int) -> Delivered:
-    number, case = numbered
+def _built(case: Hostile, folder: Path, port: int) -> Path | None:
+    """The file, made in the caller's thread: torch exports in one only."""
+    if case.build is None:
+        return None
+    folder.mkdir(parents=True)
+    case.build(folder / case.file_name, Canary(folder / "canary", port))
+    return folder / case.file_name
+
+
+def _sent(url: str, pith: Pith, case: Hostile, path: Path | None) -> Delivered:
     try:
-        if case.build is None:
-            return Delivered(_named(url, case))
-        return Delivered(_file(pith, case, folder / str(number), port))
+        return Delivered(_named(url, case) if path is None else _uploaded(pith, case, path))
     except PithError as error:
         return Delivered(refused=error.problem)
+    finally:
+        if path is not None:
+            path.unlink()
 
 
 def _named(url: str, case: Hostile) -> Model:
@@ -51,34 +60,28 @@ def _named(url: str, case: Hostile) -> Model:
     return Model.model_validate(answer.json())
 
 
-def _file(pith: Pith, case: Hostile, folder: Path, port: int) -> Uploaded:
-    folder.mkdir()
-    path = folder / case.file_name
-    assert case.build is not None
-    case.build(path, Canary(folder / "canary", port))
-    try:
-        if case.kind == "model":
-            named = None if case.architecture is None else Architecture.model_validate(case.architecture)
-            return pith.models.upload(path, given=named)
-        schema = None if case.schema is None else DatasetSchema.model_validate(case.schema)
-        return pith.datasets.upload(path, given=schema)
-    finally:
-        path.unlink()
+def _uploaded(pith: Pith, case: Hostile, path: Path) -> Uploaded:
+    if case.kind == "model":
+        named = None if case.architecture is None else Architecture.model_validate(case.architecture)
+        return pith.models.upload(path, given=named)
+    schema = None if case.schema is None else DatasetSchema.model_validate(case.schema)
+    return pith.datasets.upload(path, given=schema)
 
 
 def _checked(pith: Pith, one: Delivered) -> Delivered:
-    if one.upload is None:
-        return one
-    return Delivered(_of(pith, one.upload).checked(one.upload.id))
+    match one.upload:
+        case Model(id=id):
+            return Delivered(pith.models.checked(id))
+        case Dataset(id=id):
+            return Delivered(pith.datasets.checked(id))
+    return one
 
 
 def forget(pith: Pith, delivered: Iterable[Delivered]) -> None:
     """Delete every upload."""
     for one in delivered:
-        if one.upload is not None:
-            with contextlib.suppress(PithError):
-                _of(pith, one.upload).delete(one.upload.id)
-
-
-def _of(pith: Pith, upload: Uploaded):  # type: ignore[no-untyped-def]
-    return pith.models if isinstance(upload, Model) else pith.datasets
+        match one.upload:
+            case Model(id=id):
+                pith.models.delete(id)
+            case Dataset(id=id):
+                pith.datasets.delete(id)
