@@ -222,6 +222,11 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str, str]] = {
         "numbers of the kind 23",
     ),
     "NaN": (lambda: files.edited(_values(_with(np.nan))), "model_unsupported", "not finite"),
+    "NaN in a bias": (
+        lambda: files.edited(lambda made: made.graph.initializer[1].CopyFrom(weight("b", np.full(4, np.nan, "f4")))),
+        "model_unsupported",
+        "not finite",
+    ),
     "infinity": (lambda: files.edited(_values(_with(np.inf))), "model_unsupported", "not finite"),
     "double": (lambda: files.edited(_values(np.ones((4, 4)))), "model_unsupported|model_malformed", "float64|type"),
     "half": (half, "model_unsupported", "float16 numbers in the input 'x'"),
