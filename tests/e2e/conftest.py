@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import torch
 
 from pith.client import Pith
 from pith.job import Job, JobSpec
 from tests.app.embedded import Up, up
-from tests.engine.tiny import Cnn, job_folder
+from tests.engine.tiny import Cnn, arrays, built, exported
 from tests.waiting import eventually
 
 LEASES = {"PITH_LEASE_SECONDS": 4, "PITH_HEARTBEAT_SECONDS": 1, "PITH_REAP_SECONDS": 1}
@@ -34,9 +36,12 @@ def pith(service: Up) -> Iterator[Pith]:
 
 @pytest.fixture(scope="session")
 def ids(pith: Pith, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A model and a dataset that fit each other, uploaded."""
-    folder = job_folder(tmp_path_factory.mktemp("files"), [{"kind": "finetune.full"}], net=Cnn)
-    return {"model": pith.models.upload(folder.model).id, "dataset": pith.datasets.upload(folder.dataset).id}
+    """A model and a dataset that fit each other, uploaded, checked and found good."""
+    folder = tmp_path_factory.mktemp("files")
+    torch.export.save(exported(built(Cnn)), folder / "model.pt2")
+    np.savez(folder / "dataset.npz", **arrays())
+    model, dataset = pith.models.upload(folder / "model.pt2"), pith.datasets.upload(folder / "dataset.npz")
+    return {"model": pith.models.ready(model.id).id, "dataset": pith.datasets.ready(dataset.id).id}
 
 
 @pytest.fixture(scope="session")
