@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import overhead, training, upload, weights
+from bench import modalities, overhead, training, upload, weights
 from engine.environment import processor
 
 
@@ -32,6 +32,16 @@ def main(wanted: list[str]) -> None:
             f"(e) state dict checked  {found['checked']:.2f} s for {found['bytes'] / 1e9:.2f} GB  (limit {limit:.2f})"
         )
         print(f"    read alone {found['read']:.2f} s; checked, network built and weights put in {found['whole']:.2f} s")
+    if "modalities" in wanted:
+        for name in modalities.CASES:
+            found = modalities.measure(name)
+            print(f"(f) {name}: {found['trained']:.2%} after training (a simple peer {found['peer']:.2%}),")
+            print(
+                f"    {found['small']:.2%} after compression, {found['ratio']:.1f} times smaller, "
+                f"{found['speedup']:.1f} times faster; check {found['check_seconds']:.0f} s, training "
+                f"{found['training_seconds']:.0f} s, compression {found['compression_seconds']:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
