@@ -87,6 +87,7 @@ class JobDir:
         self.report_html = self.out / "report.html"
         self.checkpoint = self.out / "checkpoint"
         self.scratch = self.out / "scratch"
+        self.preprocessing = self.out / "preprocessing.json"
         self.learnt = self.out / "learnt.json"
 
     def teacher(self, model: ModelId) -> Path:

@@ -11,7 +11,7 @@ from pith.ids import ArtifactId, JobId
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f/\\]{1,255}$")]
 OutputFormat = Literal["onnx", "pt2", "safetensors"]
-ArtifactKind = Literal["model", "report"]
+ArtifactKind = Literal["model", "report", "preprocessing"]
 
 MEDIA_TYPES: dict[str, str] = {
     "onnx": "application/octet-stream",

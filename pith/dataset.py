@@ -67,7 +67,7 @@ Preprocessing = Annotated[
 
 
 class NumericColumn(Frozen):
-    """(value - mean) / std, and 0 where it is missing; with ``marked`` a column follows that is 1 where it is missing."""
+    """(value - mean) / std, or 0 where missing; with ``marked`` a column follows that is 1 where it is missing."""
 
     type: Literal["numeric"] = "numeric"
     name: str

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from engine.jobdir import JobDir
+from pith.artifact import ArtifactKind
+from pith.dataset import FittedPreprocessing
 from pith.errors import ERRORS, PithError, Problem
 from pith.job import Verdict
 from pith.report import OutputReport, Report
@@ -20,6 +22,7 @@ from store.jobs import Claim, NewArtifact
 
 REPORT_BYTES = 8 << 20
 PAGE_BYTES = 32 << 20
+PREPROCESSING_BYTES = 32 << 20
 ERROR_BYTES = 1 << 16
 DETAIL = 2000
 _CHUNK = 1 << 20
@@ -40,9 +43,10 @@ def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
         report = _report(small(out, folder.report_json.name, REPORT_BYTES), claim)
         page = small(out, folder.report_html.name, PAGE_BYTES)
         models = [_store_output(out, folder.output(output.format).name, output, blobs) for output in report.outputs]
+        made = list(_preprocessing(out, folder, blobs))
     text = report.model_dump_json(indent=2).encode()
-    reports = [_store_report("json", text, blobs), _store_report("html", page, blobs)]
-    return Results((*models, *reports), report.verdict)
+    reports = [_stored("report", "report.json", text, blobs), _stored("report", "report.html", page, blobs)]
+    return Results((*models, *made, *reports), report.verdict)
 
 
 def problem(folder: JobDir) -> Problem:
@@ -122,14 +126,30 @@ def store_file(out: int, name: str, blobs: Blobs) -> Stored:
         writer.abort()
 
 
-def _store_report(form: str, text: bytes, blobs: Blobs) -> NewArtifact:
+def _preprocessing(out: int, folder: JobDir, blobs: Blobs) -> Iterator[NewArtifact]:
+    """How samples became inputs, and the tokenizer; neither where the samples were tensors."""
+    if folder.preprocessing.name not in os.listdir(out):
+        return
+    try:
+        text = small(out, folder.preprocessing.name, PREPROCESSING_BYTES)
+        fitted = FittedPreprocessing.model_validate_json(text)
+    except ValidationError as error:
+        raise fault(f"a preprocessing.json that does not validate: {error.errors()[0]['msg']}") from None
+    text = fitted.model_dump_json(indent=2).encode()
+    yield _stored("preprocessing", folder.preprocessing.name, text, blobs)
+    if fitted.preprocessing.kind == "text":
+        name = folder.part("tokenizer.json").name
+        yield NewArtifact("preprocessing", name, "json", *store_file(out, name, blobs))
+
+
+def _stored(kind: ArtifactKind, name: str, text: bytes, blobs: Blobs) -> NewArtifact:
     writer = blobs.writer()
     try:
         writer.write(text)
         digest, size = writer.commit()
     finally:
         writer.abort()
-    return NewArtifact("report", f"report.{form}", form, digest, size)
+    return NewArtifact(kind, name, name.rpartition(".")[2], digest, size)
 
 
 def small(out: int, name: str, limit: int) -> bytes:

@@ -66,9 +66,9 @@ def open_dataset(
 def write_fitted(fitted: Fitted, folder: JobDir) -> None:
     """``out/preprocessing.json``, and ``out/tokenizer.json`` for texts."""
     folder.out.mkdir(parents=True, exist_ok=True)
-    (folder.out / "preprocessing.json").write_text(fitted.facts.model_dump_json(indent=2))
+    folder.preprocessing.write_text(fitted.facts.model_dump_json(indent=2))
     if fitted.tokenizer is not None:
-        fitted.tokenizer.save(str(folder.out / "tokenizer.json"))
+        fitted.tokenizer.save(str(folder.part("tokenizer.json")))
 
 
 def _token_ids(fitted: Fitted | None, signature: Signature) -> TokenIds | None:

@@ -2,10 +2,14 @@
 
 import pytest
 
+from pith.dataset import FittedPreprocessing, TextPreprocessing
 from pith.job import Job
 from store.settings import Settings
 from tests.worker.conftest import Do
 
+TEXT = FittedPreprocessing(
+    preprocessing=TextPreprocessing(), inputs=("text",), input_shape=(128,), vocabulary=9
+).model_dump_json()
 LIES = {
     "no report": ("succeed(); folder.report_json.unlink()", "no report.json"),
     "no page": ("succeed(); folder.report_html.unlink()", "no report.html"),
@@ -21,6 +25,8 @@ LIES = {
         "succeed(); folder.output('onnx').unlink(); folder.output('onnx').mkdir()",
         "no plain file",
     ),
+    "preprocessing that does not validate": ("succeed(); folder.preprocessing.write_text('{}')", "preprocessing.json"),
+    "no tokenizer": (f"succeed(); folder.preprocessing.write_text({TEXT!r})", "no tokenizer.json"),
     "an endless report": ("succeed(); folder.report_json.open('ab').truncate(9 << 20)", "8388608 is the most"),
 }
 
@@ -32,6 +38,13 @@ def test_a_lie_makes_the_job_fail(do: Do, lie: str) -> None:
     assert job.error is not None
     assert (job.status, job.error.code, job.artifacts) == ("failed", "engine_fault", ())
     assert reason in job.error.detail
+
+
+def test_preprocessing_and_the_tokenizer_are_artifacts(do: Do) -> None:
+    files = f"folder.preprocessing.write_text({TEXT!r}); folder.part('tokenizer.json').write_text('{{}}')"
+    job = do(f"succeed(); {files}")
+    made = [(artifact.name, artifact.format) for artifact in job.artifacts if artifact.kind == "preprocessing"]
+    assert job.status == "succeeded" and sorted(made) == [("preprocessing.json", "json"), ("tokenizer.json", "json")]
 
 
 @pytest.mark.parametrize("how", ["symlink", "link", "mkfifo"])
