@@ -34,5 +34,9 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def environment_of(pid: int) -> list[str]:
+    return _read(lambda: Path(f"/proc/{pid}/environ").read_text().replace("\0", " "))
+
+
 def command_of(pid: int) -> str:
     return " ".join(_read(lambda: Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")))

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from pith.client import Pith
+from pith.errors import PithError
+from pith.resources import Dataset, Model
 from tests.app.embedded import Up
 from tests.e2e.conftest import Submit
 from tests.engine import exploits, exported, tampering
@@ -23,12 +25,6 @@ from tests.engine.tiny import exported as export
 def good(folder: Path) -> bytes:
     path = folder / "good.pt2"
     torch.export.save(export(built(Cnn)), path)
-    return path.read_bytes()
-
-
-def fixed(folder: Path) -> bytes:
-    path = folder / "fixed.pt2"
-    torch.export.save(torch.export.export(built(Cnn), (torch.randn(2, 1, 8, 8),)), path)
     return path.read_bytes()
 
 
@@ -53,17 +49,16 @@ def planted(exploit: exploits.Exploit) -> Callable[[Path], bytes]:
 
 
 MODELS: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "text": (lambda folder: b"#!/bin/sh\necho hello\n", "model_not_an_archive"),
+    "text": (lambda folder: b"#!/bin/sh\necho hello\n", "model_format_unknown"),
     "half": (lambda folder: good(folder)[:-4000], "model_truncated"),
     "a pickle": (lambda folder: pickle.dumps(_Touch(folder / "canary")), "model_pickled"),
     "a pickled module": (lambda folder: saved(nn.Linear(2, 2)), "model_pickled"),
-    "a pickled module with code": (lambda folder: saved(_Touch(folder / "canary")), "model_pickled"),
+    "a pickled module with code": (lambda folder: saved(_Touch(folder / "canary")), "model_unsafe"),
     "code in sample inputs": (planted(exploits.sample_inputs), "model_unsafe"),
     "code in a weight": (planted(exploits.pickled_weight), "model_unsafe"),
     "code in an expression": (planted(exploits.size_expression), "model_unsafe"),
     "code in a guard": (planted(exploits.guards), "model_unsafe"),
     "code in the old layout": (planted(exploits.old_layout), "model_unsafe"),
-    "one batch size": (fixed, "model_fixed_batch"),
 }
 
 
@@ -81,38 +76,66 @@ def objects(folder: Path) -> bytes:
 
 
 DATASETS: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "text": (lambda folder: b"x,y\n1,2\n", "dataset_unreadable"),
+    "noise": (lambda folder: bytes(range(256)), "dataset_format_unknown"),
     "half": (lambda folder: npz()(folder)[:-100], "dataset_unreadable"),
     "pickled objects": (objects, "dataset_unsafe"),
-    "another shape": (npz(x_train=np.zeros((192, 3, 8, 8), np.float32)), "dataset_mismatch"),
-    "labels that are no classes": (npz(y_train=np.full(192, 4)), "dataset_mismatch"),
     "fewer labels than samples": (npz(y_train=np.zeros(7, int)), "dataset_mismatch"),
 }
 
 
-def _refused(pith: Pith, submit: Submit, code: str, **changes: str) -> None:
-    job = pith.jobs.wait(submit({"kind": "finetune.full"}, outputs=["onnx"], **changes).id)
-    assert job.status == "failed" and job.error is not None
-    assert job.error.code == code, job.error.detail
-    assert job.artifacts == () and job.verdict is None
+def _rejected(found: Model | Dataset, code: str) -> None:
+    assert found.status == "rejected" and found.error is not None
+    assert found.error.code == code, found.error.detail
+    assert found.facts is None
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_bad_model(name: str, pith: Pith, submit: Submit, tmp_path: Path) -> None:
+def test_bad_model(name: str, pith: Pith, tmp_path: Path) -> None:
     made, code = MODELS[name]
     path = tmp_path / "model.pt2"
     path.write_bytes(made(tmp_path))
-    _refused(pith, submit, code, model=pith.models.upload(path).id)
+    _rejected(pith.models.checked(pith.models.upload(path).id), code)
     assert not (tmp_path / "canary").exists(), "code from the file ran"
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_bad_dataset(name: str, pith: Pith, submit: Submit, tmp_path: Path) -> None:
+def test_bad_dataset(name: str, pith: Pith, tmp_path: Path) -> None:
     made, code = DATASETS[name]
     path = tmp_path / "data.npz"
     path.write_bytes(made(tmp_path))
-    _refused(pith, submit, code, dataset=pith.datasets.upload(path).id)
+    _rejected(pith.datasets.checked(pith.datasets.upload(path).id), code)
     assert not (tmp_path / "canary").exists(), "code from the file ran"
+
+
+def test_a_job_that_came_before_the_rejection_says_why(pith: Pith, submit: Submit, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    path.write_bytes(saved(nn.Linear(2, 2)))
+    model = pith.models.upload(path).id
+    try:
+        job = pith.jobs.wait(submit({"kind": "quantize.dynamic"}, model=model).id)
+    except PithError as error:  # the check was quicker
+        assert error.code == "input_rejected"
+        return
+    assert job.status == "failed" and job.error is not None and job.error.code == "input_rejected"
+    assert model in job.error.detail and "pickle" in job.error.detail
+
+
+MISFITS: dict[str, Callable[[Path], bytes]] = {
+    "another shape": npz(x_train=np.zeros((192, 3, 8, 8), np.float32), x_test=np.zeros((64, 3, 8, 8), np.float32)),
+    "more classes than outputs": npz(y_train=np.arange(192) % 9),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_dataset_that_does_not_fit_the_model_is_refused_before_the_job(
+    name: str, pith: Pith, submit: Submit, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(MISFITS[name](tmp_path))
+    dataset = pith.datasets.ready(pith.datasets.upload(path).id)
+    with pytest.raises(PithError) as refused:
+        submit({"kind": "finetune.full"}, dataset=dataset.id)
+    assert refused.value.code == "dataset_mismatch", refused.value
 
 
 def test_after_all_that_a_good_job_works_and_nothing_is_left(service: Up, pith: Pith, submit: Submit) -> None:

@@ -10,7 +10,7 @@ from pith.client import Pith
 from pith.job import Job
 from tests.app.embedded import Up
 from tests.e2e.conftest import Submit
-from tests.processes import command_of, descendants, is_gone
+from tests.processes import children, command_of, descendants, environment_of, is_gone
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -29,8 +29,14 @@ def training(pith: Pith, job: Job) -> Job:
     raise AssertionError(f"it ended before it trained: {pith.jobs.get(job.id).error}")
 
 
-def worker_of(service: Up) -> int:
-    return eventually(lambda: service.child("-m worker"))
+def worker_of(service: Up, queue: str = "jobs") -> int:
+    """The worker for jobs, or the one for the checks of uploads."""
+
+    def found() -> int | None:
+        workers = [pid for pid in children(service.process.pid) if "-m worker" in command_of(pid)]
+        return next((pid for pid in workers if f"PITH_WORKER_QUEUES={queue}" in environment_of(pid)), None)
+
+    return eventually(found)
 
 
 def engine_of(service: Up) -> int:
