@@ -19,3 +19,12 @@ _SHELVES = (
 )
 CORPUS: dict[str, Hostile] = {case.name: case for shelf in _SHELVES for case in shelf}
 assert len(CORPUS) == sum(map(len, _SHELVES)), "two cases have one name"
+ENDLESS = ("onnx: a loop of 2^62 rounds",)
+"""Ended by a time limit alone."""
+
+
+def sample() -> list[Hostile]:
+    """About a quarter of the corpus: what carries code, and of the rest every fifth of each shelf."""
+    chosen = [one for one in CORPUS.values() if one.unsafe or one.at_the_door]
+    chosen += [one for shelf in _SHELVES for one in shelf[::5] if one.name not in ENDLESS]
+    return list({one.name: one for one in chosen}.values())

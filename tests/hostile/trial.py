@@ -12,20 +12,23 @@ from pith.dataset import DatasetSchema
 from pith.errors import Problem
 from pith.intake import Architecture
 from tests.hostile.case import Canary, Hostile
+from tests.hostile.entry import CODE
+from worker.guard import LOG_NAME
 from worker.sandbox import Policy
-from worker.warm_client import End, WarmServer
+from worker.warm_client import WarmServer
 
 MEMORY = 3 << 30
-SECONDS = 100.0
+SECONDS = 600.0
 _DIGEST = "sha256:" + "0" * 64
 
 
 class Verdict(NamedTuple):
-    """How a check ended, what it said, and which files it left in ``out/``."""
+    """How a check ended (None: not at all), what it said, which files it left in ``out/``, and what it printed."""
 
-    end: End | None
+    code: int | None
     problem: Problem | None
     left: tuple[str, ...]
+    log: str
 
 
 class Listener(NamedTuple):
@@ -70,15 +73,22 @@ def staged(root: Path, case: Hostile, canary: Canary) -> JobDir:
     return folder
 
 
-def tried(server: WarmServer, folder: JobDir) -> Verdict:
-    """Check what lies there, in a fresh process with bounded memory."""
-    policy = Policy(job_dir=folder.root, confine=False, memory_bytes=MEMORY)
-    child = server.start(policy)
-    end = child.wait(SECONDS)
-    if end is None:
+def tried(server: WarmServer, root: Path) -> None:
+    """Check whatever is staged below that folder, in one fresh process with bounded memory."""
+    child = server.start(Policy(job_dir=root, confine=False, memory_bytes=MEMORY))
+    while child.wait(SECONDS) is None:
         child.kill()
-    problem = Problem.model_validate(json.loads(folder.error.read_text())) if folder.error.exists() else None
-    return Verdict(end, problem, tuple(sorted(path.relative_to(folder.out).as_posix() for path in _files(folder.out))))
+
+
+def verdict(folder: JobDir) -> Verdict:
+    """What became of the check in that folder."""
+    said, log = folder.root / CODE, folder.root.parent / LOG_NAME
+    return Verdict(
+        int(said.read_text()) if said.exists() else None,
+        Problem.model_validate(json.loads(folder.error.read_text())) if folder.error.exists() else None,
+        tuple(sorted(path.relative_to(folder.out).as_posix() for path in _files(folder.out))),
+        log.read_text()[-3000:] if log.exists() else "",
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

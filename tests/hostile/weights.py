@@ -157,7 +157,13 @@ def script(path: Path, canary: Canary) -> None:
     torch.jit.script(nn.Linear(4, 2)).save(path)  # type: ignore[no-untyped-call]
 
 
-@case("a million-million numbers from four bytes", "weights.pt", "model_unsafe", words="expand")
+@case(
+    "a million-million numbers from four bytes",
+    "weights.pt",
+    "model_too_large",
+    "weights_unreadable",
+    words="4000000000000",
+)
 def expanded(path: Path, canary: Canary) -> None:
     torch.save({"w": torch.ones(1).expand(1_000_000, 1_000_000)}, path)
 
@@ -169,12 +175,12 @@ def _tensor(offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> Cal
     return Calls(torch._utils._rebuild_tensor_v2, storage, offset, shape, stride, False, {})
 
 
-@case("a tensor larger than its storage", "weights.pt", "model_unsafe", words="storage")
+@case("a tensor larger than its storage", "weights.pt", "weights_unreadable", words="storage")
 def beyond_storage(path: Path, canary: Canary) -> None:
     torch.save({"w": _tensor(0, (1000,), (1,))}, path)
 
 
-@case("a tensor that starts behind its storage", "weights.pt", "model_unsafe", words="storage")
+@case("a tensor that starts behind its storage", "weights.pt", "weights_unreadable", words="storage")
 def behind_storage(path: Path, canary: Canary) -> None:
     torch.save({"w": _tensor(1 << 40, (2,), (1,))}, path)
 
@@ -184,7 +190,7 @@ def negative_stride(path: Path, canary: Canary) -> None:
     torch.save({"w": _tensor(0, (4,), (-1,))}, path)
 
 
-@case("sizes whose product overflows", "weights.pt", "model_unsafe", "weights_unreadable")
+@case("sizes whose product overflows", "weights.pt", "model_too_large", "weights_unreadable")
 def overflowing(path: Path, canary: Canary) -> None:
     torch.save({"w": _tensor(0, (1 << 61, 8), (0, 0))}, path)
 
@@ -253,7 +259,7 @@ def control_characters(path: Path, canary: Canary) -> None:
     torch.save({**good(), "a\x00b\x1b[31m": torch.ones(1)}, path)
 
 
-@case("compressed members", "weights.pt", "model_unsafe", words="compressed")
+@case("compressed members", "weights.pt", "model_unsafe", "weights_unreadable", words="compressed")
 def deflated(path: Path, canary: Canary) -> None:
     path.write_bytes(repacked(saved({"w": torch.zeros(20_000_000)}), {}, zipfile.ZIP_DEFLATED))
 
