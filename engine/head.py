@@ -1,12 +1,14 @@
 """A new head: the layer that makes the first output, for another number of classes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx, nn
 
 from engine.model import WEIGHTED, Model
+from engine.signature import as_tuple
 from pith.errors import PithError
 
 
@@ -18,19 +20,41 @@ def output_layers(graph: fx.GraphModule) -> set[str]:
 
 
 def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
-    """The model, changed in place, with fresh output layers for ``classes`` classes; all else keeps its weights.
+    """The model with fresh output layers for ``classes`` classes; the graph is changed in place, all else in it stays.
 
     Raises:
-        PithError: ``head_not_found`` when the first output is not made by linear layers or convolutions alone.
+        PithError: ``head_not_found`` when the first output is not made by linear layers or convolutions alone; then
+            nothing has changed.
     """
-    names = output_layers(model.graph)
-    if not names:
-        raise PithError("head_not_found", reason="no linear layer and no convolution makes it")
+    old = {name: model.graph.get_submodule(name) for name in sorted(output_layers(model.graph))}
+    if not old:
+        raise PithError("head_not_found", reason="no linear layer and no convolution makes the first output")
     torch.manual_seed(seed)
-    for name in sorted(names):
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.graph.get_submodule(parent), leaf, _fresh(model.graph.get_submodule(name), classes))
-    return model
+    fresh = {name: _fresh(layer, classes) for name, layer in old.items()}
+    _put(model, fresh)
+    if not _runs(model, classes):
+        _put(model, old)
+        raise PithError("head_not_found", reason=f"the model does not run with {classes} outputs of {', '.join(old)}")
+    first, *others = model.signature.outputs
+    shape = tuple(classes if index == 1 else size for index, size in enumerate(first.shape))
+    example = tuple(classes if index == 1 else size for index, size in enumerate(first.example))
+    changed = replace(first, shape=shape, example=example)
+    return replace(model, signature=replace(model.signature, outputs=(changed, *others)))
+
+
+def _put(model: Model, layers: Mapping[str, nn.Module]) -> None:
+    for name, layer in layers.items():
+        model.graph.set_submodule(name, layer)
+
+
+def _runs(model: Model, classes: int) -> bool:
+    try:
+        with torch.no_grad():
+            scores = model.at_rest()(*model.signature.tensors(2))
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    first = as_tuple(scores)[0]
+    return first.ndim > 1 and first.shape[1] == classes
 
 
 def _behind(graph: fx.GraphModule, waiting: Iterable[fx.Node]) -> set[str]:

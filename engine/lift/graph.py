@@ -110,8 +110,9 @@ class _Lifting:
                 parent, _, leaf = bias.target.rpartition(".")  # the weight is tied to that of another layer
                 return parent if parent and leaf == "bias" else None
             return parent if parent and leaf == "weight" else None
-        if layer.tensors and not any(sources.values()) and not layer.bare:
-            return None
+        others = {value.target.rpartition(".")[0] for value in sources.values() if value is not None}
+        if others or (layer.tensors and not layer.bare):
+            return others.pop() or None if len(others) == 1 else None
         stack = node.meta.get("nn_module_stack")
         if not stack:
             return None

@@ -176,6 +176,16 @@ def _view(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     return result
 
 
+def _view_as(trace: Trace, node: fx.Node, args: Arguments) -> Result:
+    """The shape of another tensor, which has to shrink alike."""
+    before, after = trace.shape(args["self"]), trace.shape(node)
+    result = reshaped(trace.axes, trace.value(args["self"]), before, after, place_of(node))
+    reason = f"joined with something of fixed size at {place_of(node)}"
+    return tuple(
+        trace.axes.tie(mine, its, reason) for mine, its in zip(result, trace.value(args["other"]), strict=True)
+    )
+
+
 def _count_sizes(trace: Trace, node: fx.Node, result: Value) -> None:
     """A size that the graph computes (the batch times channels) is left to be inferred."""
     sizes = node.args[1] if node.target in _SHAPED else None
@@ -389,7 +399,7 @@ def _overloads(*names: str) -> list[Any]:
 
 
 _SHAPED = set(_overloads("view", "reshape", "_unsafe_view", "_reshape_copy"))
-_SIZED = set(_overloads("unflatten", "view_as", "reshape_as"))
+_SIZED = set(_overloads("unflatten"))
 _TABLE: list[tuple[Rule, list[Any]]] = [
     (_same, _overloads("to", "_to_copy", "contiguous", "clone", "dropout", "dropout_", "feature_dropout", "detach")),
     (_same, _overloads("alias", "lift_fresh_copy", "detach_", "alpha_dropout")),
@@ -405,8 +415,8 @@ _TABLE: list[tuple[Rule, list[Any]]] = [
     (_matrix_transpose, [aten.mT.default, aten.t.default, aten.numpy_T.default]),
     (_permute, [aten.permute.default]),
     (_movedim, _overloads("movedim", "moveaxis")),
-    (_view, [*_overloads("view", "reshape", "_unsafe_view", "_reshape_copy", "flatten", "unflatten", "view_as")]),
-    (_view, _overloads("reshape_as")),
+    (_view, [*_overloads("view", "reshape", "_unsafe_view", "_reshape_copy", "flatten", "unflatten")]),
+    (_view_as, _overloads("view_as", "reshape_as")),
     (_expand, [aten.expand.default]),
     (_repeat, [aten.repeat.default]),
     (_reduce, [aten.mean.dim, aten.sum.dim_IntList, aten.amax.default, aten.amin.default, aten.var.correction]),
