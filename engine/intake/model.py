@@ -3,6 +3,7 @@
 What was made of an upload is read back as every job will read it, before it is accepted.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 
 import torch
@@ -10,14 +11,17 @@ import torch
 from engine.architectures.build import build
 from engine.architectures.built import Built
 from engine.architectures.export import program
+from engine.archives import extract
 from engine.events import EventStream
 from engine.formats import ModelFormatFound, detect
+from engine.hf_folder import read_folder
 from engine.intake.facts import Origin, describe
 from engine.intake.onnx import check_onnx, check_onnx_archive
 from engine.jobdir import IntakeJob, JobDir
 from engine.model import read_model
 from engine.pt2.rewrite import clean
 from engine.weights import fit, read_tensors
+from engine.weights.suggest import suggest
 from pith.errors import PithError
 from pith.facts import ModelFormat
 from pith.intake import LearntModel
@@ -51,13 +55,30 @@ def _architecture(folder: JobDir, job: IntakeJob) -> LearntModel:
 def _state_dict(folder: JobDir, job: IntakeJob) -> LearntModel:
     weights = read_tensors(folder.upload)
     if job.architecture is None:
-        raise PithError("architecture_missing", count=len(weights.tensors), hint="")
+        raise PithError("architecture_missing", count=len(weights.tensors), hint=_hint(weights.tensors))
     wanted = job.architecture
     built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape)
     notes = (*weights.notes, *fit(built.module, weights.tensors, wanted.name))
     kind = _dtype(weights.tensors)
     del weights
     return accept(folder, built, "state_dict", notes, kind)
+
+
+def _hint(tensors: Mapping[str, torch.Tensor]) -> str:
+    found = suggest(tensors)
+    return f"; {found.sentence()}" if found else ""
+
+
+def _hugging_face(folder: JobDir, job: IntakeJob) -> LearntModel:
+    desk = folder.scratch / "unpacked"
+    extract(folder.upload, desk)
+    built, tokenizer = read_folder(desk)
+    learnt = accept(folder, built, "hugging_face")
+    if tokenizer is None:
+        return learnt
+    shutil.copyfile(tokenizer, folder.part("tokenizer.json"))
+    facts = learnt.facts.model_copy(update={"tokenizer": True})
+    return LearntModel(facts=facts, parts=(*learnt.parts, "tokenizer.json"))
 
 
 def accept(
@@ -89,6 +110,7 @@ def _dtype(tensors: Mapping[str, torch.Tensor]) -> str:
 _READERS: dict[ModelFormatFound, Reader] = {
     "pt2": _pt2,
     "state_dict": _state_dict,
+    "hugging_face": _hugging_face,
     "onnx": check_onnx,
     "onnx_archive": check_onnx_archive,
 }
