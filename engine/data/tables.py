@@ -23,6 +23,7 @@ from engine.data.source import SPLITS, Part, Source
 from pith.dataset import DatasetFormat, SplitName
 
 _SAMPLE = 1 << 16
+_LONGEST_NAME = 500
 _DELIMITERS = ",\t;|"
 _STRING_LIMIT, _CONTAINER_LIMIT = 64 << 20, 1 << 20
 
@@ -49,6 +50,8 @@ def _parts(tables: list[Table], source: Source) -> Iterator[Part]:
         with _reading(table):
             schemas[table.path] = _columns(table, source)
     columns = dict.fromkeys(name for names in schemas.values() for name in names)
+    for name in columns:
+        _check_name(name)
     if len(columns) > limits.COLUMNS:
         raise too_large("The number of columns", len(columns), limits.COLUMNS)
     kinds: dict[str, pa.DataType] = {}
@@ -119,6 +122,12 @@ def _columns(table: Table, source: Source) -> tuple[str, ...]:
     return _kept(table, schema, source)
 
 
+def _check_name(name: str) -> None:
+    """Names of columns are shown to people, in pages and in terminals."""
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise mismatch(f"column {shown(name)}", "has a name that does not print, or is too long", "rename it")
+
+
 def _kept(table: Table, schema: pa.Schema, source: Source) -> tuple[str, ...]:
     if len(set(schema.names)) < len(schema.names):
         raise unreadable(f"{table.name} has two columns with one name")
@@ -165,7 +174,9 @@ def _parquet_batches(table: Table, columns: list[str]) -> Iterator[pa.RecordBatc
         roots = {field.name: field.type for field in file.schema_arrow}
         leaves = columns if all(not pa.types.is_nested(roots[name]) for name in columns) else None
         for batch in file.iter_batches(limits.BATCH_ROWS // 4, columns=leaves, use_threads=False):
-            yield batch.select(columns)
+            picked = batch.select(columns)
+            picked.validate(full=True)  # texts may be no UTF-8
+            yield picked
 
 
 def _ipc(table: Table, mapped: pa.MemoryMappedFile) -> "pa.RecordBatchFileReader | pa.RecordBatchStreamReader":
