@@ -8,12 +8,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.head import output_layers
+from engine.hints import hints
 from engine.intake.estimate import estimate
 from engine.model import Model
 from engine.prune.map import prunable
 from engine.signature import TensorSpec
 from pith.dataset import Preprocessing
-from pith.facts import HeadFacts, LayerFacts, ModelFacts, ModelFormat, TensorFacts
+from pith.facts import HeadFacts, HintFacts, LayerFacts, ModelFacts, ModelFormat, TensorFacts
 from pith.task import Task
 
 
@@ -43,6 +44,7 @@ def describe(model: Model, origin: Origin) -> ModelFacts:
         macs=macs.pop("", None),
         head=_head(model),
         layers=_layers(model, macs),
+        hints=tuple(HintFacts(name=hint.name, shape=hint.shape) for hint in hints(model)),
         preprocessing=origin.preprocessing,
         tokenizer=origin.tokenizer,
         estimate=estimate(model),

@@ -18,7 +18,9 @@ from engine.hf_folder import read_folder
 from engine.intake.facts import Origin, describe
 from engine.intake.onnx import check_onnx, check_onnx_archive
 from engine.jobdir import IntakeJob, JobDir
+from engine.lift.batch import with_dynamic_batch
 from engine.model import read_model
+from engine.pt2.load import load
 from engine.pt2.rewrite import clean
 from engine.weights import fit, read_tensors
 from engine.weights.suggest import suggest
@@ -94,9 +96,14 @@ def accept(
 
 def _pt2(folder: JobDir, job: IntakeJob) -> LearntModel:
     path = folder.part("model.pt2")
+    notes: tuple[str, ...] = ()
     clean(folder.upload, path)
+    given = load(path, folder.scratch)
+    if (program := with_dynamic_batch(given)) is not given:
+        torch.export.save(program, path)
+        notes = ("The batch size was fixed; it was made dynamic, and the outputs were seen to stay the same.",)
     model = read_model(path, folder.scratch)
-    return LearntModel(facts=describe(model, Origin("pt2")), parts=("model.pt2",))
+    return LearntModel(facts=describe(model, Origin("pt2", notes=notes)), parts=("model.pt2",))
 
 
 def _dtype(tensors: Mapping[str, torch.Tensor]) -> str:

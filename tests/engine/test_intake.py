@@ -127,3 +127,20 @@ def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     folder = folder_for(tmp_path / "job", "net.pt2")
     folder.upload.write_bytes(content)
     assert refused(folder)["code"] == "model_format_unknown"
+
+
+def test_a_fixed_batch_is_made_dynamic_once_and_said(tmp_path: Path) -> None:
+    folder, net = folder_for(tmp_path / "job", "net.pt2"), built(Cnn)
+    torch.export.save(torch.export.export(net, (torch.randn(2, 1, 8, 8),)), folder.upload)
+    facts = learnt(folder).facts
+    assert facts.inputs[0].shape[0] is None and any("dynamic" in note for note in facts.notes)
+    x = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(read_model(folder.part("model.pt2"), folder.scratch).run((x,))[0], net(x))
+
+
+def test_blocks_are_named_as_places_for_hints(tmp_path: Path) -> None:
+    folder = folder_for(tmp_path / "job", "net.pt2")
+    torch.export.save(exported(built(Cnn)), folder.upload)
+    hints = {hint.name: hint.shape for hint in learnt(folder).facts.hints}
+    assert hints["stem"] == hints["block"] == (None, 16, 8, 8) and hints["hidden"] == (None, 32)
