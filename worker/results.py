@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from engine.jobdir import JobDir
 from pith.artifact import ArtifactKind
 from pith.dataset import FittedPreprocessing
-from pith.errors import ERRORS, PithError, Problem
+from pith.errors import ERRORS, FieldProblem, PithError, Problem
 from pith.job import Verdict
 from pith.report import OutputReport, Report
 from store.blob_writer import Stored
@@ -23,7 +23,8 @@ from store.jobs import Claim, NewArtifact
 REPORT_BYTES = 8 << 20
 PAGE_BYTES = 32 << 20
 PREPROCESSING_BYTES = 32 << 20
-ERROR_BYTES = 1 << 16
+ERROR_BYTES = 1 << 18
+FIELD_PROBLEMS, FIELD_TEXT = 100, 600
 DETAIL = 2000
 _CHUNK = 1 << 20
 
@@ -61,10 +62,18 @@ def problem(folder: JobDir) -> Problem:
     row = ERRORS.get(said.code)
     if row is None:
         return fault(f"the unknown code {said.code[:80]!r}").problem
-    detail = plain_text(said.detail, DETAIL)
     return Problem(
-        type=f"urn:pith:error:{said.code}", title=row.title, status=row.status, detail=detail, code=said.code
+        type=f"urn:pith:error:{said.code}",
+        title=row.title,
+        status=row.status,
+        detail=plain_text(said.detail, DETAIL),
+        code=said.code,
+        errors=tuple(_field_problem(one) for one in said.errors[:FIELD_PROBLEMS]),
     )
+
+
+def _field_problem(said: FieldProblem) -> FieldProblem:
+    return FieldProblem(**{name: plain_text(text, FIELD_TEXT) for name, text in said.model_dump().items()})
 
 
 def fault(what: str) -> PithError:

@@ -78,3 +78,15 @@ def _verdict(job: Job) -> str | None:
 def test_the_sandbox_is_in_the_report(do: Do, do_freely: Do) -> None:
     assert do("assert 'landlock' in sandbox or 'seccomp' in sandbox\nsucceed()").status == "succeeded"
     assert do_freely("assert 'seccomp' not in sandbox\nsucceed()").status == "succeeded"
+
+
+def test_what_is_wrong_with_each_field_is_kept_within_bounds(do: Do) -> None:
+    wrong = [{"pointer": f"/layer{number}", "code": "missing", "detail": "not\nthere"} for number in range(150)]
+    job = do(f"""
+import json
+problem = {{"type": "x", "title": "x", "status": 400, "detail": "They do not fit.", "code": "weights_mismatch"}}
+folder.error.write_text(json.dumps(problem | {{"errors": {wrong!r}}}))
+code = 1""")
+    assert job.error is not None and job.error.code == "weights_mismatch"
+    assert len(job.error.errors) == 100
+    assert (job.error.errors[0].pointer, job.error.errors[0].detail) == ("/layer0", "not there")
