@@ -9,7 +9,7 @@ import torch
 from engine.measure import LATENCY_THREADS
 from pith.report import Environment
 
-_PACKAGES = ("torch", "torch-pruning", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
 def environment(device: torch.device, sandbox: tuple[str, ...]) -> Environment:

@@ -25,7 +25,6 @@ PRELOAD = (
     "torch._inductor.decomposition",
     "torch.export.passes",
     "torch.onnx._internal.exporter._core",
-    "torch_pruning",
 )
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 # One thread: a fork copies only the thread that forks. The same hashes: two attempts see sets in the same order.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.app.api_process import environment
 
-BLOCKED = ("torch", "numpy", "onnx", "onnxruntime", "onnxscript", "torch_pruning", "safetensors", "engine", "worker")
+BLOCKED = ("torch", "numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "engine", "worker")
 PROGRAM = f"""
 import sys
 class Blocked:
