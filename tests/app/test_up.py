@@ -19,7 +19,7 @@ from store.queue import Queue
 from store.settings import Settings
 from tests.app.api_process import environment
 from tests.app.embedded import up
-from tests.processes import command_of, descendants, is_gone
+from tests.processes import children, command_of, descendants, environment_of, is_gone
 from tests.waiting import eventually
 
 linux_only = pytest.mark.skipif(
@@ -49,6 +49,15 @@ def test_up_serves_raises_the_fallen_and_stops_in_order(tmp_path: Path) -> None:
         assert one.process.wait(60) == 0, one.log.read_text()
         eventually(lambda: all(is_gone(pid) for pid in family))
     assert "redis ended by signal 9 (SIGKILL)" in one.log.read_text()
+
+
+@linux_only
+def test_checks_of_uploads_have_a_worker_of_their_own(tmp_path: Path) -> None:
+    with up(tmp_path / "data", PITH_WORKER_QUEUES="jobs,intake") as one:
+        eventually(lambda: _whole(descendants(one.process.pid)))
+        workers = [pid for pid in children(one.process.pid) if "-m worker" in command_of(pid)]
+        queues = [word for pid in workers for word in environment_of(pid) if word.startswith("PITH_WORKER_QUEUES=")]
+        assert queues == ["PITH_WORKER_QUEUES=jobs", "PITH_WORKER_QUEUES=intake"]
 
 
 @linux_only

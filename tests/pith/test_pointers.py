@@ -102,7 +102,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"body": 1},
         "/body",
         "is no option of a job spec (it is 1); Options: model, dataset, recipe, constraints, outputs, seed, "
-        "preprocessing",
+        "preprocessing, augmentation",
     ),
     "unknown preprocessing": (
         {"preprocessing": {"kind": "picture"}},
@@ -189,7 +189,7 @@ def test_a_wrong_field_is_told_its_value_and_the_way_out(change: dict[str, Any],
 def test_an_architecture_and_a_schema_are_named_as_such() -> None:
     for kind, document, detail in (
         (Architecture, {"name": "resnet18"}, "names a library and a network, such as timm/resnet18"),
-        (Architecture, {"name": "pith/lenet5", "argument": 1}, "is no option of an architecture (it is 1); did you mean"),
+        (Architecture, {"name": "pith/lenet5", "argument": 1}, "is no option of an architecture (it is 1)"),
         (DatasetSchema, {"lable": "y"}, "is no option of a schema (it is 'y'); did you mean label?"),
         (DatasetSchema, {"shares": {"tset": 0.1}}, "is no option of shares (it is 0.1); did you mean test?"),
     ):
