@@ -187,3 +187,19 @@ def half_arrow(path: Path, canary: Canary) -> None:
 def twice(path: Path, canary: Canary) -> None:
     columns = [pa.array(rows()["a"]), pa.array(rows()["a"]), pa.array(rows()["label"])]
     arrow(path, pa.table(columns, names=["a", "a", "label"]))
+
+
+@case("parquet: texts that are no UTF-8", "data.parquet", UNREADABLE)
+def no_text(path: Path, canary: Canary) -> None:
+    parquet(path, pa.table({"a": ["abcdefgh"] * 20, "label": rows()["label"]}), compression="none")
+    path.write_bytes(path.read_bytes().replace(b"abcdefgh", b"ab\xff\xfeefgh"))
+
+
+@case("arrow: a number too large to square", "data.arrow", UNFIT, words="too large")
+def too_large(path: Path, canary: Canary) -> None:
+    arrow(path, pa.table({**rows(), "a": [1e300, -1e300] * 10}))
+
+
+@case("arrow: a name of a column with an escape", "data.arrow", UNFIT, words="name")
+def escaped_name(path: Path, canary: Canary) -> None:
+    arrow(path, pa.table({**rows(), "\x1b[31mb": rows()["a"]}))

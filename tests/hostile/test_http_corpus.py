@@ -1,6 +1,6 @@
 """Hostile uploads over HTTP, through API, queue, worker and sandbox: rejected in words, and nothing stays.
 
-A quarter of the corpus; ``python -m tests.hostile`` sends all of it.
+A fifth of the corpus; ``python -m tests.hostile`` sends all of it.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_afterwards_the_worker_lives_and_the_next_upload_is_taken(
 ) -> None:
     assert _checker(service) == checker is not None, "the worker died of one of them"
     torch.export.save(exported(built(Cnn)), tmp_path / "model.pt2")
-    np.savez(tmp_path / "data.npz", **arrays())
+    np.savez(tmp_path / "data.npz", **arrays())  # type: ignore[arg-type]
     with Pith(service.url) as pith:
         model = pith.models.upload(tmp_path / "model.pt2").id
         dataset = pith.datasets.upload(tmp_path / "data.npz").id
