@@ -67,13 +67,13 @@ def fsdd(path: Path, every: int = 1) -> Path:
     return path
 
 
-def cifar(path: Path, every: int = 1) -> Path:
-    """JPEG pictures as a zip of a folder per split and class."""
+def cifar(path: Path, every: int = 1, train_every: int | None = None) -> Path:
+    """JPEG pictures as a zip of a folder per split and class; every n-th one, of the training split another n-th."""
     with zipfile.ZipFile(path, "w") as archive:
-        for split in ("train", "test"):
+        for split, step in (("train", train_every or every), ("test", every)):
             with np.load(SHARED / "cifar10_jpeg" / f"{split}_jpeg.npz") as data:
                 blob, offsets = data["blob"], data["offsets"]
-                for row in range(0, len(data["y"]), every):
+                for row in range(0, len(data["y"]), step):
                     picture = blob[offsets[row] : offsets[row + 1]].tobytes()
                     archive.writestr(f"{split}/{data['y'][row]}/{row}.jpg", picture)
     return path
