@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench zoo clean
+.PHONY: demo serve test check format bench fuzz hostile zoo clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -49,5 +49,14 @@ bench: $(VENV)/.dev
 zoo: $(VENV)/.dev
 	$(BIN)/python -m tests.zoo $(ARGS)
 
+# Files that are neither accepted nor refused in words are kept in fuzz-found/. make fuzz COUNT=100000 SEED=1
+COUNT ?= 10000
+SEED ?= 0
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz $(COUNT) --seed $(SEED)
+
+hostile: $(VENV)/.dev
+	$(BIN)/python -W ignore -m tests.hostile
+
 clean:
-	rm -rf build dist *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf fuzz-found build dist *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
