@@ -17,6 +17,7 @@ from engine.lift import lift
 from engine.onnx_model import read_onnx
 from engine.onnx_model.weights import integer_layers
 from engine.pt2.load import load
+from engine.quiet import quiet
 from engine.session import open_session, run_session
 from engine.signature import Signature, as_tuple, default_names, signature_of
 from pith.errors import PithError
@@ -96,7 +97,7 @@ class Model:
             PithError: ``export_failed``.
         """
         try:
-            with torch.no_grad():
+            with quiet(), torch.no_grad():
                 program = torch.export.export(
                     self._with_named_outputs(), self.signature.tensors(), dynamic_shapes=self.signature.dynamic()
                 )

@@ -28,7 +28,7 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
         raise ctx.inapplicable("no layer has channels that may be removed", "leave this step out or shorten ignore")
     for phase in ctx.phases(config.iterations):
         if not ctx.resuming:
-            channels = proven(model, ignore)
+            channels = proven(model, ignore) if phase else channels
             channels.remove(chosen(channels, config, sizes, phase))
             ctx.events.emit("metric", "channels left", widths=_widths(model))
         if config.recovery:
