@@ -68,7 +68,6 @@ class IntakeJob(Frozen):
     digest: Digest | None
     architecture: Architecture | None = None
     declared: DatasetSchema | None = None
-    threads: int = Field(1, ge=1, le=1024)
 
 
 class JobDir:

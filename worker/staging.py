@@ -46,7 +46,6 @@ def _stage_upload(claim: Claim, upload: Upload, blobs: Blobs, folder: JobDir, op
         digest=upload.digest,
         architecture=upload.architecture,
         declared=upload.declared,
-        threads=options.threads,
     )
     folder.intake.write_text(asked.model_dump_json())
 

@@ -22,7 +22,7 @@ RUNS = 3
 
 
 def estimate(model: Model) -> Estimate:
-    """Measured with the threads that torch has in this process, on the CPU."""
+    """Measured on the CPU, with the threads that torch has in this process: one, in a check."""
     graph, parameters = model.at_rest(), sum(parameter.numel() for parameter in model.graph.parameters())
     one = model.signature.tensors(1)
     with torch.no_grad():
