@@ -15,6 +15,7 @@ from pith.dataset import TextPreprocessing
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 TOKENIZER_BYTES = 256 << 20
+ENCODED_BYTES = 1 << 20  # of text at a time: uncut tokens take a hundred times as much
 _MASKS = ("[MASK]", "<mask>")
 _PADDINGS = (PADDING, "<pad>", "<|padding|>", "<|endoftext|>", "</s>")
 Ids = np.ndarray[Any, np.dtype[np.int32]]
@@ -73,7 +74,9 @@ def fixed_length(tokenizer: Tokenizer, length: int) -> Tokenizer:
 def encode(tokenizer: Tokenizer, batch: pa.RecordBatch, names: tuple[str, ...]) -> Encoded:
     """The rows' texts; two columns go in together, the second behind the first."""
     columns = [batch.column(name).to_pylist() for name in names]
-    found = tokenizer.encode_batch(list(zip(*columns, strict=True)) if len(columns) > 1 else columns[0])
+    rows = list(zip(*columns, strict=True)) if len(columns) > 1 else columns[0]
+    step = max(1, len(rows) * ENCODED_BYTES // max(1, batch.nbytes))
+    found = [one for at in range(0, len(rows), step) for one in tokenizer.encode_batch(rows[at : at + step])]
     return Encoded(
         np.array([one.ids for one in found], np.int32),
         np.array([one.attention_mask for one in found], np.int32),

@@ -167,10 +167,10 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _broken_offsets() -> bytes:
-    """A string column whose offsets point far behind its bytes."""
+    """A string column, one of whose inner offsets points far behind its bytes."""
     data = bytearray(arrow_file(pa.table({"text": ["aaaa", "bbbb"], "label": [0, 1]})))
     at = bytes(data).index(np.array([0, 4, 8], "<i4").tobytes())
-    data[at : at + 12] = np.array([0, 4, 1 << 30], "<i4").tobytes()
+    data[at : at + 12] = np.array([0, 1 << 30, 8], "<i4").tobytes()
     return bytes(data)
 
 
