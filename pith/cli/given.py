@@ -22,7 +22,7 @@ def architecture_options(command: Command) -> Command:
         click.option("--seed", type=click.IntRange(min=0), help="Of the weights, when no FILE brings them."),
         click.option("--input-shape", metavar="3,32,32", help="Shape of one sample, where NAME does not fix it."),
         click.option("--argument", "arguments", multiple=True, metavar="KEY=VALUE", help="Such as num_classes=10."),
-        click.option("--architecture", metavar="NAME", help="For weights without a graph: timm/resnet18, pith/lenet_5."),
+        click.option("--architecture", metavar="NAME", help="For weights without a graph: timm/vgg11, pith/lenet_5."),
     ):
         command = option(command)
     return command
