@@ -32,10 +32,10 @@ class Iterative(Step):
 
     def recovered(self, given: Given) -> str:
         """The recovery in words, to follow a sentence; nothing without one."""
-        parts = f"in {self.iterations} parts" if self.iterations > 1 else ""
+        parts = f", in {self.iterations} parts" if self.iterations > 1 else ""
         if self.recovery is None:
-            return f", {parts}" if parts else ""
-        return f", {parts}{', each' if parts else ''} followed by {self.recovery.foreseen(given.samples)}"
+            return parts
+        return f"{parts}{', each' if parts else ','} followed by {self.recovery.foreseen(given.samples)}"
 
     def trained(self, given: Given) -> int:
         return self.iterations * self.recovery.epochs * (given.samples or 0) if self.recovery else 0
