@@ -3,6 +3,7 @@
 A fifth of the corpus; ``python -m tests.hostile`` sends all of it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,10 @@ def test_afterwards_the_worker_lives_and_the_next_upload_is_taken(
         model = pith.models.upload(tmp_path / "model.pt2").id
         dataset = pith.datasets.upload(tmp_path / "data.npz").id
         assert pith.models.ready(model).status == pith.datasets.ready(dataset).status == "ready"
+        told = {event.message: event.data for event in pith.jobs.events(pith.models.get(model).check)}
+        (announced,) = re.findall(r"protections around jobs: (.*)", service.log.read_text())[:1]
+        around = told["protections around this check"]["sandbox"]
+        assert {*announced.split(", ")} - {"none"} <= {*around}, "what the worker said is on was on"
         recipe = [{"kind": "quantize.dynamic"}]
         spec = JobSpec.model_validate({"model": model, "dataset": dataset, "recipe": recipe, "outputs": ["onnx"]})
         assert pith.jobs.wait(pith.jobs.submit(spec).id).status == "succeeded"
