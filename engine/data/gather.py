@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from engine.data import limits
-from engine.data.refusals import mismatch, too_large
+from engine.data.refusals import mismatch, shown, too_large
 from engine.data.source import Source
 from pith.dataset import SplitName
 
@@ -42,7 +42,9 @@ def gather(source: Source, path: Path, packed: int) -> Gathered:
     try:
         for split, batch in source.parts:
             for piece in pieces(batch):
-                writer = writer or pa.ipc.new_file(str(path), piece.schema)
+                if writer is None:
+                    _check_names(piece.schema)
+                    writer = pa.ipc.new_file(str(path), piece.schema)
                 writer.write_batch(piece)
                 splits.append(split)
                 rows, size = rows + piece.num_rows, size + piece.nbytes
@@ -67,6 +69,13 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     rows = min(limits.BATCH_ROWS, max(1, limits.BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1)))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)
+
+
+def _check_names(schema: pa.Schema) -> None:
+    """Names of columns are shown to people, in pages and in terminals."""
+    for name in schema.names:
+        if len(name) > limits.NAME or not name.isprintable():
+            raise mismatch(f"column {shown(name)}", "has a name that does not print, or is too long", "rename it")
 
 
 def _at_most(what: str, value: int, limit: int) -> None:

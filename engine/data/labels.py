@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.data.gather import Gathered
-from engine.data.limits import CLASSES
+from engine.data.limits import CLASSES, NAME
 from engine.data.refusals import mismatch, schema_mismatch, shown, too_large
 from engine.data.roles import Roles
 from engine.data.source import Source
@@ -82,6 +82,9 @@ def _named(name: str, texts: pa.ChunkedArray, declared: tuple[str, ...]) -> Labe
     there = [value for value in texts.unique().to_pylist() if value is not None]
     if len(there) > CLASSES:
         raise too_large(f"The number of classes in {name!r}", len(there), CLASSES)
+    if long := next((value for value in there if len(value) > NAME), None):
+        way_out = f"name another column in label; names of classes have at most {NAME} letters"
+        raise mismatch(f"column {name!r}", f"is the label and holds {shown(long)}", way_out)
     classes = declared or tuple(sorted(there, key=_class_order))
     if strange := sorted(set(there) - set(classes)):
         raise schema_mismatch(

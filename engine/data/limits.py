@@ -3,6 +3,7 @@
 ROWS = 100_000_000
 COLUMNS = 4096
 CLASSES = 100_000
+NAME = 200  # letters in the name of a column or a class
 PARTS = 2_000_000
 TEXT_BYTES = 1 << 20
 SAMPLE_BYTES = 256 << 20

@@ -23,7 +23,6 @@ from engine.data.source import SPLITS, Part, Source
 from pith.dataset import DatasetFormat, SplitName
 
 _SAMPLE = 1 << 16
-_LONGEST_NAME = 500
 _DELIMITERS = ",\t;|"
 _STRING_LIMIT, _CONTAINER_LIMIT = 64 << 20, 1 << 20
 
@@ -50,8 +49,6 @@ def _parts(tables: list[Table], source: Source) -> Iterator[Part]:
         with _reading(table):
             schemas[table.path] = _columns(table, source)
     columns = dict.fromkeys(name for names in schemas.values() for name in names)
-    for name in columns:
-        _check_name(name)
     if len(columns) > limits.COLUMNS:
         raise too_large("The number of columns", len(columns), limits.COLUMNS)
     kinds: dict[str, pa.DataType] = {}
@@ -120,12 +117,6 @@ def _columns(table: Table, source: Source) -> tuple[str, ...]:
         with pa.memory_map(str(table.path)) as mapped, _ipc(table, mapped) as reader:
             schema = reader.schema
     return _kept(table, schema, source)
-
-
-def _check_name(name: str) -> None:
-    """Names of columns are shown to people, in pages and in terminals."""
-    if not name.isprintable() or len(name) > _LONGEST_NAME:
-        raise mismatch(f"column {shown(name)}", "has a name that does not print, or is too long", "rename it")
 
 
 def _kept(table: Table, schema: pa.Schema, source: Source) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ def test_waveforms_are_resampled_mixed_and_cut(tmp_path: Path) -> None:
     data = opened(tmp_path, zipped(files), signature, {"shares": {"test": 0}}, asked=how)
     time = np.arange(800) / 8000
     assert data.train is not None
-    for row in data.train.x[0]:
+    for row in data.train.x[0][:]:
         assert np.abs(row - 0.5 * np.sin(2 * np.pi * 100 * time))[50:-50].max() < 0.02
     free = opened(tmp_path / "free", zipped(files), model(takes(1, 400)))
     assert free.train is not None and free.train.x[0].shape[1:] == (1, 400), "the model's own length, and its channel"

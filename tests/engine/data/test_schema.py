@@ -193,6 +193,8 @@ def _path_only() -> bytes:
 
 
 FOLDERS = pictures_in_folders()
+_BYTES = pa.array([b"\xff\xfe\xfd", b"good"])
+BAD_TEXT = pa.table({"text": pa.Array.from_buffers(pa.string(), 2, _BYTES.buffers()), "label": [0, 1]})
 BAD: list[tuple[str, bytes, str, str]] = [
     ("nothing", b"", "dataset_unreadable", "is empty"),
     ("noise", bytes(range(256)) * 9, "dataset_format_unknown", "starts with"),
@@ -214,6 +216,14 @@ BAD: list[tuple[str, bytes, str, str]] = [
     ("infinity", b"a,label\n1e999,0\n2,1\n", "dataset_mismatch", "holds infinity (sample 0)"),
     ("cut Parquet", _parquet(pa.table({"a": [1.0], "label": [0]}))[:-9], "dataset_unreadable", "upload"),
     ("broken offsets", _broken_offsets(), "dataset_unreadable", "upload"),
+    ("texts that are none", _parquet(BAD_TEXT), "dataset_unreadable", "upload"),
+    ("a name of a page", b"a" * 300 + b",label\n1,2\n", "dataset_mismatch", "or is too long; rename it"),
+    (
+        "labels like pages",
+        f"a,label\n1,{'x' * 300}\n2,b\n".encode(),
+        "dataset_mismatch",
+        "name another column in label",
+    ),
     ("an extension type", _extension(), "dataset_mismatch", "extension type"),
     ("pictures elsewhere", _path_only(), "dataset_mismatch", "embed the bytes"),
     ("old Feather", b"FEA1" + b" " * 50, "dataset_unreadable", "version=2"),
