@@ -82,13 +82,18 @@ def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) ->
 def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[int, ...] | None) -> Use:
     """Two samples. Texts may be longer or shorter than the example, except where torch unrolls a recurrent layer."""
     classic = _CLASSICS[name]
-    shape = shape or _shape(classic, arguments)
     if classic.input_name == "input_ids":
-        ids = torch.arange(1, 2 * shape[0] + 1).reshape(2, *shape) % arguments["vocab_size"]
-        if name in _RECURRENT:
-            return Use((ids,), ("input_ids",), classic.task, TextPreprocessing(tokenizer="words", length=shape[0]))
-        return Use((ids,), ("input_ids",), classic.task, TextPreprocessing(tokenizer="words"), ((1,),))
+        return _text(classic, arguments, shape, fixed=name in _RECURRENT)
+    shape = shape or _shape(classic, arguments)
     return Use((noise(*shape),), (classic.input_name,), classic.task, _preprocessing(classic, shape))
+
+
+def _text(classic: _Classic, arguments: dict[str, Any], shape: tuple[int, ...] | None, fixed: bool) -> Use:
+    """A length that somebody has chosen is what texts are cut and padded to; otherwise the dataset's own is right."""
+    length = (shape or _shape(classic, arguments))[0]
+    ids = torch.arange(1, 2 * length + 1).reshape(2, length) % arguments["vocab_size"]
+    words = TextPreprocessing(tokenizer="words", length=length) if shape or fixed else None
+    return Use((ids,), ("input_ids",), classic.task, words, () if fixed else ((1,),))
 
 
 def _shape(classic: _Classic, arguments: dict[str, Any]) -> tuple[int, ...]:

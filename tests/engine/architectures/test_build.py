@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from engine.architectures import LIBRARIES, Built, build, closest, names, program
 from engine.architectures.bounded import bounded
 from engine.quiet import quiet
+from pith.dataset import TextPreprocessing
 from pith.errors import PithError
 
 _TEXT = {"vocab_size": 60, "num_classes": 3}
@@ -203,3 +204,13 @@ def test_quiet_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet():
         build("torchvision/googlenet", {"num_classes": 2, "aux_logits": False}, 0, (3, 32, 32))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_text_is_as_long_as_asked_and_otherwise_as_the_dataset_says() -> None:
+    asked = build("pith/text_cnn", {"vocab_size": 50, "num_classes": 2}, input_shape=(40,))
+    assert isinstance(asked.preprocessing, TextPreprocessing)
+    assert (asked.preprocessing.length, asked.preprocessing.tokenizer, asked.free) == (40, "words", ((1,),))
+    assert build("pith/text_cnn", {"vocab_size": 50, "num_classes": 2}).preprocessing is None
+    fixed = build("pith/lstm", {"vocab_size": 50, "num_classes": 2})
+    assert isinstance(fixed.preprocessing, TextPreprocessing)
+    assert fixed.preprocessing.length == fixed.inputs[0].shape[1]
