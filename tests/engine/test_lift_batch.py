@@ -73,3 +73,22 @@ def test_a_batch_that_cannot_be_freed_is_refused(net: nn.Module, batch: int) -> 
     with pytest.raises(PithError, match="model_fixed_batch") as caught:
         lift(fixed(net, batch))
     assert f"exactly {batch}" in caught.value.problem.detail
+
+
+class _Masked(nn.Module):
+    """A mask of whole numbers that is stretched to a constant batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        shared = mask[:1] if x.shape[0] == 1 else mask
+        out: Tensor = self.layer((x.squeeze(1) * shared.unsqueeze(2).expand(x.shape[0], 8, 8)).mean(1))
+        return out
+
+
+def test_a_mask_that_only_the_first_sample_sees_is_noticed() -> None:
+    given = (torch.randn(1, 1, 8, 8), torch.ones(1, 8, dtype=torch.long))
+    with pytest.raises(PithError, match="model_fixed_batch"):
+        lift(export(_Masked().eval(), given))
