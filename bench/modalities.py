@@ -123,7 +123,7 @@ def _fresh_model(architecture: Architecture, folder: JobDir) -> None:
     desk = JobDir(folder.root / "fresh")
     desk.scratch.mkdir(parents=True)
     events = EventStream(desk.events)
-    job = IntakeJob(resource="model", file_name="", digest=None, architecture=architecture, threads=THREADS)
+    job = IntakeJob(resource="model", file_name="", digest=None, architecture=architecture)
     check_model(desk, job, events)
     events.close()
     desk.part("model.pt2").replace(folder.model)
