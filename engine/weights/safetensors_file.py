@@ -37,4 +37,9 @@ def read_safetensors(path: Path, limits: WeightLimits) -> dict[str, torch.Tensor
                 too_large("The number of tensors", len(names), limits.tensors)
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        unreadable(f"its safetensors header is wrong: {str(error)[:200]}")
+        unreadable(f"its safetensors header is wrong: {_plain(str(error))}")
+
+
+def _plain(text: str) -> str:
+    """One printable line: the library repeats parts of the header."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])

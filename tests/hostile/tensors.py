@@ -101,3 +101,8 @@ def none(path: Path, canary: Canary) -> None:
 @case("safetensors: half a file", "model.safetensors", WRONG)
 def half(path: Path, canary: Canary) -> None:
     written(path, {"w": entry([16], 0, 64)}, bytes(30))
+
+
+@case("safetensors: an escape as a type", "model.safetensors", WRONG)
+def escaped_dtype(path: Path, canary: Canary) -> None:
+    written(path, {"w": entry([16], 0, 64, "\x1b[31m\x00")})
