@@ -17,7 +17,7 @@ from engine.lift.arguments import bind
 from engine.lift.batch import with_dynamic_batch
 from engine.lift.layers import LAYERS, Layer
 from engine.lift.recurrent import RECURRENT, recurrent
-from engine.lift.shapes import rewrite
+from engine.lift.shapes import rewrite, settled, unsettled
 from engine.lift.tree import fetch, install, install_tensor, replace
 from engine.signature import Signature, signature_of
 
@@ -75,6 +75,7 @@ class _Lifting:
         if new is None:
             new = self.graph.node_copy(node, self.env.__getitem__)
             rewrite(node, new)
+            new = self.graph.call_function(*settled(new)) if unsettled(node) else new
         new.meta = {key: node.meta[key] for key in ("nn_module_stack",) if key in node.meta}
         self.env[node] = new
 

@@ -31,6 +31,18 @@ def rewrite(old: fx.Node, new: fx.Node) -> None:
             new.args = (*new.args[:4], 0.0, *new.args[5:])
 
 
+def unsettled(node: fx.Node) -> bool:
+    """Attention with a mask: the layout of its result depends on the kernel, and exporters choose another one."""
+    if node.target is not _ATTENTION or bind(node)["attn_mask"] is None:
+        return False
+    return any(user.target is not aten.clone.default for user in node.users)
+
+
+def settled(node: fx.Node) -> tuple[Any, tuple[fx.Node], dict[str, Any]]:
+    """A call that gives the same values in one layout."""
+    return aten.clone.default, (node,), {"memory_format": torch.contiguous_format}
+
+
 def _free_width(old: fx.Node, shape: list[Any]) -> list[Any]:
     """Let a flattened width follow the channels that feed it, and pin every other inferred size.
 
