@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from pith.augmented import Trained
 from pith.dataset import (
+    AudioPreprocessing,
     ColumnFacts,
     DatasetFacts,
     ImagePreprocessing,
@@ -28,9 +30,29 @@ def split_of(data: DatasetFacts, name: str) -> SplitFacts | None:
     return next((split for split in data.splits if split.name == name), None)
 
 
+def family_of(data: DatasetFacts) -> str:
+    """image, audio, text, tabular, or tensor for arrays that go in as they are."""
+    return _FAMILIES.get(next((column.type for column in _inputs(data)), "tensor"), "tensor")
+
+
+def trained_on(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Trained | None:
+    """What the training split will be to the model; None where there is no such split."""
+    if split_of(data, "train") is None:
+        return None
+    how, first, family = settled(data, model, wanted), model.inputs[0], family_of(data)
+    return Trained(
+        family="image" if isinstance(how, ImagePreprocessing) and family in ("image", "tensor") else family,
+        shape=first.shape[1:],
+        floating=_floating(first.dtype),
+        classes=class_numbers(data),
+        mel=isinstance(how, AudioPreprocessing) and how.features == "mel",
+        tokens=family == "text",
+    )
+
+
 def data_problems(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Iterator[PithError]:
     """``dataset_mismatch`` for each thing that does not fit; ``wanted`` is the job's own preprocessing."""
-    family = _FAMILIES.get(next((column.type for column in _inputs(data)), "tensor"), "tensor")
+    family = family_of(data)
     told = wanted or (data.preprocessing if data.preprocessing_declared else None)
     if told is not None and told.kind != family and (family, told.kind) != ("tensor", "image"):
         way_out = "leave it out: tensors go in as they are" if family == "tensor" else f"declare the kind {family}"
@@ -61,6 +83,8 @@ def settled(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None)
         length = shape[1] if len(shape) == 2 else None
         tokenizer = "model" if model.tokenizer else how.tokenizer
         return how.model_copy(update={"length": length or how.length, "tokenizer": tokenizer})
+    if isinstance(how, AudioPreprocessing) and told is None and (len(shape) == 2 or shape[1:-1] == (1,)):
+        return how.model_copy(update={"features": "waveform"})
     return how
 
 

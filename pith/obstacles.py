@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from pith.asked import Asked, quality
+from pith.augmented import augmentation_problems
 from pith.dataset import DatasetFacts
 from pith.errors import FieldProblem, PithError, Problem
-from pith.fit import data_problems, split_of, teacher_problem
+from pith.fit import data_problems, split_of, teacher_problem, trained_on
 from pith.ids import ModelId
 from pith.job import JobSpec
 from pith.outlook import Outlook
@@ -16,6 +17,7 @@ def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
     """What the spec, the data, the teachers and the steps themselves refuse."""
     yield from _of_spec(asked)
     yield from _of_data(asked)
+    yield from _of_augmentation(asked)
     yield from _of_teachers(asked)
     for index, outlook in enumerate(outlooks):
         yield from _of_step(asked, index, outlook)
@@ -81,6 +83,16 @@ def _of_data(asked: Asked) -> Iterator[Problem]:
     if asked.model is not None:
         for problem in data_problems(asked.data, asked.model, asked.spec.preprocessing):
             yield _at("/dataset", problem)
+
+
+def _of_augmentation(asked: Asked) -> Iterator[Problem]:
+    if asked.model is None or (asked.data is None and asked.spec.dataset is not None):
+        return
+    trained = None
+    if asked.data is not None and asked.spec.trains():
+        trained = trained_on(asked.data, asked.model, asked.spec.preprocessing)
+    for index, problem in augmentation_problems(asked.spec.augmentation, trained):
+        yield _at(f"/augmentation/{index}", problem)
 
 
 def _present(data: DatasetFacts) -> str:

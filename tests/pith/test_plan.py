@@ -292,3 +292,16 @@ def test_a_step_without_layers_to_work_on(kind: str) -> None:
     refuses = kind.split(".")[0] in ("prune", "quantize")
     assert wrong(found) == ([("/recipe/0", "technique_inapplicable")] if refuses else [])
     assert found.steps[0].does.endswith(".")
+
+
+def test_augmentations_that_do_not_fit_are_all_named() -> None:
+    asked = [{"kind": "flip"}, {"kind": "spec_augment"}, {"kind": "token_dropout"}, {"kind": "mixup"}]
+    found = plan(spec({"kind": "finetune.full"}, augmentation=asked), model(), dataset(), {})
+    places = [place for place, code in wrong(found) if code == "augmentation_mismatch"]
+    assert places == ["/augmentation/1", "/augmentation/2"]
+
+
+def test_an_augmentation_needs_a_step_that_trains() -> None:
+    found = plan(spec(STATIC, augmentation=[{"kind": "flip"}]), model(), dataset(), {})
+    assert wrong(found) == [("/augmentation/0", "augmentation_mismatch")]
+    assert "no step of the recipe trains" in found.problems[0].detail
