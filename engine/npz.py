@@ -139,7 +139,5 @@ def _dtype(name: str, descr: str) -> numpy.dtype[Any]:
     if "O" in code and "[" not in code:
         raise PithError("dataset_unsafe", array=name)
     if not _NUMBER.fullmatch(code):
-        raise PithError(
-            "dataset_unreadable", reason=f"{name!r} has the type {descr[:60]!a}; save plain numbers"
-        )
+        raise PithError("dataset_unreadable", reason=f"{name!r} has the type {descr[:60]!a}; save plain numbers")
     return numpy.dtype(code)

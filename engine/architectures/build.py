@@ -4,11 +4,12 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from engine.architectures.arguments import check_arguments, refuse
 from engine.architectures.bounded import bounded
@@ -19,15 +20,24 @@ from pith.errors import PithError
 
 _MOST_NUMBERS: Final = 1 << 26
 _MOST_SAID: Final = 40
+# A function of torch.nn.init is asked about as a whole, before the tensor's own method.
+_RANDOM: Final = frozenset(
+    {"uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"}
+)
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e]+")
 
 
 def build(
-    name: str, arguments: dict[str, Any] | None = None, seed: int = 0, input_shape: tuple[int, ...] | None = None
+    name: str,
+    arguments: dict[str, Any] | None = None,
+    seed: int = 0,
+    input_shape: tuple[int, ...] | None = None,
+    blank: bool = False,
 ) -> Built:
     """The architecture ``library/name``, freshly initialised from the seed, in eval mode and float32.
 
-    Its size is counted on the meta device first. ``input_shape`` is of one sample.
+    Its size is counted on the meta device first. ``input_shape`` is of one sample. ``blank`` leaves out the random
+    numbers, for weights that come from elsewhere: until all of them are put in, what it holds means nothing.
 
     Raises:
         PithError: ``architecture_unknown``, ``architecture_refused`` or ``model_too_large``.
@@ -39,9 +49,19 @@ def build(
     _try_on_meta(source, short, arguments, input_shape)
     with constructing(name, source, short), torch.random.fork_rng(devices=[]), quiet(), bounded():
         torch.manual_seed(seed)
-        module = source.make(short, arguments, input_shape).eval().float()
+        with _Blank() if blank else nullcontext():
+            module = source.make(short, arguments, input_shape).eval().float()
         use = source.use(short, module, arguments, input_shape)
     return Built(name, module, *use)
+
+
+class _Blank(TorchFunctionMode):
+    """Filling a tensor with random numbers leaves it as it is: a gigabyte of them takes many seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def skeleton(name: str, arguments: dict[str, Any]) -> nn.Module:

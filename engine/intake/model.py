@@ -59,7 +59,7 @@ def _state_dict(folder: JobDir, job: IntakeJob) -> LearntModel:
     if job.architecture is None:
         raise PithError("architecture_missing", count=len(weights.tensors), hint=_hint(weights.tensors))
     wanted = job.architecture
-    built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape)
+    built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape, blank=True)
     notes = (*weights.notes, *fit(built.module, weights.tensors, wanted.name))
     kind = _dtype(weights.tensors)
     del weights

@@ -31,7 +31,9 @@ convnext_atto 64
 convnextv2_atto 64
 vit_tiny_patch16_224 64 sized
 deit_tiny_patch16_224 64 sized
+vit_relpos_small_patch16_224 64 sized
 swin_tiny_patch4_window7_224 64 sized
+swinv2_tiny_window8_256 64 sized
 mixer_s32_224 64 sized
 gmlp_ti16_224 64 sized
 resmlp_12_224 64 sized
@@ -43,21 +45,28 @@ xcit_nano_12_p16_224 64 sized
 edgenext_xx_small 64
 mobilevit_xxs 64
 repvgg_a0 64
+hrnet_w18_small 64
 dla34 64
+inception_v3 96
 tresnet_m 64
 ese_vovnet19b_slim 64
 cs3darknet_s 64
 dpn48b 64
+selecsls42 64
 mnasnet_050 64
 lcnet_035 64
 levit_128s 64 sized
 efficientformer_l1 224
 efficientvit_b0 64
 fastvit_t8 64
+crossvit_tiny_240 240
+twins_svt_small 64
 visformer_tiny 64 sized
 convit_tiny 64 sized
 beit_base_patch16_224 64 sized
 eva02_tiny_patch14_224 56 sized
+tiny_vit_5m_224 224
+hgnetv2_b0 64
 inception_next_atto 64
 starnet_s1 64
 pvt_v2_b0 64
@@ -66,7 +75,7 @@ sequencer2d_s 64 sized
 davit_tiny 64
 hiera_tiny_224 64 sized
 """
-_TORCHVISION = ("mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5")
+_TORCHVISION = ("resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "googlenet", "alexnet")
 _QUICK = {"resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "shufflenet_v2_x0_5"}
 # The shallowest that still has every part: the zoo is about kinds of layers, and each further block costs time.
 _SMALLER: dict[str, dict[str, object]] = {
@@ -76,6 +85,8 @@ _SMALLER: dict[str, dict[str, object]] = {
     "densenet121": {"block_config": (2, 2, 2, 2)},
     "vgg11_bn": {"mlp_ratio": 0.05},
     "swin_tiny_patch4_window7_224": {"depths": (2, 1, 1, 1)},
+    "swinv2_tiny_window8_256": {"depths": (2, 1, 1, 1)},
+    "twins_svt_small": {"depths": (2, 2, 2, 2)},
     "pvt_v2_b0": {"depths": (1, 1, 1, 1)},
     "convnext_atto": {"depths": (1, 1, 1, 1)},
     "convnextv2_atto": {"depths": (1, 1, 1, 1)},
@@ -97,7 +108,9 @@ _SMALLER: dict[str, dict[str, object]] = {
     "hiera_tiny_224": {"stages": (1, 1, 1, 1)},
     "dpn48b": {"k_sec": (1, 1, 1, 1)},
     "visformer_tiny": {"depth": (2, 2, 2)},
+    "tiny_vit_5m_224": {"depths": (1, 1, 2, 1)},
     "fastvit_t8": {"layers": (1, 1, 1, 1)},
+    "crossvit_tiny_240": {"depth": ((1, 1, 0), (1, 1, 0), (1, 1, 0))},
 }
 
 

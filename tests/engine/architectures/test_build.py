@@ -214,3 +214,15 @@ def test_a_text_is_as_long_as_asked_and_otherwise_as_the_dataset_says() -> None:
     fixed = build("pith/lstm", {"vocab_size": 50, "num_classes": 2})
     assert isinstance(fixed.preprocessing, TextPreprocessing)
     assert fixed.preprocessing.length == fixed.inputs[0].shape[1]
+
+
+def test_a_blank_network_takes_no_random_numbers_and_leaves_the_next_one_its_own() -> None:
+    before = torch.get_rng_state()
+    arguments = {"in_features": 64, "out_features": 3, "hidden": [64]}
+    fresh = build("pith/mlp", arguments, seed=3).module.state_dict()
+    blank = build("pith/mlp", arguments, seed=3, blank=True).module.state_dict()
+    assert [tensor.shape for tensor in blank.values()] == [tensor.shape for tensor in fresh.values()]
+    assert not torch.equal(blank["layers.0.weight"], fresh["layers.0.weight"])
+    again = build("pith/mlp", arguments, seed=3).module.state_dict()
+    assert all(torch.equal(again[name], fresh[name]) for name in fresh)
+    assert torch.equal(torch.get_rng_state(), before)
