@@ -23,6 +23,8 @@ from pith.report import OutputReport
 
 CHECKED = 64
 TOLERANCE = 1e-3
+# Rounded to integers, a number at the edge of a step may fall to its other side, and the rest of the model sees a step.
+ROUNDED_TOLERANCE = 2e-2
 
 
 def write_outputs(
@@ -42,7 +44,8 @@ def write_outputs(
     desk = folder.scratch / "reload"
     desk.mkdir(parents=True, exist_ok=True)
     write_arrays(desk / "inputs.npz", inputs)
-    (desk / "request.json").write_text(json.dumps({form: str(path.absolute()) for form, path in paths.items()}))
+    files = {form: str(path.absolute()) for form, path in paths.items()}
+    (desk / "request.json").write_text(json.dumps({"files": files, "threads": torch.get_num_threads()}))
     code = reload(desk)
     if code != 0:
         raise PithError(
@@ -77,7 +80,8 @@ def _checked(
         difference, runs = _same_tensors(path, desk, model), here["pt2"]
     else:
         runs = read_arrays(desk / f"{form}.npz")
-        difference = _difference(path, here[form], runs)
+        tolerance = TOLERANCE if model.finished is None else ROUNDED_TOLERANCE
+        difference = _difference(path, here[form], runs, tolerance)
     return OutputReport(
         name=path.name,
         format=form,
@@ -88,19 +92,19 @@ def _checked(
     )
 
 
-def _difference(path: Path, here: Arrays, there: Arrays) -> float:
+def _difference(path: Path, here: Arrays, there: Arrays, tolerance: float) -> float:
     """The largest difference of any output; each must lie within the tolerance of its own size."""
     if len(here) != len(there):
         raise PithError("reload_failed", name=path.name, problem=f"{len(there)} outputs instead of {len(here)}")
-    return max(_differs(path, mine, other) for mine, other in zip(here, there, strict=True))
+    return max(_differs(path, mine, other, tolerance) for mine, other in zip(here, there, strict=True))
 
 
-def _differs(path: Path, here: NDArray[Any], there: NDArray[Any]) -> float:
+def _differs(path: Path, here: NDArray[Any], there: NDArray[Any], tolerance: float) -> float:
     if here.shape != there.shape or not np.isfinite(there).all():
         raise PithError("reload_failed", name=path.name, problem=f"outputs of the shape {there.shape} or not finite")
     mine, other = here.astype(np.float64), there.astype(np.float64)
     difference = float(np.abs(mine - other).max())
-    if difference > TOLERANCE * max(1.0, float(np.abs(mine).max())):
+    if difference > tolerance * max(1.0, float(np.abs(mine).max())):
         raise PithError("reload_failed", name=path.name, problem=f"outputs that differ by {difference:.3g}")
     return difference
 

@@ -1,7 +1,7 @@
 """Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
 
-The folder holds ``request.json`` (format to path) and ``inputs.npz``; for every runnable format ``<format>.npz`` is
-written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
+The folder holds ``request.json`` (``files``, format to path, and ``threads``) and ``inputs.npz``; for every runnable
+format ``<format>.npz`` is written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
 """
 
 import contextlib
@@ -29,7 +29,9 @@ Reload = Callable[[Path], int]
 
 def main(folder: Path) -> int:
     """Serve one request; 0 when every file could be loaded and run, else ``problem.txt`` says which was not."""
-    files = {form: Path(path) for form, path in json.loads((folder / "request.json").read_text()).items()}
+    request = json.loads((folder / "request.json").read_text())
+    files = {form: Path(path) for form, path in request["files"].items()}
+    torch.set_num_threads(request["threads"])  # sums are made in the same order as where they are compared
     inputs = read_arrays(folder / "inputs.npz")
     for form, path in files.items():
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -383,9 +384,15 @@ def test_a_forked_child_that_dies_is_a_reload_that_failed(tmp_path: Path) -> Non
 
 def test_a_file_that_does_not_run_is_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nothing")
-    (tmp_path / "request.json").write_text(json.dumps({"onnx": str(tmp_path / "model.onnx")}))
+    threads = torch.get_num_threads()
+    request = {"files": {"onnx": str(tmp_path / "model.onnx")}, "threads": threads + 1}
+    (tmp_path / "request.json").write_text(json.dumps(request))
     write_arrays(tmp_path / "inputs.npz", (np.zeros((1, 1)),))
-    assert engine.reload.main(tmp_path) == 1
+    try:
+        assert engine.reload.main(tmp_path) == 1
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
     assert "that model.onnx does not run (" in (tmp_path / "problem.txt").read_text()
 
 
