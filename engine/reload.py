@@ -1,7 +1,7 @@
 """Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
 
-The folder holds ``request.json`` (``files``, format to path, and ``threads``) and ``inputs.npz``; for every runnable
-format ``<format>.npz`` is written with its outputs, and for safetensors ``safetensors.json`` with a digest of each tensor.
+The folder holds ``request.json`` (``files``, format to path, and ``threads``) and ``inputs.npz``. For every runnable
+format ``<format>.npz`` is written with its outputs, for safetensors ``safetensors.json`` with a digest of each tensor.
 """
 
 import contextlib
