@@ -15,6 +15,7 @@ from engine.model import Model, read_model
 from engine.objective import Objective, objective
 from pith.base import Step
 from pith.errors import PithError
+from pith.kinds import split_way_out
 
 
 class Context:
@@ -115,8 +116,9 @@ class Context:
                 "dataset_split_missing",
                 index=self.step,
                 kind=self.config.kind,  # type: ignore[attr-defined]
-                needs="x_train and y_train" if labels else "x_train or x",
+                needs="a labelled training split" if labels else "a training split",
                 present=self.dataset.names() if self.dataset else "nothing",
+                way_out=split_way_out(None, there=split is not None),
             )
         return split
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from pith.augmentation import Augmentation
 from pith.errors import PithError
+from pith.kinds import SAID
 
 _PICTURES = frozenset({"flip", "crop", "cutmix"})
 _COLORS = frozenset({"color_jitter", "rand_augment"})
 _MIXING = frozenset({"mixup", "cutmix"})
-_SAID = {"image": "pictures", "audio": "sounds", "text": "texts", "tabular": "rows of a table"}
 Fault = tuple[str, str]
 
 
@@ -31,7 +31,7 @@ class Trained:
     def said(self) -> str:
         if self.family == "tensor":
             return f"tensors of the shape {self.shape}"
-        return _SAID[self.family] + (" as waveforms" if self.family == "audio" and not self.mel else "")
+        return SAID[self.family] + (" as waveforms" if self.family == "audio" and not self.mel else "")
 
 
 def augmentation_problems(steps: Sequence[Augmentation], trained: Trained | None) -> Iterator[tuple[int, PithError]]:
@@ -75,7 +75,8 @@ def _sequence_fault(kind: str, trained: Trained) -> Fault | None:
     if kind == "time_shift" and trained.family != "audio":
         return f"is for sounds, and the samples are {said}", "leave it out"
     if kind == "spec_augment" and not (trained.family == "audio" and trained.mel):
-        return f"is for spectrograms, and the samples are {said}", 'set "features" of the preprocessing to mel'
+        way_out = 'set "features" of the preprocessing to mel' if trained.family == "audio" else "leave it out"
+        return f"is for spectrograms, and the samples are {said}", way_out
     if kind == "token_dropout" and not trained.tokens:
         return f"is for texts, and the samples are {said}", "leave it out"
     return None

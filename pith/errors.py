@@ -268,7 +268,7 @@ ERRORS: dict[str, Row] = {
     ),
     "dataset_mismatch": Row(400, "Dataset does not fit", "{array} {problem}; {way_out}."),
     "dataset_split_missing": Row(
-        400, "Split missing", "recipe[{index}] ({kind}) needs {needs}, and the dataset has only {present}; add them."
+        400, "Split missing", "recipe[{index}] ({kind}) needs {needs}, and the dataset has only {present}; {way_out}."
     ),
     # steps
     "technique_inapplicable": Row(400, "Technique does not apply", "recipe[{index}] ({kind}): {reason}; {way_out}."),

@@ -14,15 +14,15 @@ from pith.dataset import (
 )
 from pith.errors import PithError
 from pith.facts import ModelFacts, TensorFacts
+from pith.kinds import Sizes, floating, shown, wrong_kind
 
-Sizes = tuple[int | None, ...]
 _FAMILIES = {"image": "image", "audio": "audio", "text": "text", "numeric": "tabular", "categorical": "tabular"}
 
 
 def class_numbers(data: DatasetFacts | None) -> bool:
     """Whether labels are class numbers; so it is where nothing says otherwise."""
     if data is None or data.task is None:
-        return data is None or not any(_floating(column.dtype) for column in data.columns if column.role == "label")
+        return data is None or not any(floating(column.dtype) for column in data.columns if column.role == "label")
     return data.task.endswith("classification")
 
 
@@ -43,7 +43,7 @@ def trained_on(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | No
     return Trained(
         family="image" if isinstance(how, ImagePreprocessing) and family in ("image", "tensor") else family,
         shape=first.shape[1:],
-        floating=_floating(first.dtype),
+        floating=floating(first.dtype),
         classes=class_numbers(data),
         mel=isinstance(how, AudioPreprocessing) and how.features == "mel",
         tokens=family == "text",
@@ -122,18 +122,37 @@ def _tensors(data: DatasetFacts, model: ModelFacts) -> Iterator[PithError]:
             yield _mismatch(f"the input {tensor.name} of the model", "has no column", "add it")
             continue
         if column.shape is not None and not _fits(column.shape, tensor.shape[1:]):
-            yield _shape_mismatch(f"the column {column.name}", column.shape, tensor)
-        if _floating(tensor.dtype) != _floating(column.dtype):
-            way_out = f"the model takes {tensor.dtype}; save the values so, scaled as in training"
-            yield _mismatch(f"the column {column.name}", f"has the dtype {column.dtype}", way_out)
+            yield _shape_mismatch(f"the column {column.name}", column.shape, tensor, "reshape or transpose it")
+        if floating(tensor.dtype) != floating(column.dtype):
+            yield _mismatch(f"the column {column.name}", *_of_numbers(column.dtype, tensor))
+
+
+def _of_numbers(dtype: str, tensor: TensorFacts) -> tuple[str, str]:
+    """The problem of numbers that are not of the model's kind, and the way out."""
+    if floating(tensor.dtype):
+        takes, way_out = "fractions", "scale them as in training and save them as float32"
+    else:
+        takes, way_out = "integers, such as token ids", "save integers, or use a model that takes fractions"
+    return f"has the dtype {dtype}, and the model's input {tensor.name} takes {takes}", way_out
 
 
 def _made(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None) -> Iterator[PithError]:
-    """Samples become tensors by preprocessing: what it gives must be what the first input takes."""
+    """Samples become tensors by preprocessing: what it gives must be what the first input takes. For samples of a kind
+    that the model is not for, one sentence says all of it."""
+    problems = list(_unfit(data, model, preprocessing))
+    other = wrong_kind(data, family_of(data), model) if problems else None
+    yield from [other] if other else problems
+
+
+def _unfit(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None) -> Iterator[PithError]:
+    first, family = model.inputs[0], family_of(data)
     shape = given_shape(preprocessing) or (data.input_shape if preprocessing == data.preprocessing else None)
     waves = preprocessing is not None and preprocessing.kind == "audio"  # made as wide as the model by the engine
-    if shape is not None and not waves and not _fits(shape, model.inputs[0].shape[1:]):
-        yield _shape_mismatch("preprocessing", shape, model.inputs[0])
+    if shape is not None and not waves and not _fits(shape, first.shape[1:]):
+        yield _shape_mismatch("preprocessing", shape, first, _reshaping(family, shape))
+    if family != "text" and not floating(first.dtype):
+        problem = f"becomes fractions, and the model's input {first.name} takes integers, such as token ids"
+        yield _mismatch("the dataset", problem, "use a model that takes fractions")
     if isinstance(preprocessing, TextPreprocessing):
         yield from _text(data, model, preprocessing)
 
@@ -143,7 +162,7 @@ def _text(data: DatasetFacts, model: ModelFacts, preprocessing: TextPreprocessin
     if own and not model.tokenizer:
         way_out = "upload the model's Hugging Face folder with its tokenizer, or set preprocessing.tokenizer to words"
         yield _mismatch("the dataset's text", "needs the model's tokenizer, and the model brought none", way_out)
-    if _floating(first.dtype):
+    if floating(first.dtype):
         problem = f"becomes token numbers, and the model's input {first.name} takes {first.dtype}"
         yield _mismatch("the dataset's text", problem, "use a model that takes integers")
     tables = [layer.shape[0] for layer in model.layers if layer.kind == "Embedding" and layer.shape]
@@ -166,19 +185,19 @@ def given_shape(preprocessing: Preprocessing | None) -> Sizes | None:
 
 
 def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
-    shown = f"the model's output is ({_shown(output.shape)})"
+    gives = f"the model's output is ({shown(output.shape)})"
     if class_numbers(data):
         width = output.shape[1] if len(output.shape) == 2 else None
         if width is None:
-            yield _mismatch("the dataset", "has class numbers", f"{shown}, and labels need (samples, classes)")
+            yield _mismatch("the dataset", "has class numbers", f"{gives}, and labels need (samples, classes)")
         elif _classes(data) > width:
             problem = f"has {_classes(data)} classes and the model {width} outputs"
             yield _mismatch("the dataset", problem, "use a model with an output for each class")
         return
     label = next((column for column in data.columns if column.role == "label"), None)
     if label is not None and label.shape is not None and not _targets_fit(label.shape, output.shape):
-        problem = f"has targets of the shape ({_shown(label.shape)})"
-        yield _mismatch(f"the column {label.name}", problem, f"{shown}; targets need the same, without the batch")
+        problem = f"has targets of the shape ({shown(label.shape)})"
+        yield _mismatch(f"the column {label.name}", problem, f"{gives}; targets need the same, without the batch")
 
 
 def _classes(data: DatasetFacts) -> int:
@@ -201,17 +220,15 @@ def _fits(shape: Sizes, wanted: Sizes) -> bool:
     )
 
 
-def _floating(dtype: str) -> bool:
-    return "float" in dtype or dtype == "double"
+def _reshaping(family: str, shape: Sizes) -> str:
+    if family == "tabular":
+        return f"make a model with in_features={shape[0]}, or choose other columns"
+    return "set the preprocessing, or make a model for this shape"
 
 
-def _shown(sizes: Sizes) -> str:
-    return ", ".join("any" if size is None else str(size) for size in sizes)
-
-
-def _shape_mismatch(what: str, shape: Sizes, tensor: TensorFacts) -> PithError:
-    way_out = f"the model's input {tensor.name} takes ({_shown(tensor.shape[1:])}); change preprocessing or reshape"
-    return _mismatch(what, f"gives samples of the shape ({_shown(shape)})", way_out)
+def _shape_mismatch(what: str, shape: Sizes, tensor: TensorFacts, way_out: str) -> PithError:
+    takes = f"the model's input {tensor.name} takes ({shown(tensor.shape[1:])})"
+    return _mismatch(what, f"gives samples of the shape ({shown(shape)})", f"{takes}; {way_out}")
 
 
 def _mismatch(array: str, problem: str, way_out: str) -> PithError:
@@ -223,5 +240,5 @@ def _ends(model: ModelFacts) -> tuple[object, ...]:
 
 
 def _ends_shown(model: ModelFacts) -> str:
-    inputs = " and ".join(f"({_shown(tensor.shape[1:])})" for tensor in model.inputs)
-    return f"({_shown(model.outputs[0].shape[1:])}) for {inputs}"
+    inputs = " and ".join(f"({shown(tensor.shape[1:])})" for tensor in model.inputs)
+    return f"({shown(model.outputs[0].shape[1:])}) for {inputs}"

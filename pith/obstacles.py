@@ -9,7 +9,9 @@ from pith.errors import FieldProblem, PithError, Problem
 from pith.fit import data_problems, split_of, teacher_problem, trained_on
 from pith.ids import ModelId
 from pith.job import JobSpec
+from pith.kinds import split_way_out
 from pith.outlook import Outlook
+from pith.recipe import finished_problems
 from pith.resources import Dataset, Model
 
 
@@ -19,8 +21,17 @@ def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
     yield from _of_data(asked)
     yield from _of_augmentation(asked)
     yield from _of_teachers(asked)
+    finished = _finished(asked)
     for index, outlook in enumerate(outlooks):
-        yield from _of_step(asked, index, outlook)
+        if index not in finished:  # its layers are not the reason
+            yield from _of_step(asked, index, outlook)
+
+
+def _finished(asked: Asked) -> set[int]:
+    """Steps that are refused because the model is a finished graph."""
+    if asked.model is None or asked.model.trainable:
+        return set()
+    return {index for index, _ in finished_problems(asked.spec.recipe)}
 
 
 def _at(pointer: str, error: PithError) -> Problem:
@@ -77,7 +88,12 @@ def _of_data(asked: Asked) -> Iterator[Problem]:
         if step.required() - {"teacher"} and (train is None or (labels and not train.labelled)):
             needs = "a labelled training split" if labels else "a training split"
             problem = PithError(
-                "dataset_split_missing", index=index, kind=step.kind, needs=needs, present=_present(asked.data)
+                "dataset_split_missing",
+                index=index,
+                kind=step.kind,
+                needs=needs,
+                present=_present(asked.data),
+                way_out=split_way_out(asked.data.format, there=train is not None),
             )
             yield _at(f"/recipe/{index}", problem)
     if asked.model is not None:

@@ -3,7 +3,7 @@
 Not covered: what only running finds, such as training that diverges. The engine is the last judge.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import Field
 
@@ -14,9 +14,9 @@ from pith.costs import Seconds, all_seconds, memory, seconds
 from pith.dataset import DatasetFormat
 from pith.errors import Problem
 from pith.facts import ModelFormat, TensorFacts
-from pith.fit import class_numbers, split_of
 from pith.ids import ModelId
 from pith.job import JobSpec
+from pith.notes import notes
 from pith.obstacles import obstacles, rejected
 from pith.outlook import Given, Outlook
 from pith.report import MeasuredOn, MetricName
@@ -94,7 +94,7 @@ def plan(
         inputs=asked.model.inputs if asked.model else (),
         outputs=spec.outputs,
         quality=PlannedQuality(metric=measured[0], on=measured[1]) if measured else None,
-        notes=tuple(_notes(asked, model, dataset, teachers, held, memory_limit)),
+        notes=tuple(notes(asked, model, dataset, teachers, held, memory_limit)),
     )
 
 
@@ -114,38 +114,3 @@ def _planned(asked: Asked, index: int, given: Given, outlook: Outlook) -> Planne
         seconds=seconds(asked, index, given, outlook),
         notes=outlook.notes,
     )
-
-
-def _notes(
-    asked: Asked,
-    model: Model,
-    dataset: Dataset | None,
-    teachers: Mapping[ModelId, Model],
-    held: int | None,
-    limit: int | None,
-) -> Iterator[str]:
-    for found in (model, dataset, *teachers.values()):
-        if found is not None and found.status == "checking":
-            yield f"{found.id} is still being checked ({found.check}); what depends on it is not known yet."
-    yield from _notes_on_data(asked)
-    if held is not None and limit is not None and held > limit:
-        yield (
-            f"About {held:,} bytes of memory will be needed, and PITH_JOB_MEMORY_BYTES allows {limit:,}; "
-            "lower batch_size or raise it."
-        )
-
-
-def _notes_on_data(asked: Asked) -> Iterator[str]:
-    model, data = asked.model, asked.data
-    if model is None or data is None:
-        return
-    if model.task and data.task and model.task != data.task:
-        yield f"The model is for {model.task} and the dataset for {data.task}."
-    output, classes = model.outputs[0].shape, len(data.classes)
-    if class_numbers(data) and len(output) == 2 and classes and classes < (output[1] or 0):
-        yield f"The model has {output[1]} outputs and the dataset {classes} classes; the other outputs are never right."
-    train = split_of(data, "train")
-    for index, step in enumerate(asked.spec.recipe):
-        size = getattr(getattr(step, "recovery", None) or step, "batch_size", 0)
-        if train and size > train.samples:
-            yield f"recipe[{index}]: batch_size {size} is more than the {train.samples} samples there are."

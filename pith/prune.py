@@ -105,7 +105,7 @@ class PruneChannel(Iterative):
             does=f"Removes {before - after:,} of {before:,} channels in {share(len(changed), len(layers), 'layers')}, "
             f"widths kept at multiples of {self.round_to}{self.recovered(given)}.",
             touched=changed,
-            left_alone=alone | {name: "too narrow" for name in names(open_ones) if name not in changed},
+            left_alone=alone | {name: self._narrow() for name in names(open_ones) if name not in changed},
             after=left,
             parameters=given.parameters - _fewer(given.layers, left, "parameters"),
             macs=None if given.macs is None else given.macs - _fewer(given.layers, left, "macs"),
@@ -114,6 +114,13 @@ class PruneChannel(Iterative):
             refusals=tuple(self._refusals(layers, open_ones, changed)),
             notes=(_GLOBAL,) if self.scope == "global" else (),
         )
+
+    def without_layers(self) -> str:
+        """The way out where no layer may lose channels."""
+        return "leave this step out or shorten ignore" if self.ignore else "leave this step out"
+
+    def _narrow(self) -> str:
+        return f"too narrow to lose {self.pruning_ratio:.0%} and keep a multiple of {self.round_to}"
 
     def _ignored(self, layers: tuple[LayerFacts, ...]) -> dict[str, str]:
         return {name: f"matches {pattern}" for pattern in self.ignore for name in matching(names(layers), pattern)}
@@ -128,7 +135,7 @@ class PruneChannel(Iterative):
                 yield Refusal(reason=reason, way_out=f"name some of {shown}", field=f"ignore/{index}")
         if not open_ones:
             reason = "no layer has channels that may be removed"
-            yield Refusal(reason=reason, way_out="leave this step out or shorten ignore")
+            yield Refusal(reason=reason, way_out=self.without_layers())
         elif not changed:
             wide = f"no layer is wide enough to lose {self.pruning_ratio:.0%} and stay a multiple of {self.round_to}"
             yield Refusal(reason=wide, way_out="raise pruning_ratio or lower round_to", field="pruning_ratio")

@@ -27,11 +27,15 @@ def check_inputs(name: str, x: Rows, spec: TensorSpec, way_out: str | None = Non
     if spec.dtype.is_floating_point and x.dtype.kind != "f":
         raise mismatch(
             name,
-            f"has the dtype {x.dtype}",
-            f"scale it as in training and save it as float32; the model takes {spec.dtype}",
+            f"has the dtype {x.dtype}, and the model takes fractions",
+            "scale it as in training and save it as float32",
         )
     if not spec.dtype.is_floating_point and x.dtype.kind not in "iub":
-        raise mismatch(name, f"has the dtype {x.dtype}", f"the model takes {spec.dtype}")
+        raise mismatch(
+            name,
+            f"has the dtype {x.dtype}, and the model takes integers, such as token ids",
+            "save integers, or use a model that takes fractions",
+        )
 
 
 def check_finite(name: str, array: Array) -> None:

@@ -25,7 +25,7 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
     widths = ctx.memo.setdefault("widths", _widths(model))
     sizes = ctx.memo.setdefault("units", {group.key: len(group.units) for group in channels.groups})
     if not sizes:
-        raise ctx.inapplicable("no layer has channels that may be removed", "leave this step out or shorten ignore")
+        raise ctx.inapplicable("no layer has channels that may be removed", config.without_layers())
     for phase in ctx.phases(config.iterations):
         if not ctx.resuming:
             channels = proven(model, ignore) if phase else channels

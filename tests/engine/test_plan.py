@@ -157,6 +157,11 @@ REFUSED: dict[str, tuple[type[nn.Module], list[dict[str, Any]], dict[str, Any]]]
         [{"kind": "finetune.full"}],
         {"data": {**arrays(), "x_train": arrays()["x_train"][..., :4]}},
     ),
+    "fractions for token ids": (
+        Tokens,
+        [{"kind": "finetune.full"}],
+        {"data": {name: array.astype("float32") if "ids" in name else array for name, array in arrays(Tokens).items()}},
+    ),
     "too many classes": (
         Cnn,
         [{"kind": "finetune.full"}],

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from pith.dataset import ColumnFacts, DatasetFacts, ImagePreprocessing, SplitFacts, TextPreprocessing
+from pith.dataset import (
+    AudioPreprocessing,
+    ColumnFacts,
+    DatasetFacts,
+    ImagePreprocessing,
+    SplitFacts,
+    TabularPreprocessing,
+    TextPreprocessing,
+)
 from pith.errors import PithError
 from pith.facts import Estimate, LayerFacts, ModelFacts, TensorFacts
 from pith.job import JobSpec
@@ -143,6 +151,15 @@ TARGETS = changed(
     classes=(),
     columns=(*PICTURES.columns, ColumnFacts(name="y", role="label", type="tensor", dtype="float32", shape=(3,))),
 )
+ROWS = changed(
+    PICTURES,
+    format="table",
+    task="tabular-classification",
+    columns=(ColumnFacts(name="age", role="input", type="numeric", dtype="double"),),
+    preprocessing=TabularPreprocessing(),
+    input_shape=(12,),
+)
+RANKED = changed(IMAGES, task=None, inputs=(TensorFacts(name="x", shape=(None, 12), dtype="float32"),))
 TABLE = LayerFacts(name="table", kind="Embedding", shape=(100, 8), parameters=800)
 UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = {
     "size": (
@@ -159,7 +176,7 @@ UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = 
     ),
     "no tokenizer": (TOKENS, TEXTS, [("/dataset", "dataset_mismatch")], "brought none"),
     "text into numbers": (
-        changed(IMAGES, inputs=(TensorFacts(name="x", shape=(None, 16), dtype="float32"),), tokenizer=True),
+        changed(IMAGES, task=None, inputs=(TensorFacts(name="x", shape=(None, 16), dtype="float32"),), tokenizer=True),
         TEXTS,
         [("/dataset", "dataset_mismatch")],
         "takes float32",
@@ -170,7 +187,64 @@ UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = 
         IMAGES,
         changed(PICTURES, splits=(SplitFacts(name="train", samples=5, labelled=False),)),
         [("/recipe/0", "dataset_split_missing")],
-        "has only unlabelled train",
+        "has only unlabelled train; put the files of each class into a folder of its own",
+    ),
+    "unlabelled rows": (
+        RANKED,
+        changed(ROWS, splits=(SplitFacts(name="train", samples=5, labelled=False),)),
+        [("/recipe/0", "dataset_split_missing")],
+        'only unlabelled train; send it again with its label column named, as schema={"label": "price"}.',
+    ),
+    "only a test split": (
+        IMAGES,
+        changed(PICTURES, splits=PICTURES.splits[1:]),
+        [("/recipe/0", "dataset_split_missing")],
+        "needs a labelled training split, and the dataset has only test; add one.",
+    ),
+    "rows for a model of texts": (
+        changed(
+            TOKENS, task="text-classification", inputs=(TensorFacts(name="ids", shape=(None, None), dtype="int64"),)
+        ),
+        ROWS,
+        [("/dataset", "dataset_mismatch")],
+        "holds rows of a table, and this model is for texts (its input ids takes integers of the shape (any)); "
+        "use a model for rows of a table, such as pith/mlp with in_features=12.",
+    ),
+    "rows for a model that names no task": (changed(TOKENS), ROWS, [("/dataset", "dataset_mismatch")], "is for texts"),
+    "rows for a model of pictures": (
+        IMAGES,
+        ROWS,
+        [("/dataset", "dataset_mismatch")],
+        "holds rows of a table, and this model is for pictures (its input x takes numbers of the shape (3, 32, 32))",
+    ),
+    "texts for a model of pictures": (
+        IMAGES,
+        WORDS,
+        [("/dataset", "dataset_mismatch")],
+        "holds texts, and this model is for pictures (its input x takes numbers of the shape (3, 32, 32)); "
+        "use a model for texts, such as pith/text_cnn with vocab_size=900.",
+    ),
+    "rows of another width": (
+        changed(RANKED, inputs=(TensorFacts(name="x", shape=(None, 9), dtype="float32"),)),
+        ROWS,
+        [("/dataset", "dataset_mismatch")],
+        "the shape (12); the model's input x takes (9); make a model with in_features=12, or choose other columns",
+    ),
+    "fractions for integers": (
+        TOKENS,
+        changed(PICTURES, columns=(ColumnFacts(name="x", role="input", type="tensor", dtype="float32", shape=(16,)),)),
+        [("/dataset", "dataset_mismatch")],
+        "the model's input ids takes integers, such as token ids; save integers, or use",
+    ),
+    "sounds for integers": (
+        changed(TOKENS, task="audio-classification"),
+        changed(
+            PICTURES,
+            columns=(ColumnFacts(name="a", role="input", type="audio", dtype="binary"),),
+            preprocessing=AudioPreprocessing(),
+        ),
+        [("/dataset", "dataset_mismatch")],
+        "becomes fractions, and the model's input ids takes integers",
     ),
     "finished": (
         ONNX,
@@ -263,6 +337,46 @@ def test_notes() -> None:
     assert plan(spec(STATIC), model(), dataset(), {}, memory_limit=10**10).notes == ()
 
 
+def test_a_model_that_fits_may_be_for_another_task() -> None:
+    rows = changed(RANKED, task="image-classification")
+    found = plan(spec({"kind": "finetune.full"}), model(rows), dataset(ROWS), {})
+    assert wrong(found) == []
+    assert found.notes == ("The model is for image-classification and the dataset for tabular-classification.",)
+
+
+def test_fresh_weights_are_no_measure() -> None:
+    fresh, train = model(changed(IMAGES, format="architecture")), {"kind": "finetune.full"}
+    (alone,) = plan(spec(train), fresh, dataset(), {}).notes
+    assert alone == "The baseline has fresh weights: the report compares quality with a model that knows nothing."
+    limited = spec(train, PRUNE, DISTILL, constraints={"max_metric_drop": 0.1})
+    baseline, teacher = plan(limited, fresh, dataset(), {}).notes
+    assert "knows nothing, and max_metric_drop is held against that; compare with the first step, or train" in baseline
+    assert teacher == "recipe[2]: the teacher is the baseline, whose weights are fresh; name one that was trained."
+    assert plan(limited, model(), dataset(), {}).notes == ()
+
+
+@pytest.mark.parametrize("kind", ["prune.channel", "prune.magnitude", "finetune.full"])
+def test_layers_of_a_finished_graph_are_no_reason(kind: str) -> None:
+    asked = spec({"kind": kind}, outputs=["onnx"])
+    found = plan(asked, model(changed(ONNX, layers=(NORM,))), dataset(), {})
+    assert wrong(found) == [("/recipe/0", "model_not_trainable")]
+
+
+def test_what_a_step_without_layers_asks_for() -> None:
+    def way_out(**options: Any) -> str:
+        found = plan(spec({**PRUNE, **options}), model(changed(IMAGES, layers=(HEAD,))), dataset(), {})
+        return found.problems[0].detail.rpartition("; ")[2]
+
+    assert way_out() == "leave this step out."
+    assert way_out(ignore=["head"]) == "leave this step out or shorten ignore."
+
+
+def test_a_narrow_layer_is_left_alone_with_the_reason() -> None:
+    layers = (STEM, changed(BODY, width=8), HEAD)
+    found = plan(spec(PRUNE), model(changed(IMAGES, layers=layers)), dataset(), {})
+    assert found.steps[0].left_alone["body"] == "too narrow to lose 50% and keep a multiple of 8"
+
+
 @pytest.mark.parametrize(
     ("splits", "quality"),
     [
@@ -299,6 +413,7 @@ def test_augmentations_that_do_not_fit_are_all_named() -> None:
     found = plan(spec({"kind": "finetune.full"}, augmentation=asked), model(), dataset(), {})
     places = [place for place, code in wrong(found) if code == "augmentation_mismatch"]
     assert places == ["/augmentation/1", "/augmentation/2"]
+    assert "is for spectrograms, and the samples are pictures; leave it out." in found.problems[0].detail
 
 
 def test_an_augmentation_needs_a_step_that_trains() -> None:

@@ -181,6 +181,7 @@ REFUSED: list[tuple[list[dict[str, Any]], Dataset | None, Signature, bool, str]]
     ([{"kind": "noise", "std": 1}], TEXTS, spec(8, dtype=torch.int64), True, "is for numbers"),
     ([{"kind": "time_shift"}], PICTURES, spec(3, 12, 12), True, "is for sounds, and the samples are pictures"),
     ([{"kind": "spec_augment"}], WAVES, spec(400), True, "sounds as waveforms; set"),
+    ([{"kind": "spec_augment"}], PICTURES, spec(3, 12, 12), True, "the samples are pictures; leave it out"),
     ([{"kind": "token_dropout"}], PICTURES, spec(3, 12, 12), True, "is for texts"),
     ([{"kind": "flip"}, {"kind": "flip"}], PICTURES, spec(3, 12, 12), True, "is named twice"),
     ([{"kind": "mixup"}, {"kind": "cutmix"}], PICTURES, spec(3, 12, 12), True, "mixed already"),

@@ -191,7 +191,7 @@ def test_what_is_asked_for_comes_before_the_schema_and_that_before_the_model(tmp
 MIXED = zipped({"a/1.png": picture((1, 1, 1)), "b/1.png": picture((1, 1, 1), size=(3, 3))})
 LONG = json_lines([{"text": "one two three four", "label": 0}] * 5)
 PICTURES, SIZED = zipped(pictures_in_folders()), model(takes(3, 6, 8))
-IDS = takes(8, dtype=torch.int64)
+IDS, IDS_OF_ANY = takes(8, dtype=torch.int64), takes(ANY, dtype=torch.int64)
 PAIR = model(takes(8, dtype=torch.int64, name="a"), takes(8, dtype=torch.int64, name="b"))
 SOUNDS = zipped({"a/1.wav": sound(440), "b/1.wav": sound(440)})
 NOT_FITTING: list[tuple[bytes, Signature, dict[str, Any], str]] = [
@@ -205,6 +205,7 @@ NOT_FITTING: list[tuple[bytes, Signature, dict[str, Any], str]] = [
     (LONG, model(takes(8)), {}, "has the dtype int32"),
     (LONG, PAIR, {}, "call its inputs input_ids"),
     (json_lines(PEOPLE), model(takes(9)), {}, "the model takes (samples, 9); make a model with in_features=5"),
+    (json_lines(PEOPLE), model(IDS_OF_ANY), {}, "has the dtype float32, and the model takes integers, such as token"),
     (json_lines(PEOPLE), model(takes(5), outputs=1), {}, "has labels from 0 to 1"),
     (SOUNDS, model(takes(1, 99, ANY)), {}, "takes (samples, 1, 99, any)"),
     (
