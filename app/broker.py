@@ -1,5 +1,6 @@
 """Which queue the embedded service uses, and how its Redis is started. A Redis of your own: PITH_REDIS_URL."""
 
+import re
 import secrets
 import shutil
 import tempfile
@@ -11,6 +12,12 @@ from store import paths
 from store.settings import Settings
 
 LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
+# What a Redis says at its highest level at every start and end. Overcommit is for saving, which ours never does.
+USUAL = re.compile(
+    r"Redis is starting|Redis version=|Valkey version=|Valkey is starting|Configuration loaded|Server initialized|"
+    r"Memory overcommit must be enabled|Received SIGTERM scheduling shutdown|User requested shutdown|"
+    r"is now ready to exit"
+)
 
 
 class Broker(NamedTuple):

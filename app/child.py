@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,23 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """Not started yet. All methods belong to the main thread: the kernel ends a child with the thread that made it."""
+    """Not started yet. All methods belong to the main thread: the kernel ends a child with the thread that made it.
 
-    def __init__(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    ``ready`` is what its lines hold once it works; ``usual`` is found in lines that nobody needs to read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        environment: Mapping[str, str],
+        ready: str = "",
+        usual: re.Pattern[str] | None = None,
+    ) -> None:
         self.name = name
+        self._ready = ready
+        self._usual = usual
+        self.is_ready = not ready
         self._command = command
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +63,12 @@ class Child:
 
     def lines(self) -> Iterator[str]:
         """What it has said since, without waiting; the last line too, once it has ended."""
+        for line in self._all_lines():
+            self.is_ready = self.is_ready or self._ready in line
+            if self._usual is None or not self._usual.search(line):
+                yield line
+
+    def _all_lines(self) -> Iterator[str]:
         ended = not self.alive
         while (output := self._process and self._process.stdout) and (data := output.read(LONGEST_LINE)):
             *whole, self._rest = (self._rest + data).split(b"\n")

@@ -45,6 +45,10 @@ class Household:
     def has(self, name: str) -> bool:
         return name in self._members
 
+    def waits_for(self) -> list[str]:
+        """Who has not yet said that it works."""
+        return [name for name, child in self._members.items() if not child.is_ready]
+
     def tend(self, restart: bool = True) -> None:
         for name, child in list(self._members.items()):
             if name in self._watched and not child.alive:

@@ -13,6 +13,7 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -29,6 +30,11 @@ from pith.errors import PithError
 from store import paths
 from store.database import Database
 from store.settings import Settings
+
+READY = "ready."
+"""The end of the line in which a worker says that it works."""
+PATIENCE_SECONDS = 30.0
+"""How long a worker that does not get ready is waited for, once the API answers."""
 
 
 def main() -> int:
@@ -85,29 +91,54 @@ def migrate(store: Settings) -> None:
 def run(api: ApiSettings, store: Settings) -> int:
     """Until a signal comes (0) or the API ends (1)."""
     queue = broker.choose(store)
-    environment = {**os.environ, "PITH_REDIS_URL": queue.url, "PITH_DATA_DIR": str(store.data_dir)}
+    ours = {"PITH_REDIS_URL": queue.url, "PITH_DATA_DIR": str(store.data_dir), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, **ours}
     say(f"data in {store.data_dir}, {queue.described}")
     household = Household(children(queue, environment))
-    stop = Stop()
-    ready = False
+    stop, readiness = Stop(), Readiness(api, household)
     while not stop.asked:
         household.tend()
         if not household.has("api"):
             break
-        if not ready and (ready := answers(api)):
-            say(f"Pith is ready: {url(api)}  (routes: {url(api)}/docs, stop: Ctrl-C)")
+        readiness.look()
     household.end(lambda: stop.asked > 1)
     return 0 if stop.asked else 1
 
 
+class Readiness:
+    """Says once that the service is ready, after all that its children say while they start."""
+
+    def __init__(self, api: ApiSettings, household: Household) -> None:
+        self._api, self._household = api, household
+        self._answered: float | None = None
+        self._said = False
+
+    def look(self) -> None:
+        if self._said:
+            return
+        if self._answered is None and answers(self._api):
+            self._answered = time.monotonic()
+        if self._answered is None:
+            return
+        late = self._household.waits_for()
+        if not late or time.monotonic() > self._answered + PATIENCE_SECONDS:
+            self._household.tend()  # what was said before
+            self._say(late)
+
+    def _say(self, late: Sequence[str]) -> None:
+        self._said = True
+        but = f"; not ready yet, so that some jobs wait: {', '.join(late)}" if late else ""
+        say(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
+
+
 def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[Child]:
     python = (sys.executable, "-m")
-    redis = [Child("redis", queue.command, environment)] if queue.command else []
+    redis = [Child("redis", queue.command, environment, usual=broker.USUAL)] if queue.command else []
     return [
         *redis,
         Child("scheduler", (*python, "store.scheduler"), environment),
-        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}),
-        Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}),
+        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}, READY),
+        Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}, READY),
         Child("api", (*python, "app.serve"), environment),
     ]
 

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
@@ -54,6 +56,8 @@ def make_app(server: WarmServer) -> Celery:
 
     app.task(run_job, name=TASK_NAME)
     signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
+    # app.up waits for the end of this line.
+    signals.worker_ready.connect(lambda **_: _log.info("takes %s; ready.", queues()), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
     signals.worker_shutdown.connect(lambda **_: server.close(), weak=False)
     return app
@@ -62,8 +66,20 @@ def make_app(server: WarmServer) -> Celery:
 def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    _or_leave(lambda: app.worker_main(["worker", *FLAGS, f"--queues={queues()}", f"--hostname=pith-{os.getpid()}@%h"]))
+    hush()
+    _or_leave(
+        lambda: app.worker_main(
+            ["--quiet", "worker", *FLAGS, f"--queues={queues()}", f"--hostname=pith-{os.getpid()}@%h"]
+        )
+    )
+
+
+def hush() -> None:
+    """What is said at every start and tells nobody anything; what goes wrong is still said."""
+    for name in ("alembic", "celery.apps.worker"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Messages hold ids alone, and jobs are confined whoever the worker is.
+    warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser", SecurityWarning)
 
 
 def queues() -> str:

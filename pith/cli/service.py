@@ -30,4 +30,5 @@ def up(**given: object) -> None:
     if missing:
         raise PithError("server_not_installed", missing=", ".join(missing))
     settings = {f"PITH_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-    os.execve(sys.executable, [sys.executable, "-m", "app.up"], {**os.environ, **settings})
+    # Whatever lies in the folder that this is typed in is not imported, not even a folder that is called pith.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "app.up"], {**os.environ, **settings})

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,14 +27,16 @@ class Up:
         return next((pid for pid in children(self.process.pid) if word in command_of(pid)), None)
 
 
+MODULE = (sys.executable, "-m", "app.up")
+COMMAND = (str(Path(sys.executable).with_name("pith")), "up")
+
+
 @contextmanager
-def up(data: Path, **settings: object) -> Iterator[Up]:
+def up(data: Path, command: Sequence[str] = MODULE, cwd: Path | None = None, **settings: object) -> Iterator[Up]:
     port, log = free_port(), data.with_suffix(".log")
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "app.up"]
-        process = subprocess.Popen(
-            command, env=environment(data, PITH_PORT=port, **settings), stdout=out, stderr=subprocess.STDOUT
-        )
+        whole = environment(data, PITH_PORT=port, **settings)
+        process = subprocess.Popen(command, cwd=cwd, env=whole, stdout=out, stderr=subprocess.STDOUT)
         try:
             yield Up(process, port, log)
         finally:

@@ -1,6 +1,7 @@
 """The embedded service: started by one command, kept up, and gone without a trace of a process."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,10 +16,11 @@ import app.up
 from app import broker
 from app.child import Child
 from app.household import Household
+from app.settings import ApiSettings
 from store.queue import Queue
 from store.settings import Settings
 from tests.app.api_process import environment
-from tests.app.embedded import up
+from tests.app.embedded import COMMAND, up
 from tests.processes import children, command_of, descendants, environment_of, is_gone
 from tests.waiting import eventually
 
@@ -49,6 +51,27 @@ def test_up_serves_raises_the_fallen_and_stops_in_order(tmp_path: Path) -> None:
         assert one.process.wait(60) == 0, one.log.read_text()
         eventually(lambda: all(is_gone(pid) for pid in family))
     assert "redis ended by signal 9 (SIGKILL)" in one.log.read_text()
+
+
+def test_up_starts_in_any_folder_and_says_last_that_it_is_ready(tmp_path: Path) -> None:
+    """Folders and files with the names of ours are there, as beside a clone that is called pith."""
+    for name in ("pith", "app", "store", "worker"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "engine.py").write_text("raise SystemExit('not this one')")
+    with up(tmp_path / "data", COMMAND, tmp_path) as one:
+        eventually(one.ready)
+        said = one.log.read_text()
+        assert said.splitlines()[-1].startswith(f"up        | Pith is ready: {one.url}"), said
+        assert [said.count(noise) for noise in ("[config]", "superuser", "Redis is starting")] == [0, 0, 0]
+        assert said.count("; ready.") == 2
+        table = httpx.put(f"{one.url}/v1/datasets?name=a.csv", content=b"x,label\n1,a\n2,b\n" * 9).json()
+        checked = eventually(
+            lambda: httpx.get(f"{one.url}/v1/datasets/{table['id']}?wait=30", timeout=60).json().get("facts")
+        )
+        assert checked["format"] == "table"
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+    assert "not this one" not in one.log.read_text()
 
 
 @linux_only
@@ -98,6 +121,26 @@ def test_when_the_api_ends_the_others_are_ended_the_queue_last(tmp_path: Path) -
     assert "up: api ended by exit code 7" in said
     assert said[-1] == "up: redis ended by exit code 0"
     assert not any(member.alive for member in members)
+
+
+def test_a_worker_that_never_gets_ready_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(app.up, "answers", lambda _api: True)
+    monkeypatch.setattr(app.up, "PATIENCE_SECONDS", 0.0)
+    body = "import time; print('usual noise'); print('WARNING: real'); time.sleep(600)"
+    worker = Child(
+        "worker", (sys.executable, "-uc", body), environment(tmp_path), app.up.READY, re.compile("usual noise")
+    )
+    household = Household([worker])
+    readiness, said = app.up.Readiness(ApiSettings(), household), ""
+    while "real" not in said or "Pith is ready" not in said:
+        household.tend()
+        readiness.look()
+        said += capsys.readouterr().out
+    household.end(lambda: True)
+    assert said.count("Pith is ready") == 1 and "some jobs wait: worker" in said
+    assert "usual noise" not in said
 
 
 def test_a_child_that_will_not_end_is_killed_when_we_are_asked_twice(tmp_path: Path) -> None:
