@@ -1,15 +1,25 @@
 """The documents say what the code does: every setting, code, technique, option and route, and no dead link."""
 
+import inspect
+import json
 import re
 from pathlib import Path
+from typing import Any, get_args
 
+import numpy as np
+import onnxruntime
+import pyarrow as pa
 import pytest
 import yaml
 
 from app.main import app
 from app.settings import ApiSettings
+from engine.architectures import from_pith
+from engine.data import tabular
+from pith.dataset import ColumnFacts, FittedPreprocessing, TabularPreprocessing
 from pith.errors import ERRORS
 from pith.recipe import step_classes
+from pith.task import Task
 from store.settings import Settings
 from worker.settings import WorkerSettings
 
@@ -55,7 +65,7 @@ def test_every_route_is_in_the_guide() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+    for target in re.findall(r"\]\(([^)#:\s]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
 
 
@@ -89,3 +99,46 @@ def test_constraints_name_no_address() -> None:
     assert all(
         re.fullmatch(r"[A-Za-z0-9_.\-]+==[^@/]+", line) for line in (ROOT / "constraints.txt").read_text().split()
     )
+
+
+def test_every_task_is_in_the_guide() -> None:
+    tasks = GUIDE.partition("### Tasks")[2].partition("## A job spec")[0]
+    assert [task for task in get_args(Task) if f"`{task}`" not in tasks] == []
+
+
+@pytest.mark.parametrize("name", from_pith.names())
+def test_every_argument_of_a_built_in_architecture_is_in_the_guide(name: str) -> None:
+    (row,) = [line for line in GUIDE.splitlines() if line.startswith("|") and f"`pith/{name}`" in line.split("|")[1]]
+    said = re.findall(r"`(\w+)`(?: \(([^)]+)\))?", row.split("|")[3])
+    known = inspect.signature(from_pith._CLASSICS[name].make).parameters.values()
+    assert said == [(one.name, "" if one.default is one.empty else json.dumps(one.default)) for one in known]
+
+
+class _Echo:
+    """Stands for a model whose scores are its inputs."""
+
+    def __init__(self, path: str) -> None:
+        assert path == "model.onnx"
+
+    def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+        return [feed["input"]]
+
+
+def test_the_guide_encodes_a_table_as_jobs_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"age": 3.0, "pay": 1.0, "job": "smith"}, {"age": None, "pay": 5.0, "job": None}, {"age": 7.0, "pay": 2.5}]
+    columns = tuple(ColumnFacts(name=name, role="input", type="numeric", dtype="double") for name in ("age", "pay"))
+    columns += (ColumnFacts(name="job", role="input", type="categorical", dtype="string"),)
+    how = TabularPreprocessing()
+    table = tabular.fit([pa.RecordBatch.from_pylist(rows)], columns, how)
+    fitted = FittedPreprocessing(preprocessing=how, inputs=("age", "pay", "job"), input_shape=(5,), table=table)
+    classes = tuple("abcde")
+    (tmp_path / "preprocessing.json").write_text(fitted.model_copy(update={"classes": classes}).model_dump_json())
+    rows.append({"age": 4.0, "pay": None, "job": "baker"})  # a category, and a gap, that training had not
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.partition("### Preprocessing")[2], re.DOTALL)[:1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", _Echo)
+    found: dict[str, Any] = {"rows": rows}
+    exec(example, found)
+    wanted = tabular.transform(pa.RecordBatch.from_pylist(rows), table)
+    assert np.allclose(found["x"], wanted, atol=1e-6) and found["x"].dtype == np.float32
+    assert found["names"] == [classes[best] for best in wanted.argmax(1)]
