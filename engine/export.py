@@ -1,6 +1,7 @@
 """Writing a model: ONNX, .pt2 and safetensors, each one file that needs nobody's source code."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,12 +16,14 @@ from engine.signature import Signature, TensorSpec
 from pith.artifact import OutputFormat
 from pith.errors import PithError
 
+_INTEGERS = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
+_SYMBOL = re.compile(r"[A-Za-z_]\w*")
 ONNX_LIMIT_BYTES = 2_000_000_000
 
 
 def write_onnx(model: Model, path: Path) -> None:
     """One file, weights inside. The only input is called ``input``, several keep their names, outputs have the
-    signature's; the first dimension is called ``batch``.
+    signature's. The first dimension is called ``batch``, the free one of tokens ``length``, others ``dim_2``, ….
 
     Raises:
         PithError: ``model_too_large`` over the 2 GB of a protocol buffer; ``export_failed``.
@@ -32,7 +35,7 @@ def write_onnx(model: Model, path: Path) -> None:
     if weights > ONNX_LIMIT_BYTES:
         raise PithError("model_too_large", what="the weights' size in bytes", value=weights, limit=ONNX_LIMIT_BYTES)
     proto = _translated(model)
-    _name_batch(proto)
+    _name_sizes(proto)
     _forget_where(proto)
     onnx.save(proto, path)
 
@@ -92,10 +95,22 @@ def _forget_where(proto: onnx.ModelProto) -> None:
         part.doc_string = ""
 
 
-def _name_batch(proto: onnx.ModelProto) -> None:
-    """The exporter calls the batch after the symbol that torch gave it; call it what it is."""
-    symbols = {value.type.tensor_type.shape.dim[0].dim_param for value in proto.graph.input} - {""}
+def _name_sizes(proto: onnx.ModelProto) -> None:
+    """The exporter calls free sizes after the symbols that torch gave them; call them what they are."""
+    names = _size_names(proto)
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in symbols:
-                dim.dim_param = "batch"
+            if dim.dim_param:
+                dim.dim_param = _SYMBOL.sub(lambda found: names.get(found[0], found[0]), dim.dim_param)
+
+
+def _size_names(proto: onnx.ModelProto) -> dict[str, str]:
+    """A name for every symbol of the inputs; one size that two inputs share has one name."""
+    names: dict[str, str] = {}
+    for value in proto.graph.input:
+        tokens = value.type.tensor_type.elem_type in _INTEGERS
+        for index, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param and dim.dim_param not in names:
+                name = "batch" if index == 0 else "length" if tokens and index == 1 else f"dim_{index}"
+                names[dim.dim_param] = f"{value.name}_{name}" if name in names.values() and index else name
+    return names

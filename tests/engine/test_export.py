@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.export import write_onnx, write_pt2, write_safetensors
 from engine.model import read_model
 from pith.errors import PithError
-from tests.engine.tiny import CLASSES, Cnn, Transformer, built, lifted
+from tests.engine.tiny import CLASSES, Cnn, Tokens, Transformer, built, lifted
 
 
 @pytest.mark.parametrize("net", [Cnn, Transformer])
@@ -24,6 +25,35 @@ def test_the_onnx_file_is_whole_and_names_its_ends(net: type[nn.Module], tmp_pat
     assert shape[0].dim_param == "batch" and [dim.dim_value for dim in shape[1:]] == [1, 8, 8]
     assert not any(tensor.external_data for tensor in proto.graph.initializer)
     assert b".py" not in (tmp_path / "model.onnx").read_bytes(), "no trace of the machine that exported it"
+
+
+class _Free(nn.Module):
+    """A signal of any length, twice as long and two longer at the end, and one of another length."""
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return functional.pad(torch.cat([x, x], 2), (0, 2)), y * 2
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def test_free_sizes_have_names_that_say_what_they_are(tmp_path: Path) -> None:
+    write_onnx(lifted(Tokens), tmp_path / "tokens.onnx")
+    proto = onnx.load(tmp_path / "tokens.onnx")
+    assert [_sizes(value) for value in proto.graph.input] == [["batch", "length"]] * 2
+    sizes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("first", min=3, max=99)}
+    others = {0: sizes[0], 2: torch.export.Dim("other", min=3, max=99)}
+    example = (torch.randn(2, 3, 7), torch.randn(2, 3, 9))
+    program = torch.export.export(_Free(), example, dynamic_shapes=(sizes, others))
+    torch.export.save(program, tmp_path / "free.pt2")
+    write_onnx(read_model(tmp_path / "free.pt2", tmp_path), tmp_path / "free.onnx")
+    proto = onnx.load(tmp_path / "free.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    assert [_sizes(value) for value in proto.graph.input] == [["batch", 3, "dim_2"], ["batch", 3, "y_dim_2"]]
+    first, second = (_sizes(value) for value in proto.graph.output)
+    assert first[:2] == ["batch", 3] and str(first[2]).replace(" ", "") == "2*dim_2+2"
+    assert second == ["batch", 3, "y_dim_2"]
 
 
 def test_the_pt2_reads_back_as_an_upload_would(tmp_path: Path) -> None:
