@@ -11,6 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal, NoReturn
 
 from engine.archives import archive_kind, entries
+from engine.first_bytes import (
+    HEAD,
+    LEGACY_TORCH,
+    SEND_AGAIN,
+    TO_DATASETS,
+    delivered_instead,
+    is_onnx,
+    is_safetensors,
+    is_text,
+    table,
+)
 from engine.pt2.pickles import pickled_archive, pickled_file
 from engine.zip_index import ZipFault, read_index
 from pith.errors import PithError
@@ -18,20 +29,16 @@ from pith.errors import PithError
 # "onnx_archive" is a zip or tar with one .onnx and its data files; "state_dict" is torch.save's file or safetensors.
 ModelFormatFound = Literal["pt2", "state_dict", "hugging_face", "onnx", "onnx_archive"]
 
-_HEAD: Final = 4096
 _MOST_MEMBERS: Final = 200_000
-_MOST_FIELDS: Final = 2000
-_LEGACY_TORCH: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _TAR_OF_TORCH: Final = frozenset({"sys_info", "pickle", "tensors", "storages"})
 _EXPORT: Final = "export it to ONNX, or send a .pt2, a state dict or a Hugging Face folder (see docs/guide.md)"
-_SEND_AGAIN: Final = "download the real file and send that"
+_PACK: Final = "pack the model's files, and send the archive again"
 _UNPACK: Final = "unpack it, and send the model itself or a zip or tar of its folder"
 # What a file starts with, what that is, and what to do.
 _STARTS: Final[tuple[tuple[bytes, str, str], ...]] = (
-    (b"version https://git-lfs.github.com/", "a Git LFS pointer, not the file", "run git lfs pull, and send the file"),
     (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras writes it", "convert it to ONNX with tf2onnx, and send that"),
     (b"GGUF", "GGUF, the quantized weights of llama.cpp", "send the Hugging Face folder that it was made from"),
-    (b"\x93NUMPY", "one numpy array", "send a model; arrays are uploaded as a dataset"),
+    (b"\x93NUMPY", "one numpy array", "send a model; arrays are a dataset, which is an .npz"),
     (b"\x7fELF", "a compiled library", _EXPORT),
     (b"MZ", "a compiled library", _EXPORT),
     (b"ftrt", "a TensorRT engine, made for one graphics card", "send the ONNX file that it was made from"),
@@ -39,12 +46,14 @@ _STARTS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "a file packed with zstd", _UNPACK),
     (b"ZF", "a compressed pickle of joblib", _EXPORT),
-    (b"PAR1", "Parquet", "upload it as a dataset"),
-    (b"ARROW1", "Arrow", "upload it as a dataset"),
-    (b"%PDF", "a PDF", _SEND_AGAIN),
-    (b"\x89PNG", "a picture", _SEND_AGAIN),
-    (b"\xff\xd8\xff", "a picture", _SEND_AGAIN),
+    (b"PAR1", "Parquet", TO_DATASETS),
+    (b"ARROW1", "Arrow", TO_DATASETS),
+    (b"PK\x05\x06", "an empty archive", _PACK),
+    (b"%PDF", "a PDF", SEND_AGAIN),
+    (b"\x89PNG", "a picture", SEND_AGAIN),
+    (b"\xff\xd8\xff", "a picture", SEND_AGAIN),
 )
+_SAMPLES: Final = frozenset({".png", ".jpg", ".jpeg", ".wav", ".flac", ".csv", ".tsv", ".jsonl", ".parquet", ".arrow"})
 _EXTENSIONS: Final = re.compile(r"\.(pt2|pth?|bin|ckpt|safetensors|onnx|zip|tar|tgz|gz|h5|keras|tflite|gguf|pb|npz)$")
 
 
@@ -59,11 +68,11 @@ def detect(path: Path, name: str = "") -> ModelFormatFound:
         return _zip(path, name)
     if archive_kind(path) is not None:
         return _of_members(_listed(path), name)
-    if _is_safetensors(head, size) or head.startswith(_LEGACY_TORCH):
+    if is_safetensors(head, size) or head.startswith(LEGACY_TORCH):
         return "state_dict"
     if found := pickled_file(path):
         raise PithError("model_pickled", found=found)
-    if _is_onnx(path, size):
+    if is_onnx(path, size):
         return "onnx"
     for start, what, way_out in _STARTS:
         if head.startswith(start):
@@ -73,7 +82,7 @@ def detect(path: Path, name: str = "") -> ModelFormatFound:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(HEAD)
 
 
 def _zip(path: Path, name: str) -> ModelFormatFound:
@@ -135,9 +144,11 @@ def _of_members(members: Iterable[str], name: str) -> ModelFormatFound:
         if ending in endings:
             inside = next(member for member in names if member.endswith(ending))
             _refuse(f"an archive with {inside[:80]!r} inside", "send that file itself", name)
-    shown = ascii(", ".join(sorted(bases)[:3])[:120])[1:-1] or "nothing"
+    if not names:
+        _refuse("an empty archive", _PACK, name)
+    shown = ascii(", ".join(sorted(bases)[:3])[:120])[1:-1]
     what = f"an archive with {shown} inside, and neither config.json nor a .onnx file"
-    return _refuse(what, _EXPORT, name)
+    return _refuse(what, TO_DATASETS if _SAMPLES & set(endings) else _EXPORT, name)
 
 
 def _refuse_members(bases: set[str], endings: list[str], name: str) -> None:
@@ -146,7 +157,7 @@ def _refuse_members(bases: set[str], endings: list[str], name: str) -> None:
     if "saved_model.pb" in bases:
         _refuse("a SavedModel of TensorFlow", "convert it to ONNX with tf2onnx, and send that", name)
     if endings and set(endings) == {".npy"}:
-        _refuse("an .npz of numpy arrays", "upload it as a dataset, or send weights as safetensors", name)
+        _refuse("an .npz of numpy arrays", f"{TO_DATASETS}, or send weights as safetensors", name)
     if bases >= _TAR_OF_TORCH:
         _refuse("the tar of PyTorch 0.1", "load it there and save it again with torch.save of PyTorch 2", name)
     if "Manifest.json" in bases and ".mlmodel" in endings:
@@ -157,58 +168,22 @@ def _base(member: str) -> str:
     return PurePosixPath(member).name
 
 
-def _is_safetensors(head: bytes, size: int) -> bool:
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 8 and head[8:9] == b"{" and 2 <= length <= size - 8
-
-
-def _is_onnx(path: Path, size: int) -> bool:
-    """Whether the top of the protocol buffer is that of an ONNX model: known fields, and a graph or operator sets."""
-    at, seen = 0, set()
-    with path.open("rb") as file:
-        for _ in range(_MOST_FIELDS):
-            file.seek(at)
-            field = _field(file.read(24))
-            if field is None or field[0] not in _ONNX_FIELDS or field[1] != _ONNX_FIELDS[field[0]]:
-                break
-            seen.add(field[0])
-            at += field[2]
-            if at >= size:
-                break
-    return bool(seen & {7, 8}) and bool(seen & {1, 8})
-
-
-# Field numbers of ModelProto and how each is written: 0 a number, 2 bytes behind their length.
-_ONNX_FIELDS: Final = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
-
-
-def _field(data: bytes) -> tuple[int, int, int] | None:
-    """Number, kind and whole length of the protocol buffer's field that starts here."""
-    key, at = _varint(data, 0)
-    value, at = _varint(data, at) if at else (0, 0)
-    if not at:
-        return None
-    return key >> 3, key & 7, at + (value if key & 7 == 2 else 0)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number and where it ends; 0 as the end when it has none."""
-    value = 0
-    for shift, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << 7 * shift
-        if byte < 0x80:
-            return value, at + shift + 1
-    return 0, 0
-
-
 def _other(head: bytes) -> tuple[str, str]:
     """What remains: texts, and bytes that say nothing."""
     if not head.strip():
         return ("nothing" if not head else "white space alone"), "send the file again"
+    if instead := delivered_instead(head):
+        return instead
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for test, what, way_out in _TEXTS:
         if test(text):
             return what, way_out
+    if found := table(head):
+        return found, TO_DATASETS
+    if _is_json(text):
+        return "JSON", _EXPORT
+    if is_text(head):
+        return "plain text", _EXPORT
     if head[4:8] == b"TFL3":
         return "TensorFlow Lite", "send the model that it was converted from, as ONNX"
     if head[:3] == b"\x08\x01\x12":
@@ -216,17 +191,13 @@ def _other(head: bytes) -> tuple[str, str]:
     if head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0:  # RFC 1950
         return "a compressed pickle, as joblib writes it", _EXPORT
     if not head.strip(b"\0"):
-        return "zeros alone", _SEND_AGAIN
+        return "zeros alone", SEND_AGAIN
     return f"bytes of an unknown kind (it starts with {head[:8]!r})", _EXPORT
 
 
 _TEXTS: Final[tuple[tuple[Callable[[bytes], bool], str, str], ...]] = (
-    (lambda text: text.startswith((b"<!doctype html", b"<html")), "a web page, perhaps an error page", _SEND_AGAIN),
-    (lambda text: text.startswith(b"<?xml") and b"<error" in text, "an error of a file store", _SEND_AGAIN),
     (lambda text: text.startswith((b"<?xml", b"<net")), "XML, perhaps of OpenVINO", "send the ONNX file instead"),
     (lambda text: text.startswith((b"import ", b"from ", b"#!", b"class ", b"def ")), "a program's source", _EXPORT),
-    (lambda text: _is_json(text), "JSON", _EXPORT),
-    (lambda text: text.isascii() and text.replace(b"\n", b"").decode("ascii").isprintable(), "plain text", _EXPORT),
 )
 
 

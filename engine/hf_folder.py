@@ -90,7 +90,7 @@ def _class_name(told: dict[str, Any]) -> str:
         raise PithError("architecture_refused", name="the folder", reason="its weights are quantized", way_out=way_out)
     if not isinstance(name, str) or name not in transformers_classes.names():
         known = ", ".join(transformers_classes.names())
-        way_out = f"name one of these in its config.json under architectures: {known}"
+        way_out = f"name one of these in its config.json under architectures: {known}."
         raise PithError("architecture_unknown", name=str(name)[:80], way_out=way_out)
     return name
 

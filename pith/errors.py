@@ -219,15 +219,14 @@ ERRORS: dict[str, Row] = {
     "architecture_missing": Row(
         400,
         "Architecture missing",
-        "The upload holds {count} tensors and no graph, so it needs the name of its architecture, such as "
-        "architecture=timm/resnet18 with its arguments{hint}.",
+        "The upload holds {count} tensors and no graph, so it needs the name of its architecture; {way_out}.",
     ),
     "architecture_needless": Row(
         400,
         "Architecture not needed",
         "The upload is {found}, which brings its own graph; leave the architecture {architecture} out.",
     ),
-    "architecture_unknown": Row(400, "Unknown architecture", "{name!r} is no architecture that is known; {way_out}."),
+    "architecture_unknown": Row(400, "Unknown architecture", "{name!r} is no architecture that is known; {way_out}"),
     "architecture_refused": Row(400, "Architecture refused", "{name} cannot be built ({reason}); {way_out}."),
     # archives
     "archive_unsafe": Row(
@@ -249,9 +248,9 @@ ERRORS: dict[str, Row] = {
     "dataset_format_unknown": Row(
         400,
         "Unknown dataset format",
-        "The dataset is in no format that is read ({found}); send .npz, Parquet, Arrow, CSV with a header, JSON Lines, "
-        "or a zip or tar of a folder per class, of WebDataset shards or of a Hugging Face dataset.",
+        "The dataset is in no format that is read: {found}; {way_out}.",
     ),
+    "dataset_empty": Row(400, "Empty dataset", "The dataset is empty ({found}); add samples and send it again."),
     "dataset_pickled": Row(
         400,
         "Pickled dataset",

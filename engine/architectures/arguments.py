@@ -1,10 +1,13 @@
 """Arguments of a named architecture: JSON values within bounds, and none that reaches files, code or other weights."""
 
-from typing import Any, Final
+import difflib
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
 
 from pith.errors import PithError
 
 _MOST_DEPTH, _MOST_ITEMS, _MOST_TEXT, _MOST_NUMBER = 4, 512, 64, 10_000_000
+_MOST_SAID: Final = 40
 _REFUSED: Final = frozenset(
     {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path", "cache_dir"}
     | {"weights", "weights_backbone", "weights_only", "progress", "use_safetensors", "name_or_path", "auto_map"}
@@ -29,7 +32,22 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
             refuse(name, f"the argument {argument!r} {problem}", "give a short JSON value")
 
 
-def refuse(name: str, reason: str, way_out: str) -> None:
+def refuse_unknown(name: str, argument: str, known: Sequence[str]) -> NoReturn:
+    """Raises PithError: ``architecture_refused`` for an argument that is not among ``known``."""
+    near = difflib.get_close_matches(argument, known, 1) or [one for one in known if one.startswith(argument)][:1]
+    refuse(
+        name, f"it has no argument {argument!r}", f"did you mean {near[0]}? {listed(known)}" if near else listed(known)
+    )
+
+
+def listed(known: Sequence[str]) -> str:
+    """What an architecture takes, as a way out."""
+    if not known:
+        return "change its arguments"
+    return f"its arguments are {', '.join(known[:_MOST_SAID])}{', …' if len(known) > _MOST_SAID else ''}"
+
+
+def refuse(name: str, reason: str, way_out: str) -> NoReturn:
     raise PithError("architecture_refused", name=name, reason=reason, way_out=way_out)
 
 

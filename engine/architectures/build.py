@@ -5,13 +5,13 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from engine.architectures.arguments import check_arguments, refuse
+from engine.architectures.arguments import check_arguments, listed, refuse, refuse_unknown
 from engine.architectures.bounded import bounded
 from engine.architectures.built import Built
 from engine.architectures.library import LIBRARIES, Library, library
@@ -19,11 +19,17 @@ from engine.quiet import quiet
 from pith.errors import PithError
 
 _MOST_NUMBERS: Final = 1 << 26
-_MOST_SAID: Final = 40
+_MOST_REASON: Final = 200
+_NEAR: Final = 0.7
 # A function of torch.nn.init is asked about as a whole, before the tensor's own method.
 _RANDOM: Final = frozenset(
     {"uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"}
 )
+# Python's own words for arguments that a call does not take, or does not get.
+_UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+_MISSING: Final = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
+_NAMES: Final = re.compile(r"'(\w+)'")
+_CALLS: Final = re.compile(r"\b[\w.]+\(\):? ")
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e]+")
 
 
@@ -82,20 +88,21 @@ def names(of: str) -> list[str]:
 
 def closest(name: str) -> list[str]:
     """Up to three names that look like this one: in its own library, or else among the built-in ones."""
-    of = name.partition("/")[0]
-    there = names(of if of in LIBRARIES else "pith")
-    return difflib.get_close_matches(name, there, 3, 0.5)
+    of, _, short = name.partition("/")
+    of, short = (of, short) if of in LIBRARIES else ("pith", short or of)
+    near = difflib.get_close_matches(short.lower(), library(of).names(), 3, _NEAR)
+    return [f"{of}/{one}" for one in near]
 
 
 def _source(name: str) -> tuple[Library, str]:
     of, _, short = name.partition("/")
     if of not in LIBRARIES:
-        way_out = f"a name starts with one of {', '.join(f'{one}/' for one in LIBRARIES)}"
+        way_out = f"a name starts with one of {', '.join(f'{one}/' for one in LIBRARIES)}."
         raise PithError("architecture_unknown", name=name, way_out=way_out)
     source = library(of)
     if short not in source.names():
         near = closest(name)
-        way_out = f"did you mean {' or '.join(near)}?".rstrip("?") if near else f"list those of {of}"
+        way_out = f"did you mean {' or '.join(near)}?" if near else f"list those of {of}."
         raise PithError("architecture_unknown", name=name, way_out=way_out)
     return source, short
 
@@ -126,21 +133,30 @@ def constructing(name: str, source: Library, short: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise
-        raise PithError(
-            "architecture_refused", name=name, reason=_reason(error), way_out=_way_out(source, short)
-        ) from error
+        _refuse(name, error, _accepted(source, short))
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(_ESCAPES.sub(" ", str(error)).split())
-    return f"{type(error).__name__}: {text}"[:200].rstrip(".")
-
-
-def _way_out(source: Library, short: str) -> str:
+def _accepted(source: Library, short: str) -> list[str]:
     try:
-        known = source.accepted(short)
-    except Exception:
-        known = []
-    if not known:
-        return "change its arguments"
-    return f"its arguments are {', '.join(known[:_MOST_SAID])}{', …' if len(known) > _MOST_SAID else ''}"
+        return source.accepted(short)
+    except Exception:  # what a library cannot tell is not told
+        return []
+
+
+def _refuse(name: str, error: Exception, known: list[str]) -> NoReturn:
+    """In words of the caller's arguments where Python's own complaint is about them."""
+    text = _plain(error)
+    if (unknown := _UNKNOWN.search(text)) and unknown[1] not in known:
+        refuse_unknown(name, unknown[1], known)
+    missing = _NAMES.findall(found[1]) if (found := _MISSING.search(text)) else []
+    if missing and {*missing} <= {*known}:
+        refuse(name, f"it needs {' and '.join(missing)}", "give these in its arguments")
+    refuse(name, text[:_MOST_REASON].rstrip("."), listed(known))
+
+
+def _plain(error: Exception) -> str:
+    """What the error says, without the names of classes and calls."""
+    text = _CALLS.sub("it ", " ".join(_ESCAPES.sub(" ", str(error)).split())).strip()
+    if not text:
+        return "its arguments do not go together"
+    return f"there is no {text}" if isinstance(error, KeyError) else text

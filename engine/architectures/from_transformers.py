@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import nn
 
-from engine.architectures.arguments import refuse, refused
+from engine.architectures.arguments import refuse_unknown, refused
 from engine.architectures.library import Use, noise
 from pith.dataset import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 
@@ -61,7 +61,7 @@ def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) ->
     known = accepted(name)
     for argument in arguments:
         if argument not in known:
-            refuse(f"transformers/{name}", f"it has no argument {argument!r}", f"its arguments are {', '.join(known)}")
+            refuse_unknown(f"transformers/{name}", argument, known)
     if shape is not None and "image_size" in known and len(shape) == 3:
         arguments = {"num_channels": shape[0], "image_size": shape[-1], **arguments}
     kind = plain_class(name)

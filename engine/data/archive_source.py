@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from engine.archives import Entry, entries
 from engine.data import folders, tables, webdataset
 from engine.data.formats import TABLES, file_kind
-from engine.data.refusals import shown_text, unknown_format
+from engine.data.refusals import empty, shown_text, unknown_format
 from engine.data.source import ALIASES, Source
+from engine.first_bytes import TO_MODELS, model_members
 from pith.dataset import SplitName
 from pith.errors import PithError
 
@@ -25,9 +26,14 @@ _WORD = re.compile(rf"(?:^|[/_.\-])({'|'.join(ALIASES)})(?=$|[/_.\-\d])", re.IGN
 def read(path: Path, scratch: Path) -> Source:
     """
     Raises:
-        PithError: any ``archive_…`` code, ``dataset_format_unknown``, ``dataset_pickled``, and what the layouts raise.
+        PithError: any ``archive_…`` code, ``dataset_format_unknown``, ``dataset_empty``, ``dataset_pickled``, and what
+            the layouts raise.
     """
     names = [entry.name for entry in entries(path)]
+    if not names:
+        raise empty("the archive has no files")
+    if model := model_members(names):
+        raise unknown_format(f"the archive is a model ({model})", TO_MODELS)
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in names)
     for name in names:
         if PurePosixPath(name).suffix.lower() in _PICKLES:
@@ -39,8 +45,6 @@ def read(path: Path, scratch: Path) -> Source:
         return webdataset.read_shards(path, scratch)
     if webdataset.looks_like(names):
         return webdataset.read(path)
-    if not names:
-        raise unknown_format("an archive without files")
     return folders.read(path, names)
 
 

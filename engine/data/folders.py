@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 def read(path: Path, names: list[str]) -> Source:
     samples = [PurePosixPath(name).parts for name in names if _is_sample(name)]
     if not samples:
-        raise unknown_format("an archive without pictures, sounds or tables")
+        raise unknown_format("it is an archive without pictures, sounds or tables")
     source = Source("folders", iter(()), label="label")
     source.parts = _parts(path, _layout(samples), source)
     return source

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine.data import limits
 from engine.data.arrow_types import from_numpy
-from engine.data.refusals import mismatch, too_large
+from engine.data.refusals import empty, mismatch, too_large
 from engine.data.source import SPLITS, Part, Source
 from engine.npz import read_npz
 from pith.dataset import SplitName
@@ -108,7 +108,7 @@ def _kind(array: np.ndarray[Any, Any]) -> str:
 
 def _check_one(name: str, array: np.ndarray[Any, Any]) -> None:
     if not array.ndim or not len(array):
-        raise mismatch(name, "has no samples", "add some")
+        raise empty(f"the array {name} has no samples")
     if array.dtype == np.uint64 and int(array.max()) >> 63:
         raise mismatch(name, "holds numbers of 2**63 or more", "store smaller ones")
     size = array.nbytes // len(array)

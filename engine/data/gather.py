@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from engine.data import limits
-from engine.data.refusals import mismatch, shown, too_large
+from engine.data.refusals import empty, mismatch, shown, too_large
 from engine.data.source import Source
 from pith.dataset import SplitName
 
@@ -34,7 +34,7 @@ def gather(source: Source, path: Path, packed: int) -> Gathered:
     """Take every part of the source, which came in ``packed`` bytes: a small file may not unfold without end.
 
     Raises:
-        PithError: whatever the reader raises, ``dataset_too_large``, or ``dataset_mismatch`` when there is no row.
+        PithError: whatever the reader raises, ``dataset_too_large``, or ``dataset_empty``.
     """
     splits: list[SplitName | None] = []
     rows = size = 0
@@ -57,7 +57,7 @@ def gather(source: Source, path: Path, packed: int) -> Gathered:
         if writer is not None:
             writer.close()
     if writer is None:
-        raise mismatch("the dataset", "has no samples", "add some")
+        raise empty("it has no rows" if source.format == "table" else "it has no samples")
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return Gathered(path, reader.schema, tuple(splits), rows)
 

@@ -72,10 +72,23 @@ def _parsed(line: bytes, number: int, name: str) -> Row:
     try:
         row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except (ValueError, RecursionError) as error:
-        raise unreadable(f"line {number} of {name} is no JSON: {str(error)[:100]}") from None
+        raise unreadable(f"line {number} of {name} is no JSON: {_fault(error)}") from None
     if not isinstance(row, dict):
         raise unreadable(f"line {number} of {name} is no JSON object but {shown(row)}")
     return row
+
+
+def _fault(error: ValueError | RecursionError) -> str:
+    """What is wrong within the line; the column counts from 1."""
+    if isinstance(error, RecursionError):
+        return "it nests too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"its byte {error.start + 1} is not UTF-8"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)[:100]
+    if error.pos >= len(error.doc.rstrip()):
+        return "it ends before its object does, and each object stands on one line"
+    return f"{error.msg.removesuffix(' at').lower()} at column {error.pos + 1}"
 
 
 def _column(key: str, values: list[Any]) -> pa.Array:

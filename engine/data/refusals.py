@@ -4,6 +4,10 @@ import re
 
 from pith.errors import PithError
 
+FORMATS = (
+    "send .npz, Parquet, Arrow, CSV with a header, JSON Lines, or a zip or tar of a folder per class, of WebDataset "
+    "shards or of a Hugging Face dataset"
+)
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 
 
@@ -19,8 +23,12 @@ def unreadable(reason: str) -> PithError:
     return PithError("dataset_unreadable", reason=shown_text(reason, 300))
 
 
-def unknown_format(found: str) -> PithError:
-    return PithError("dataset_format_unknown", found=shown_text(found, 200))
+def unknown_format(found: str, way_out: str = FORMATS) -> PithError:
+    return PithError("dataset_format_unknown", found=shown_text(found, 200), way_out=way_out)
+
+
+def empty(found: str) -> PithError:
+    return PithError("dataset_empty", found=shown_text(found, 200))
 
 
 def too_large(what: str, value: object, limit: object) -> PithError:

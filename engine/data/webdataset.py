@@ -13,7 +13,7 @@ from engine.data import limits
 from engine.data.folders import MEDIA
 from engine.data.json_lines import as_text
 from engine.data.media_rows import Row, batches, data_of, media_kind
-from engine.data.refusals import bad_sample, mismatch, shown_text, unknown_format
+from engine.data.refusals import bad_sample, empty, mismatch, shown_text
 from engine.data.source import ALIASES, FILE, Part, Source
 from pith.dataset import SplitName
 
@@ -67,7 +67,7 @@ def _parts(
         for batch in batches(_rows(path, source, columns, counter)):
             yield Part(split, batch)
     if not counter[0]:
-        raise unknown_format("shards without a sample")
+        raise empty("the shards have no samples")
 
 
 def _rows(path: Path, source: Source, columns: list[str], counter: list[int]) -> Iterator[Row]:

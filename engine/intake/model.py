@@ -3,6 +3,7 @@
 What was made of an upload is read back as every job will read it, before it is accepted.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 
@@ -57,7 +58,7 @@ def _architecture(folder: JobDir, job: IntakeJob) -> LearntModel:
 def _state_dict(folder: JobDir, job: IntakeJob) -> LearntModel:
     weights = read_tensors(folder.upload)
     if job.architecture is None:
-        raise PithError("architecture_missing", count=len(weights.tensors), hint=_hint(weights.tensors))
+        raise PithError("architecture_missing", count=len(weights.tensors), way_out=_named(weights.tensors))
     wanted = job.architecture
     built = build(wanted.name, wanted.arguments, wanted.seed, wanted.input_shape, blank=True)
     notes = (*weights.notes, *fit(built.module, weights.tensors, wanted.name))
@@ -66,9 +67,15 @@ def _state_dict(folder: JobDir, job: IntakeJob) -> LearntModel:
     return accept(folder, built, "state_dict", notes, kind)
 
 
-def _hint(tensors: Mapping[str, torch.Tensor]) -> str:
+def _named(tensors: Mapping[str, torch.Tensor]) -> str:
+    """How to send the same tensors so that they are taken, as far as their names and shapes tell."""
     found = suggest(tensors)
-    return f"; {found.sentence()}" if found else ""
+    if found is None:
+        return "send it again with its architecture and the arguments, such as architecture=timm/resnet18"
+    given = f" and arguments={json.dumps(found.arguments)}" if found.arguments else ""
+    if found.exact:
+        return f"send it again with architecture={found.name}{given}, which fits exactly"
+    return f"send it again with its architecture; {found.sentence()}"
 
 
 def _hugging_face(folder: JobDir, job: IntakeJob) -> LearntModel:

@@ -8,7 +8,7 @@ from torch import nn
 
 from engine.weights.compare import Mismatch, compare
 from engine.weights.state_dict import without_prefixes
-from engine.weights.suggest import suggest
+from engine.weights.suggest import read_off, suggest
 from pith.errors import FieldProblem, PithError
 
 _MOST_LISTED: Final = 20
@@ -26,7 +26,7 @@ def fit(module: nn.Module, tensors: Mapping[str, torch.Tensor], architecture: st
     prefix, named = min(without_prefixes(tensors), key=lambda one: compare(wanted, one[1]).differences())
     difference = compare(wanted, named)
     if difference.differences():
-        raise mismatch(difference, architecture, _way_out(tensors, architecture))
+        raise mismatch(difference, architecture, _way_out(tensors, architecture, difference))
     kept = {name: _as(wanted[name], tensor) for name, tensor in named.items() if name in wanted}
     module.load_state_dict({**_absent(wanted, kept), **kept}, strict=True)
     return (*_prefix_note(prefix), *precision_notes(named.values()))
@@ -46,8 +46,13 @@ def mismatch(difference: Mismatch, architecture: str, way_out: str) -> PithError
     )
 
 
-def _way_out(tensors: Mapping[str, torch.Tensor], architecture: str) -> str:
-    found = suggest(tensors)
+def _way_out(tensors: Mapping[str, torch.Tensor], architecture: str, difference: Mismatch) -> str:
+    """``difference`` is from the architecture as it was asked for, so it shows which of its arguments to change."""
+    found = suggest(tensors, first=architecture)
+    if found is not None and found.name == architecture:
+        found = found._replace(arguments={**read_off(architecture, difference), **found.arguments})
+        if not found.arguments and found.exact:
+            return f"{architecture} without arguments fits exactly"
     if found is None or (found.name == architecture and not found.arguments):
         return "name the architecture and the arguments that they were made with"
     return found.sentence()

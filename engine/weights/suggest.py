@@ -22,6 +22,7 @@ _CLASSICS: Final = (
     *("lenet_300_100", "lenet_5", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     *("vgg11", "vgg13", "vgg16", "vgg19", "ds_cnn"),
 )
+_TRIED: Final = ("pith", "timm", "torchvision")
 _CHANNELS: Final = {"pith": "in_channels", "timm": "in_chans"}
 
 
@@ -32,30 +33,44 @@ class Suggestion(NamedTuple):
     arguments: dict[str, Any]
     share: float
 
+    @property
+    def exact(self) -> bool:
+        return self.share == 1
+
+    def given(self) -> str:
+        """The arguments as they are sent."""
+        return ", ".join(f"{name}={json.dumps(value)}" for name, value in self.arguments.items())
+
     def sentence(self) -> str:
         """As a way out."""
-        given = ", ".join(f"{name}={json.dumps(value)}" for name, value in self.arguments.items())
-        how = "fits exactly" if self.share == 1 else f"fits best, with {self.share:.0%} of the tensors"
-        return f"{self.name}{f' with {given}' if given else ''} {how}"
+        how = "fits exactly" if self.exact else f"fits best, with {self.share:.0%} of the tensors"
+        return f"{self.name}{f' with {self.given()}' if self.arguments else ''} {how}"
 
 
-def suggest(tensors: Mapping[str, torch.Tensor], seconds: float = _SECONDS) -> Suggestion | None:
+def suggest(
+    tensors: Mapping[str, torch.Tensor], seconds: float = _SECONDS, first: str | None = None
+) -> Suggestion | None:
     """The architecture that fits best, with the number of classes and of channels read off; None where none is near.
 
-    It stops at the first that fits exactly, and when the time is over.
+    It stops at the first that fits exactly, and when the time is over. The one called ``first`` is tried before others.
     """
     end, best = time.monotonic() + seconds, None
-    for name, given in _candidates(tensors):
+    for name, given in _candidates(tensors, first):
         found = _tried(name, given)
         if found is not None and (best is None or found.share > best.share):
             best = found
-        if (best is not None and best.share == 1) or time.monotonic() > end:
+        if (best is not None and best.exact) or time.monotonic() > end:
             break
     return best if best is not None and best.share >= _ENOUGH else None
 
 
-def _candidates(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+def _candidates(
+    tensors: Mapping[str, torch.Tensor], first: str | None
+) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
     ways = [given for _, given in without_prefixes(tensors)]
+    if first is not None and first.partition("/")[0] in _TRIED:
+        for given in ways:
+            yield first, given
     for given in ways:
         for name in alike(given):
             yield name, given
@@ -67,7 +82,7 @@ def _candidates(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, Mapp
 def _tried(name: str, given: Mapping[str, torch.Tensor]) -> Suggestion | None:
     try:
         difference = compare(wanted := skeleton(name, {}).state_dict(keep_vars=True), given)
-        arguments = _arguments(name.partition("/")[0], difference)
+        arguments = read_off(name, difference)
         if arguments:
             difference = compare(wanted := skeleton(name, arguments).state_dict(keep_vars=True), given)
     except Exception:  # a constructor that does not take what was read off is no candidate
@@ -76,12 +91,14 @@ def _tried(name: str, given: Mapping[str, torch.Tensor]) -> Suggestion | None:
     return Suggestion(name, arguments, 1 - difference.differences() / max(everything, 1))
 
 
-def _arguments(library: str, difference: Mismatch) -> dict[str, Any]:
-    """The number of classes from the last tensor that differs in its first size, channels from the first in its second.
+def read_off(name: str, difference: Mismatch) -> dict[str, Any]:
+    """Arguments under which the named architecture would have the shapes of the file.
+
+    The number of classes from the last tensor that differs in its first size, channels from the first in its second.
 
     Shapes are the file's, then the candidate's.
     """
-    found: dict[str, Any] = {}
+    library, found = name.partition("/")[0], dict[str, Any]()
     for given, wanted in difference.shapes.values():
         if len(given) != len(wanted):
             continue

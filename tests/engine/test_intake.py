@@ -95,8 +95,26 @@ def test_an_architecture_alone_has_fresh_weights_from_its_seed(tmp_path: Path) -
 def test_a_state_dict_without_an_architecture_is_told_so(tmp_path: Path) -> None:
     folder = folder_for(tmp_path / "job", "weights.pth")
     torch.save(build(MLP.name, MLP.arguments).module.state_dict(), folder.upload)
-    assert refused(folder)["code"] == "architecture_missing"
+    problem = refused(folder)
+    assert problem["code"] == "architecture_missing" and "such as architecture=timm/resnet18." in problem["detail"]
     assert len(read_tensors(folder.upload).tensors) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "send it again with architecture=pith/lenet_5, which fits exactly."),
+        ({"num_classes": 3}, 'architecture=pith/lenet_5 and arguments={"num_classes": 3}, which fits exactly.'),
+    ],
+)
+def test_the_architecture_that_fits_is_the_only_one_that_is_named(
+    arguments: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    folder = folder_for(tmp_path / "job", "weights.pth")
+    torch.save(build("pith/lenet_5", arguments).module.state_dict(), folder.upload)
+    problem = refused(folder)
+    assert problem["code"] == "architecture_missing"
+    assert said in problem["detail"] and "timm" not in problem["detail"]
 
 
 def test_a_mismatch_lists_what_differs(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ BAD_DATA: list[tuple[dict[str, Any], str, str]] = [
     (_mismatched(y_test=Y.astype(np.float32)), "dataset_mismatch", "y_test has samples of fractions"),
     ({"x_test": X, "y_test": np.eye(4, dtype=np.int64)[Y]}, "dataset_mismatch", "take argmax(axis=1)"),
     ({"x_test": X, "y_test": np.stack([Y + 0.5] * 3, 1)}, "dataset_mismatch", "labels are one class number a sample"),
-    (_mismatched(x_train=(X * 20).astype(np.uint8)[:0], y_train=Y[:0]), "dataset_mismatch", "x_train has no samples"),
+    (_mismatched(x_train=(X * 20).astype(np.uint8)[:0], y_train=Y[:0]), "dataset_empty", "x_train has no samples"),
     (_mismatched(x_test=(X * 20).astype(np.uint8)), "dataset_mismatch", "x_test has samples of integers"),
     ({"x_test": (X * 20).astype(np.uint8)}, "dataset_mismatch", "takes fractions; scale it as in training and save it"),
     (_mismatched(x_test=np.where(X > 1, np.nan, X)), "dataset_mismatch", "NaN"),

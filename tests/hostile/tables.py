@@ -48,7 +48,7 @@ CSVS: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "a quote that never ends": (b'a,label\n"1.0,0\n' + CSV_LINE * 1000, (UNREADABLE, MISMATCH, SAMPLE)),
     "rows of different lengths": (b"a,label\n1,0\n1,2,3,0\n1\n", (UNREADABLE, SAMPLE)),
     "one column name twice": (b"a,a,label\n" + b"1,2,0\n2,3,1\n" * 10, (UNFIT, UNREADABLE, MISMATCH)),
-    "a header and nothing else": (b"a,label\n", (UNFIT, UNREADABLE, MISMATCH)),
+    "a header and nothing else": (b"a,label\n", ("dataset_empty",)),
     "no such label": (b"a,b\n" + CSV_LINE * 20, (MISMATCH,)),
     "an escape as a column's name": (b"\x1b[31ma,label\n" + b"1,0\n2,1\n" * 10, (FORMAT, UNREADABLE, MISMATCH)),
 }

@@ -1,5 +1,6 @@
 """Architectures by name: what they become, that they export exactly, and what is refused with which words."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,37 @@ def test_what_is_refused_says_why(key: str) -> None:
         build(name, arguments)
     assert caught.value.code == code, caught.value
     assert words in str(caught.value)
+
+
+SAID: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a near argument": ("pith/text_cnn", {"vocab": 9}, "it has no argument 'vocab'); did you mean vocab_size? its"),
+    "a near field": ("transformers/BertModel", {"hiden_size": 9}, "'hiden_size'); did you mean hidden_size? its"),
+    "a near one of timm": ("timm/resnet18", {"num_clases": 9}, "'num_clases'); did you mean num_classes? its"),
+    "nothing near": (
+        "pith/lenet_5",
+        {"foo": 1},
+        "it has no argument 'foo'); its arguments are in_channels, num_classes.",
+    ),
+    "nothing given": ("pith/gru", {}, "pith/gru cannot be built (it needs vocab_size and num_classes); give these in"),
+    "one missing": ("pith/mlp", {"in_features": 4}, "pith/mlp cannot be built (it needs out_features); give these in"),
+    "a text": ("pith/mlp", {"in_features": "8", "out_features": 2}, "pith/mlp cannot be built ("),
+    "two near": ("pith/textcnn", {}, "'pith/textcnn' is no architecture that is known; did you mean pith/text_cnn?"),
+    "without its library": ("resnet20", {}, "a name starts with one of pith/, timm/, torchvision/, transformers/."),
+}
+
+
+@pytest.mark.parametrize("key", SAID)
+def test_the_caller_s_own_words_are_used(key: str) -> None:
+    name, arguments, said = SAID[key]
+    with pytest.raises(PithError) as caught:
+        build(name, arguments)
+    detail = caught.value.problem.detail
+    assert said in detail, detail
+    assert not re.search(r"Error\b|__init__|\(\)|\?\.$|\.\.$", detail), detail
+
+
+def test_what_is_not_near_is_no_guess() -> None:
+    assert closest("pith/textcnn") == ["pith/text_cnn"] and closest("pith/unet") == []
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (-1,), (1 << 20, 1 << 20)])

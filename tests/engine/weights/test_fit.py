@@ -101,6 +101,27 @@ def test_the_architecture_that_fits_is_suggested() -> None:
         fit(build("pith/resnet20").module, given, "pith/resnet20")
 
 
+def test_the_arguments_that_the_named_architecture_needs_are_said() -> None:
+    given = _state(build("pith/resnet20").module)
+    with pytest.raises(PithError, match=r"see errors\); pith/resnet20 with num_classes=10 fits exactly\."):
+        fit(build("pith/resnet20", {"num_classes": 100}).module, given, "pith/resnet20")
+    hidden = {"in_channels": 1, "num_classes": 10}
+    with pytest.raises(PithError, match=r"; pith/resnet20 with in_channels=3 fits exactly\."):
+        fit(build("pith/resnet20", hidden).module, given, "pith/resnet20")
+
+
+def test_the_named_architecture_comes_before_its_twin_in_another_library() -> None:
+    given = _state(build("torchvision/squeezenet1_1", {"num_classes": 4}).module)
+    with pytest.raises(PithError, match=r"; torchvision/squeezenet1_1 with num_classes=4 fits exactly\."):
+        fit(build("torchvision/squeezenet1_1").module, given, "torchvision/squeezenet1_1")
+
+
+def test_arguments_that_are_too_many_are_said() -> None:
+    given = _state(build("pith/ds_cnn").module)
+    with pytest.raises(PithError, match=r"; pith/ds_cnn without arguments fits exactly\."):
+        fit(build("pith/ds_cnn", {"blocks": 2}).module, given, "pith/ds_cnn")
+
+
 def test_classes_and_channels_are_read_off() -> None:
     found = suggest(_state(build("pith/vgg11", {"num_classes": 4, "in_channels": 1}).module))
     assert found is not None and found.arguments == {"num_classes": 4, "in_channels": 1} and found.share == 1
