@@ -84,8 +84,14 @@ def settled(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None)
         tokenizer = "model" if model.tokenizer else how.tokenizer
         return how.model_copy(update={"length": length or how.length, "tokenizer": tokenizer})
     if isinstance(how, AudioPreprocessing) and told is None and (len(shape) == 2 or shape[1:-1] == (1,)):
-        return how.model_copy(update={"features": "waveform"})
+        return _waves(how, shape[-1])
     return how
+
+
+def _waves(how: AudioPreprocessing, length: int | None) -> AudioPreprocessing:
+    """For models that take one number after another: as many of them as the model takes."""
+    seconds = how.seconds if length is None else length / how.sample_rate
+    return how.model_copy(update={"features": "waveform", "seconds": seconds})
 
 
 def _sized(how: ImagePreprocessing, shape: Sizes, declared: bool) -> ImagePreprocessing:
@@ -147,8 +153,9 @@ def _made(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | 
 def _unfit(data: DatasetFacts, model: ModelFacts, preprocessing: Preprocessing | None) -> Iterator[PithError]:
     first, family = model.inputs[0], family_of(data)
     shape = given_shape(preprocessing) or (data.input_shape if preprocessing == data.preprocessing else None)
-    waves = preprocessing is not None and preprocessing.kind == "audio"  # made as wide as the model by the engine
-    if shape is not None and not waves and not _fits(shape, first.shape[1:]):
+    if shape is not None and family == "audio" and len(first.shape) == len(shape) + 2:
+        shape = (1, *shape)  # a sound has one channel where the model has room for it
+    if shape is not None and not _fits(shape, first.shape[1:]):
         yield _shape_mismatch("preprocessing", shape, first, _reshaping(family, shape))
     if family != "text" and not floating(first.dtype):
         problem = f"becomes fractions, and the model's input {first.name} takes integers, such as token ids"
@@ -178,6 +185,10 @@ def given_shape(preprocessing: Preprocessing | None) -> Sizes | None:
         return (preprocessing.channels, *(preprocessing.size or (None, None)))
     if isinstance(preprocessing, TextPreprocessing):
         return (preprocessing.length,)
+    if isinstance(preprocessing, AudioPreprocessing):
+        length = max(1, round(preprocessing.seconds * preprocessing.sample_rate))
+        waveform = preprocessing.features == "waveform"
+        return (length,) if waveform else (preprocessing.mels, 1 + length // preprocessing.hop)
     return None
 
 

@@ -26,19 +26,21 @@ _LABELLING: Final[dict[DatasetFormat, str]] = {
 }
 
 
-def kind_of(model: ModelFacts) -> str | None:
-    """image, audio, text or tabular: by the task, else by the first input; None where neither says it."""
+def _kind(model: ModelFacts, family: str) -> str | None:
+    """image, audio, text or tabular: by the task, else by the first input; None where neither says it, as where one
+    channel may be a picture or the spectrogram of a sound."""
     first = model.inputs[0]
     if model.task in _TASKS:
         return _TASKS[model.task]
     if not floating(first.dtype):
         return "text"
-    return "image" if len(first.shape) == 4 and first.shape[1] in (1, 3, None) else None
+    channels = (3,) if family == "audio" else (1, 3, None)
+    return "image" if len(first.shape) == 4 and first.shape[1] in channels else None
 
 
 def wrong_kind(data: DatasetFacts, family: str, model: ModelFacts) -> PithError | None:
     """``dataset_mismatch`` where the model is known to be for other samples than those of ``family``."""
-    kind = kind_of(model)
+    kind = _kind(model, family)
     if kind is None or kind == family:
         return None
     such = f"use a model for {SAID[family]}, such as {_SUCH[family]}{_arguments(data, family)}"

@@ -160,6 +160,13 @@ ROWS = changed(
     input_shape=(12,),
 )
 RANKED = changed(IMAGES, task=None, inputs=(TensorFacts(name="x", shape=(None, 12), dtype="float32"),))
+SOUNDS = changed(
+    PICTURES,
+    task="audio-classification",
+    columns=(ColumnFacts(name="a", role="input", type="audio", dtype="binary"),),
+    preprocessing=AudioPreprocessing(),
+    input_shape=(1, 40, 101),
+)
 TABLE = LayerFacts(name="table", kind="Embedding", shape=(100, 8), parameters=800)
 UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = {
     "size": (
@@ -237,12 +244,10 @@ UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = 
         "the model's input ids takes integers, such as token ids; save integers, or use",
     ),
     "sounds for integers": (
-        changed(TOKENS, task="audio-classification"),
         changed(
-            PICTURES,
-            columns=(ColumnFacts(name="a", role="input", type="audio", dtype="binary"),),
-            preprocessing=AudioPreprocessing(),
+            TOKENS, task="audio-classification", inputs=(TensorFacts(name="ids", shape=(None, None), dtype="int64"),)
         ),
+        SOUNDS,
         [("/dataset", "dataset_mismatch")],
         "becomes fractions, and the model's input ids takes integers",
     ),
@@ -335,6 +340,29 @@ def test_notes() -> None:
         "About 1,506,144,000 bytes of memory will be needed, and PITH_JOB_MEMORY_BYTES allows 1,000,000,000",
     ]
     assert plan(spec(STATIC), model(), dataset(), {}, memory_limit=10**10).notes == ()
+
+
+HEARING: list[tuple[tuple[int | None, ...], dict[str, Any] | None, str]] = [
+    ((1, 40, 101), None, ""),
+    ((40, None), None, ""),
+    ((8000,), None, ""),
+    ((1, 8000), None, ""),
+    ((1, 40, 98), None, "gives samples of the shape (1, 40, 101); the model's input x takes (1, 40, 98); set the pre"),
+    ((1, 40, 98), {"kind": "audio", "seconds": 0.98}, "of the shape (1, 40, 99)"),
+    ((8000,), {"kind": "audio", "features": "waveform"}, "of the shape (16000)"),
+    ((1, 8000), {"kind": "audio", "features": "waveform", "seconds": 0.5}, ""),
+    ((3, 32, 32), None, "holds sounds, and this model is for pictures"),
+]
+
+
+@pytest.mark.parametrize(("shape", "asked", "said"), HEARING)
+def test_sounds_have_the_shape_that_the_model_takes(
+    shape: tuple[int | None, ...], asked: dict[str, Any] | None, said: str
+) -> None:
+    facts = changed(IMAGES, task=None, inputs=(TensorFacts(name="x", shape=(None, *shape), dtype="float32"),))
+    found = plan(spec(STATIC, preprocessing=asked), model(facts), dataset(SOUNDS), {})
+    assert wrong(found) == ([("/dataset", "dataset_mismatch")] if said else [])
+    assert not said or said in found.problems[0].detail
 
 
 def test_a_model_that_fits_may_be_for_another_task() -> None:
