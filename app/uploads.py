@@ -69,7 +69,8 @@ async def receive_form(
     that are called as in ``also`` are ``understood``.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        _refuse_type(request, "multipart/form-data by POST (a bare file goes by PUT)")
+        fresh = ", or an Architecture as application/json" if "architecture" in also else ""
+        _refuse_type(request, f"multipart/form-data by POST (a bare file goes by PUT){fresh}")
     expected = _expected(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit + FORM_OVERHEAD, limit)
@@ -142,8 +143,9 @@ def _expected(request: Request, sha256: str | None) -> Digest | None:
 
 
 def _refuse_type(request: Request, wanted: str) -> None:
-    given = request.headers.get("content-type", "nothing about it")[:100]
-    raise PithError("media_type_not_supported", path=request.url.path, wanted=wanted, given=repr(given))
+    kind = request.headers.get("content-type", "")
+    given = repr(kind[:100]) if kind else "nothing about it"
+    raise PithError("media_type_not_supported", path=request.url.path, wanted=wanted, given=given)
 
 
 def _wrong(place: str, field: str, message: str) -> PithError:

@@ -34,7 +34,7 @@ def malformed(errors: Iterable[Mapping[str, Any]], document: object, kind: type[
     """The error ``malformed_request`` for what pydantic found wrong in ``document``, which was to be a ``kind``."""
     found, count = field_problems(errors, document, kind)
     named = [f"{field.pointer or 'the whole'}: {field.detail}" for field in found[:3]]
-    rest = ["…"] if count > len(named) else []
+    rest = [f"and {count - len(named)} more (see errors)"] if count > len(named) else []
     wrong = "One field is wrong" if count == 1 else f"{count} fields are wrong"
     return PithError("malformed_request", errors=found, wrong=wrong, summary="; ".join(named + rest))
 

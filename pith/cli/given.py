@@ -1,7 +1,7 @@
 """What a person says of an upload: an architecture by its options, a schema as a file or as name=value."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,8 @@ def architecture(
         return None
     shape = None if input_shape is None else [_value(size) for size in input_shape.split(",")]
     document = {"name": architecture, "arguments": _pairs("--argument", arguments), "input_shape": shape, "seed": seed}
-    return _valid(Architecture, {name: value for name, value in document.items() if value is not None})
+    kept = {name: value for name, value in document.items() if value is not None}
+    return _valid(Architecture, kept, {"name": "architecture"})
 
 
 def schema(words: tuple[str, ...]) -> DatasetSchema | None:
@@ -88,8 +89,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def _valid(kind: type[T], document: dict[str, Any]) -> T:
+def _valid(kind: type[T], document: dict[str, Any], options: Mapping[str, str] | None = None) -> T:
+    """``options``: fields whose option is called otherwise, which is how a complaint names them."""
+    names = options or {}
     try:
         return kind.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as fault:
-        raise malformed(fault.errors(include_url=False), document, kind) from fault
+        sent = {names.get(name, name): value for name, value in document.items()}
+        errors = [{**error, "loc": _as_option(error["loc"], names)} for error in fault.errors(include_url=False)]
+        raise malformed(errors, sent, kind) from fault
+
+
+def _as_option(loc: tuple[Any, ...], names: Mapping[str, str]) -> tuple[Any, ...]:
+    return (names.get(loc[0], loc[0]), *loc[1:]) if loc else loc

@@ -35,7 +35,7 @@ def submit(pith: Pith, out: Output, file: str) -> None:
 @connected
 def plan(pith: Pith, out: Output, file: str) -> int:
     """Say what the job spec in a JSON file would do, or all that keeps it from running (then exit with 1)."""
-    found = pith.jobs.plan(spec.parse(spec.read(file)))
+    found = pith.jobs.plan(spec.well_formed(spec.read(file)))
     print_plan(out, found)
     return 0 if found.possible else 1
 

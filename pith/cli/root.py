@@ -14,7 +14,7 @@ from pith.cli.jobs import jobs
 from pith.cli.run import run
 from pith.cli.service import techniques, up
 from pith.cli.uploads import datasets, models
-from pith.errors import PithError
+from pith.errors import PithError, Problem
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +38,7 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except PithError as error:
-        click.echo(f"Error: {error.problem.detail}", err=True)
+        _tell(error.problem)
         return 1
     except click.Abort:
         click.echo("Interrupted.", err=True)
@@ -51,3 +51,12 @@ def _run() -> int:
         click.echo(f"Error: {error}.", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _tell(problem: Problem) -> None:
+    """The sentence, and a line for each wrong place that it does not name."""
+    click.echo(f"Error: {problem.detail}", err=True)
+    for field in problem.errors:
+        line = f"{field.pointer or 'the whole'}: {field.detail}"
+        if line not in problem.detail and field.detail != problem.detail:
+            click.echo(f"  {line}", err=True)

@@ -1,16 +1,19 @@
 """`pith run`: upload, wait for the checks, submit, watch, compare, download."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pith.cli import spec
+from pith.cli import given, spec
 from pith.cli.jobs import download_to
 from pith.cli.output import Output, connected
 from pith.cli.summary import print_job, print_report
 from pith.cli.uploads import checked, sent
 from pith.client import Pith
+from pith.dataset import DatasetSchema
+from pith.intake import Architecture
 from pith.job import Event, Job
 
 NOT_MET = 3
@@ -19,33 +22,55 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("file", metavar="SPEC")
-@click.option("--model", type=_FILE, help="Model file to upload; without it, SPEC names a model's id.")
+@click.option("--model", type=_FILE, help="Model file to upload; without it or --architecture, SPEC names an id.")
+@given.architecture_options
 @click.option("--data", type=_FILE, help="Dataset file to upload; without it, SPEC may name a dataset's id.")
+@given.schema_option
 @click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
 @connected
-def run(pith: Pith, out: Output, file: str, model: Path | None, data: Path | None, to: Path) -> int:
+def run(
+    pith: Pith,
+    out: Output,
+    file: str,
+    model: Path | None,
+    data: Path | None,
+    to: Path,
+    words: tuple[str, ...],
+    **options: Any,
+) -> int:
     """Do the whole thing: upload, have it checked, run the recipe in SPEC (JSON; - is stdin), download the results.
 
     Exits with 1 when the job fails, and with 3 when its constraints are not met.
     """
-    document = spec.read(file)
-    if model is None and "model" not in document:
+    document, built, schema = spec.read(file), given.architecture(**options), given.schema(words)
+    own_model = model is not None or built is not None
+    if not own_model and "model" not in document:
         raise click.UsageError(f'{file} names no model; give the file with --model FILE, or an id as its "model"')
+    if schema is not None and data is None:
+        raise click.UsageError("--schema belongs to --data FILE")
     # Found wrong before gigabytes are sent.
-    spec.parse(document, f"mdl_{spec.STANDIN}" if model else None, f"dts_{spec.STANDIN}" if data else None)
-    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, data)))
+    spec.parse(document, f"mdl_{spec.STANDIN}" if own_model else None, f"dts_{spec.STANDIN}" if data else None)
+    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, built, data, schema)))
     out.note(f"{pith.jobs.url(job.id)}")
     return _finished(pith, out, _watched(pith, out, job), to)
 
 
-def _uploaded(pith: Pith, out: Output, model: Path | None, data: Path | None) -> tuple[str | None, str | None]:
+def _uploaded(
+    pith: Pith,
+    out: Output,
+    model: Path | None,
+    built: Architecture | None,
+    data: Path | None,
+    schema: DatasetSchema | None,
+) -> tuple[str | None, str | None]:
     """The ids of what is uploaded here, once both were checked.
 
     Raises:
         PithError: why one of them was rejected.
     """
-    net = None if model is None else sent(out, pith.models, model)
-    dataset = None if data is None else sent(out, pith.datasets, data)
+    fresh = pith.build(built) if model is None and built is not None else None
+    net = fresh if model is None else sent(out, pith.models, model, said=built)
+    dataset = None if data is None else sent(out, pith.datasets, data, said=schema)
     if net is not None:
         checked(out, pith.models, net)
     if dataset is not None:

@@ -40,11 +40,20 @@ def parse(document: dict[str, Any], model: str | None = None, dataset: str | Non
     Raises:
         PithError: ``malformed_request``, or what ``JobSpec.check`` raises.
     """
+    spec = well_formed(document, model, dataset)
+    spec.check()
+    return spec
+
+
+def well_formed(document: dict[str, Any], model: str | None = None, dataset: str | None = None) -> JobSpec:
+    """The same, where it may make no sense: a plan tells all that is wrong with it.
+
+    Raises:
+        PithError: ``malformed_request``.
+    """
     ids = {name: id for name, id in (("model", model), ("dataset", dataset)) if id is not None}
     filled = {**document, **ids}
     try:
-        spec = JobSpec.model_validate_json(json.dumps(filled), strict=True)
+        return JobSpec.model_validate_json(json.dumps(filled), strict=True)
     except ValidationError as fault:
         raise malformed(fault.errors(include_url=False), filled) from fault
-    spec.check()
-    return spec

@@ -1,9 +1,10 @@
-"""A job and its report, for people: worst news first, then before and after."""
+"""A job, its plan and its report, for people: worst news first, then before and after."""
 
 from rich.table import Table
 from rich.text import Text
 
 from pith.cli.output import Output
+from pith.costs import Seconds
 from pith.job import Job
 from pith.plan import Plan
 from pith.report import Metric, Report
@@ -27,11 +28,22 @@ def print_plan(out: Output, plan: Plan) -> None:
     for problem in plan.problems:
         out.console.print(Text(f"{problem.title}: {problem.detail}", style="red"), soft_wrap=True)
     for step in plan.steps:
-        out.console.print(Text(f"recipe[{step.index}] {step.kind}: {step.does}"), soft_wrap=True)
+        took = f" ({_time(step.seconds)})" if step.seconds else ""
+        out.console.print(Text(f"recipe[{step.index}] {step.kind}: {step.does}{took}"), soft_wrap=True)
     if plan.memory_bytes is not None:
         out.console.print(f"memory: {plan.memory_bytes / 2**20:,.0f} MiB at most")
+    if plan.seconds is not None:
+        out.console.print(f"time: {_time(plan.seconds)}")
+    if plan.quality is not None:
+        out.console.print(f"quality: {plan.quality.metric}, measured on the {plan.quality.on}")
     for note in plan.notes:
         out.console.print(Text(note), soft_wrap=True)
+
+
+def _time(found: Seconds) -> str:
+    """From many threads or a GPU to one thread of a busy machine."""
+    least, most = (f"{each:,.0f}" if each >= 100 else f"{each:.3g}" for each in (found.least, found.most))
+    return f"{least} to {most} s"
 
 
 def print_report(out: Output, report: Report) -> None:
@@ -65,7 +77,10 @@ def _number(value: float) -> str:
 
 
 def _change(metric: Metric, after: float) -> str:
-    """Times smaller where less is better; the difference where more is."""
+    """Times smaller where less is better, or times larger; the difference where more is better."""
     if metric.better == "higher":
         return f"{after - metric.value:+.4g}"
-    return f"÷ {metric.value / after:.3g}" if after > 0 else "-"
+    if metric.value <= 0 or after <= 0:
+        return "-"
+    better = after <= metric.value
+    return f"÷ {metric.value / after:.3g}" if better else f"× {after / metric.value:.3g}, worse"

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from pith.cli import main
+from pith.cli.output import Output
+from pith.cli.summary import print_plan
+from pith.costs import Seconds
 from pith.errors import PithError
+from pith.plan import Change, Plan, PlannedQuality, PlannedStep
 from tests.app.a_report import report_of
 from tests.app.api_process import ApiProcess, environment, free_port
 from tests.app.by_hand import Bench
@@ -121,6 +125,27 @@ def test_run_does_the_whole_thing(
 
 
 @pytest.mark.usefixtures("checker")
+@pytest.mark.parametrize("with_file", [True, False])
+def test_run_takes_what_a_file_does_not_say(
+    pith: Run, bench: Bench, file: Path, tmp_path: Path, with_file: bool
+) -> None:
+    """As the two commands `upload` do: weights with their architecture, or none; a table with its schema."""
+    problem = PithError("engine_died", cause="signal 9", where="step 1", hint="").problem
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "seed": 4711}))
+    worker = _worker(bench, lambda job, attempt: bench.jobs.fail(job, attempt, problem))
+    net = (*(("--model", file) if with_file else ()), "--architecture", "pith/lenet5", "--argument", "num_classes=4")
+    code, out, _ = pith("run", spec, *net, "--data", file, "--schema", "label=income", "--json")
+    worker.join()
+    asked = json.loads(out)["spec"]
+    model = json.loads(pith("models", "show", asked["model"], "--json")[1])
+    dataset = json.loads(pith("datasets", "show", asked["dataset"], "--json")[1])
+    assert code == 1 and model["size_bytes"] == (7 if with_file else 0)
+    assert model["architecture"]["arguments"] == {"num_classes": 4}
+    assert dataset["declared"]["label"] == "income"
+
+
+@pytest.mark.usefixtures("checker")
 def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_path: Path) -> None:
     problem = PithError("engine_died", cause="signal 9", where="step 1", hint="").problem
     spec = tmp_path / "spec.json"
@@ -197,7 +222,8 @@ WRONG = {
     "no file": (("models", "upload"), 2, "give a FILE, or an --architecture NAME"),
     "arguments alone": (("models", "upload", "x", "--argument", "a=1"), 2, "belong to an --architecture"),
     "no pair": (("models", "upload", "--architecture", "pith/lenet5", "--argument", "a"), 2, "takes KEY=VALUE"),
-    "no library": (("models", "upload", "--architecture", "lenet5"), 1, "names a library and a network"),
+    "no library": (("models", "upload", "--architecture", "lenet5"), 1, "/architecture: "),
+    "why no library": (("models", "upload", "--architecture", "lenet5"), 1, "names a library and a network"),
     "a wrong option": (("datasets", "upload", "x", "--schema", "lable=y"), 1, "did you mean label?"),
     "no schema": (("datasets", "upload", "x", "--schema", "nothing.json"), 1, "cannot be used"),
 }
@@ -229,6 +255,61 @@ def test_a_plan_before_any_job(pith: Run, file: Path, tmp_path: Path, bench: Ben
     assert 4713 not in [job.spec.seed for job in bench.jobs.list().data]
 
 
+def test_a_plan_names_all_that_is_wrong(pith: Run, tmp_path: Path, model: str) -> None:
+    """An order that is wrong hides nothing else."""
+    steps = [{"kind": "quantize.dynamic"}, {"kind": "prune.magnitude"}, {"kind": "finetune.full"}]
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": model, "recipe": steps, "constraints": {"max_metric_drop": 0.1}}))
+    code, out, err = pith("jobs", "plan", spec)
+    assert (code, err) == (1, "")
+    assert "recipe[1] (prune.magnitude) cannot follow" in out and "recipe[2] (finetune.full) cannot follow" in out
+    assert "recipe[2] (finetune.full) needs" in out and "max_metric_drop 0.1 can only be checked on data" in out
+
+
+def test_a_plan_says_how_long_and_on_what(capsys: pytest.CaptureFixture[str]) -> None:
+    step = PlannedStep(
+        index=0,
+        kind="prune.magnitude",
+        does="Zeroes.",
+        parameters=Change(before=9, after=9),
+        macs=Change(before=9, after=9),
+        seconds=Seconds(least=0.5, most=12345.6),
+    )
+    plan = Plan(
+        possible=True,
+        problems=(),
+        steps=(step,),
+        memory_bytes=None,
+        seconds=Seconds(least=2, most=20000),
+        model_format="pt2",
+        dataset_format="table",
+        inputs=(),
+        outputs=("onnx",),
+        quality=PlannedQuality(metric="accuracy", on="test split"),
+    )
+    print_plan(Output(as_json=False), plan)
+    said = capsys.readouterr().out
+    assert "recipe[0] prune.magnitude: Zeroes. (0.5 to 12,346 s)" in said
+    assert "time: 2 to 20,000 s" in said and "quality: accuracy, measured on the test split" in said
+
+
+def test_a_report_says_what_became_worse(pith: Run, bench: Bench, job: str) -> None:
+    found = report_of(bench.jobs.get(job), size=1000)
+    report = found.model_copy(update={"baseline": found.result, "result": found.baseline})
+    bench.succeed(job, bench.start(job), report_json=report.model_dump_json().encode())
+    said = pith("jobs", "report", job)[1]
+    assert "× 12, worse" in said and "÷" not in said and "+0.01" in said
+
+
+def test_every_wrong_field_is_named(pith: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    wrong = {"kind": "prune.magnitude", "sparsity": 2}
+    spec.write_text(json.dumps({"recipe": [wrong] * 5}))
+    code, _, err = pith("run", spec, "--model", tmp_path / "m.pt2")
+    assert code == 1 and "5 fields are wrong" in err and "and 2 more (see errors)" in err
+    assert [err.count(f"/recipe/{index}/sparsity: ") for index in range(5)] == [1] * 5
+
+
 BAD_SPECS = {
     "no JSON": ("{", "is no JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
     "no object": ("[]", "no JSON object"),
@@ -249,6 +330,13 @@ def test_run_finds_a_bad_spec_before_it_uploads(
     code, _, err = pith("run", spec, "--model", model)
     assert code == 1 and err.startswith("Error: ") and said in err
     assert api.blobs() == before
+
+
+def test_run_takes_no_schema_without_its_file(pith: Run, tmp_path: Path, model: str) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({**SPEC, "model": model}))
+    code, _, err = pith("run", spec, "--schema", "label=y")
+    assert code == 2 and "--schema belongs to --data FILE" in err
 
 
 def test_run_without_any_model_says_how_to_give_one(pith: Run, tmp_path: Path) -> None:
