@@ -4,10 +4,12 @@ The caller's own torch is imported when ``export`` is called; the client itself 
 control flow depends on the data, which no graph can hold.
 """
 
+import io
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -136,14 +138,43 @@ def _program(torch: Any, model: Any, args: Any, kwargs: Any, dynamic: tuple[int,
     shapes = torch.utils._pytree.tree_map(dimensions, kwargs or args)
 
     def trace() -> Any:
-        return torch.export.export(model, args, kwargs, dynamic_shapes=shapes)
+        with _without_dumps():
+            return torch.export.export(model, args, kwargs, dynamic_shapes=shapes)
 
     try:
         return trace()
     except PithError:
         raise
     except Exception as error:  # torch raises many kinds, and so may the module itself
+        _check_inputs(torch, model, args, kwargs)
         raise _why(torch, error, trace) from error
+
+
+@contextmanager
+def _without_dumps() -> Iterator[None]:
+    """Torch prints whole graphs where it fails; what is said where it does not is passed on."""
+    said = io.StringIO()
+    with redirect_stderr(said):
+        yield
+    sys.stderr.write(said.getvalue())
+
+
+def _check_inputs(torch: Any, model: Any, args: Any, kwargs: Any) -> None:
+    """Whether the module runs at all; torch's words are about numbers here, and about symbols while it traces."""
+    try:
+        model(*args, **kwargs)
+    except PithError:
+        raise
+    except Exception as error:  # whatever the module raises
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in _tensors(torch, (args, kwargs)))
+        reason = f"the module does not run on inputs of the shape {shapes}, the batch first: {_first(torch, error)}"
+        way_out = "check the example (--input is the shape of one sample), or mend the module"
+        raise refused(reason, way_out) from error
+
+
+def _first(torch: Any, error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return f"{type(error).__name__}: {first[:300].rstrip('.')}{last_place_outside(torch, error)}"
 
 
 def _why(torch: Any, error: Exception, trace: Any) -> PithError:
@@ -157,10 +188,7 @@ def _why(torch: Any, error: Exception, trace: Any) -> PithError:
         where = last_place_outside(torch, error)
         way_out = "choose with torch.where, or leave that out of forward"
         return refused(f"the values of the data decide what is computed{where}", way_out)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
-    where = last_place_outside(torch, error)
-    reason = f"{type(error).__name__}: {first[:300].rstrip('.')}{where}"
-    return refused(reason, "mend that, or export another part of the model")
+    return refused(_first(torch, error), "mend that, or export another part of the model")
 
 
 # ---- what comes out

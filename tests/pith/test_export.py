@@ -177,7 +177,11 @@ REFUSED = {
     "in a dict": (Returns(lambda x: {"a": {"b": 3}}), ROWS, r"the output a.b is no tensor but a int"),
     "no batch": (Returns(lambda x: x.sum()), ROWS, r"output 0 has the shape \(\) for 3 samples"),
     "random": (Returns(_random), ROWS, r"differs from the module's"),
-    "raises": (Returns(lambda x: x @ torch.zeros(5, 5)), ROWS, r"RuntimeError: .* at test_export.py:\d+"),
+    "raises": (
+        Returns(lambda x: x @ torch.zeros(5, 5)),
+        ROWS,
+        r"does not run on inputs of the shape \(2, 3\), .*RuntimeError: .* at test_export.py:\d+.*check the example",
+    ),
     "half": (nn.Linear(3, 3).half(), ROWS, r"weight is float16.*model.float\(\)"),
     "double input": (nn.Linear(3, 3), ROWS.double(), r"an example input is float64.*example.float\(\)"),
     "elsewhere": (nn.Linear(3, 3, device="meta"), ROWS, r"weight is on meta; call model.cpu\(\)"),
@@ -195,6 +199,21 @@ def test_what_is_refused_and_why(name: str, tmp_path: Path) -> None:
         export(model, inputs, tmp_path / "m.pt2")
     assert refusal.value.code == "export_refused"
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_of_torch_is_printed_before_the_reason(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PithError, match="values of the data"):
+        export(Returns(_branch), ROWS, tmp_path / "m.pt2")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_the_module_says_itself_is_passed_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def loud(x: Tensor) -> Tensor:
+        sys.stderr.write("traced\n")
+        return x
+
+    export(Returns(loud), ROWS, tmp_path / "m.pt2")
+    assert capsys.readouterr().err.count("traced") >= 2  # in the trace, and where the graph is compared
 
 
 def test_a_fixed_length_is_named(tmp_path: Path) -> None:
