@@ -35,9 +35,9 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
 def refuse_unknown(name: str, argument: str, known: Sequence[str]) -> NoReturn:
     """Raises PithError: ``architecture_refused`` for an argument that is not among ``known``."""
     near = difflib.get_close_matches(argument, known, 1) or [one for one in known if one.startswith(argument)][:1]
-    refuse(
-        name, f"it has no argument {argument!r}", f"did you mean {near[0]}? {listed(known)}" if near else listed(known)
-    )
+    taken = listed(known)
+    way_out = f"did you mean {near[0]}? {taken[:1].upper()}{taken[1:]}" if near else taken
+    refuse(name, f"it has no argument {argument!r}", way_out)
 
 
 def listed(known: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """From a name and arguments to a fresh module. Never pretrained, never the network, nothing of the caller's runs."""
 
 import difflib
+import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, NoReturn
 
@@ -29,7 +30,7 @@ _RANDOM: Final = frozenset(
 _UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING: Final = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
 _NAMES: Final = re.compile(r"'(\w+)'")
-_CALLS: Final = re.compile(r"\b[\w.]+\(\):? ")
+_CALLS: Final = re.compile(r"\b[\w.]+\(\)(: )?")
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e]+")
 
 
@@ -53,7 +54,7 @@ def build(
     check_arguments(name, arguments)
     _check_shape(name, input_shape)
     _try_on_meta(source, short, arguments, input_shape)
-    with constructing(name, source, short), torch.random.fork_rng(devices=[]), quiet(), bounded():
+    with constructing(name, source, short, arguments), torch.random.fork_rng(devices=[]), quiet(), bounded():
         torch.manual_seed(seed)
         with _Blank() if blank else nullcontext():
             module = source.make(short, arguments, input_shape).eval().float()
@@ -124,7 +125,7 @@ def _try_on_meta(source: Library, name: str, arguments: dict[str, Any], shape: t
 
 
 @contextmanager
-def constructing(name: str, source: Library, short: str) -> Iterator[None]:
+def constructing(name: str, source: Library, short: str, arguments: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Constructors raise all sorts of things; the caller sees ``architecture_refused``."""
     try:
         yield
@@ -133,7 +134,7 @@ def constructing(name: str, source: Library, short: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise
-        _refuse(name, error, _accepted(source, short))
+        _refuse(name, error, _accepted(source, short), arguments or {})
 
 
 def _accepted(source: Library, short: str) -> list[str]:
@@ -143,7 +144,7 @@ def _accepted(source: Library, short: str) -> list[str]:
         return []
 
 
-def _refuse(name: str, error: Exception, known: list[str]) -> NoReturn:
+def _refuse(name: str, error: Exception, known: list[str], arguments: Mapping[str, Any]) -> NoReturn:
     """In words of the caller's arguments where Python's own complaint is about them."""
     text = _plain(error)
     if (unknown := _UNKNOWN.search(text)) and unknown[1] not in known:
@@ -151,12 +152,20 @@ def _refuse(name: str, error: Exception, known: list[str]) -> NoReturn:
     missing = _NAMES.findall(found[1]) if (found := _MISSING.search(text)) else []
     if missing and {*missing} <= {*known}:
         refuse(name, f"it needs {' and '.join(missing)}", "give these in its arguments")
+    if isinstance(error, TypeError) and (odd := _no_numbers(arguments)):
+        refuse(name, f"it cannot work with {odd}", f"perhaps a number is meant; {listed(known)}")
     refuse(name, text[:_MOST_REASON].rstrip("."), listed(known))
+
+
+def _no_numbers(arguments: Mapping[str, Any]) -> str:
+    """Those that are texts or null, as they were given."""
+    odd = [f"{name}={json.dumps(value)}" for name, value in arguments.items() if value is None or type(value) is str]
+    return " and ".join(odd)[:_MOST_REASON]
 
 
 def _plain(error: Exception) -> str:
     """What the error says, without the names of classes and calls."""
-    text = _CALLS.sub("it ", " ".join(_ESCAPES.sub(" ", str(error)).split())).strip()
+    text = _CALLS.sub(lambda call: "" if call[1] else "it", " ".join(_ESCAPES.sub(" ", str(error)).split())).strip()
     if not text:
         return "its arguments do not go together"
     return f"there is no {text}" if isinstance(error, KeyError) else text

@@ -169,9 +169,9 @@ def test_what_is_refused_says_why(key: str) -> None:
 
 
 SAID: dict[str, tuple[str, dict[str, Any], str]] = {
-    "a near argument": ("pith/text_cnn", {"vocab": 9}, "it has no argument 'vocab'); did you mean vocab_size? its"),
-    "a near field": ("transformers/BertModel", {"hiden_size": 9}, "'hiden_size'); did you mean hidden_size? its"),
-    "a near one of timm": ("timm/resnet18", {"num_clases": 9}, "'num_clases'); did you mean num_classes? its"),
+    "a near argument": ("pith/text_cnn", {"vocab": 9}, "it has no argument 'vocab'); did you mean vocab_size? Its"),
+    "a near field": ("transformers/BertModel", {"hiden_size": 9}, "'hiden_size'); did you mean hidden_size? Its"),
+    "a near one of timm": ("timm/resnet18", {"num_clases": 9}, "'num_clases'); did you mean num_classes? Its"),
     "nothing near": (
         "pith/lenet_5",
         {"foo": 1},
@@ -179,7 +179,14 @@ SAID: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "nothing given": ("pith/gru", {}, "pith/gru cannot be built (it needs vocab_size and num_classes); give these in"),
     "one missing": ("pith/mlp", {"in_features": 4}, "pith/mlp cannot be built (it needs out_features); give these in"),
-    "a text": ("pith/mlp", {"in_features": "8", "out_features": 2}, "pith/mlp cannot be built ("),
+    "a text": (
+        "pith/mlp",
+        {"in_features": "8", "out_features": 2},
+        '(it cannot work with in_features="8"); perhaps a num',
+    ),
+    "a text for timm": ("timm/resnet18", {"num_classes": "ten"}, '(it cannot work with num_classes="ten"); perhaps'),
+    "null": ("pith/lenet_5", {"num_classes": None}, "(it cannot work with num_classes=null); perhaps"),
+    "a list": ("pith/lenet_5", {"num_classes": [3]}, "pith/lenet_5 cannot be built (argument 'size'"),
     "two near": ("pith/textcnn", {}, "'pith/textcnn' is no architecture that is known; did you mean pith/text_cnn?"),
     "without its library": ("resnet20", {}, "a name starts with one of pith/, timm/, torchvision/, transformers/."),
 }
