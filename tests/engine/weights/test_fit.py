@@ -110,10 +110,12 @@ def test_the_arguments_that_the_named_architecture_needs_are_said() -> None:
         fit(build("pith/resnet20", hidden).module, given, "pith/resnet20")
 
 
-def test_the_named_architecture_comes_before_its_twin_in_another_library() -> None:
-    given = _state(build("torchvision/squeezenet1_1", {"num_classes": 4}).module)
-    with pytest.raises(PithError, match=r"; torchvision/squeezenet1_1 with num_classes=4 fits exactly\."):
-        fit(build("torchvision/squeezenet1_1").module, given, "torchvision/squeezenet1_1")
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_the_named_architecture_comes_before_its_twin_in_another_library(library: str) -> None:
+    name = f"{library}/resnet18"
+    given = _state(build(name, {"num_classes": 4}, blank=True).module)
+    with pytest.raises(PithError, match=f"; {name} with num_classes=4 fits exactly"):
+        fit(build(name, blank=True).module, given, name)
 
 
 def test_arguments_that_are_too_many_are_said() -> None:
