@@ -26,7 +26,15 @@ Tried = Callable[[str], Verdict]
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
+def importable() -> Iterator[None]:
+    """The fork server must find this folder's entry."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
+@pytest.fixture(scope="module")
+def judged(importable: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     """The verdict on a case. They are tried in groups, one process for each, when the first of a group is asked for."""
     root, server = tmp_path_factory.mktemp("hostile"), WarmServer(ENTRY)
     verdicts: dict[str, Verdict] = {}
