@@ -67,7 +67,7 @@ def test_the_process_is_told_what_came_with_the_upload(shop: Shop, place: Workpl
         place,
         """
 asked = folder.read_intake()
-assert (asked.resource, asked.file_name, asked.threads) == ("dataset", "data.csv", 1)
+assert (asked.resource, asked.file_name) == ("dataset", "data.csv")
 assert asked.declared.label == "y" and asked.architecture is None
 assert asked.digest.startswith("sha256:")
 learn()""",

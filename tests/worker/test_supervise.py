@@ -249,7 +249,7 @@ for number in range(100):
 CROWD = """
 from pathlib import Path
 for number in range(2000):
-    Path(f"empty-{number}").touch()
+    Path(f"empty-{number}").write_bytes(b"")
 """
 
 
