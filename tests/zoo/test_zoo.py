@@ -19,7 +19,7 @@ QUICK = [entry for entry in everything() if entry.quick]
 def test_the_road(entry: Entry, tmp_path: Path) -> None:
     result = stages.walk(entry, tmp_path)
     assert result.passed, result.stages
-    assert result.prunable >= 1
+    assert result.prunable >= 1 or result.layers == 1, "a model of one layer has only its head"
 
 
 def test_a_stage_that_does_not_hold_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
