@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, inliner
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, inliner
 
 from engine.onnx_model.operators import graphs_of
 from engine.onnx_model.refusals import malformed
@@ -72,15 +73,9 @@ def _constants_to_initializers(graph: GraphProto) -> None:
         tensor.CopyFrom(value.t)
         tensor.name = node.output[0]
     if len(kept) != len(graph.node):
-        kept = [_copy(node) for node in kept]
+        kept = [deepcopy(node) for node in kept]
         del graph.node[:]
         graph.node.extend(kept)
-
-
-def _copy(node: NodeProto) -> NodeProto:
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    return copy
 
 
 def _inputs_without_defaults(graph: GraphProto) -> None:
@@ -88,15 +83,9 @@ def _inputs_without_defaults(graph: GraphProto) -> None:
     weights = {tensor.name for tensor in graph.initializer}
     kept = [value for value in graph.input if value.name not in weights]
     if len(kept) != len(graph.input):
-        copies = [_copied(value) for value in kept]
+        copies = [deepcopy(value) for value in kept]
         del graph.input[:]
         graph.input.extend(copies)
-
-
-def _copied(value: ValueInfoProto) -> ValueInfoProto:
-    copy = ValueInfoProto()
-    copy.CopyFrom(value)
-    return copy
 
 
 def _check_names(graph: GraphProto) -> None:

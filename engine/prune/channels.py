@@ -17,7 +17,7 @@ from engine.model import Model
 from engine.prune.axes import Axes, Owned, Places
 from engine.prune.layers import through_layer
 from engine.prune.operators import through_getitem, through_operator
-from engine.prune.trace import Result, Trace, place_of
+from engine.prune.trace import NoRule, Result, Trace, place_of
 
 _WRONG_DIM = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -154,7 +154,7 @@ def _through(trace: Trace, node: fx.Node) -> Result:
         if node.op == "call_module":
             return through_layer(trace, node)
         return through_getitem(trace, node) if node.target is getitem else through_operator(trace, node)
-    except (NotImplementedError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (NoRule, ValueError, IndexError, KeyError, TypeError) as error:
         return _held(trace, node, _reason(node, error))
 
 
@@ -167,7 +167,7 @@ def _held(trace: Trace, node: fx.Node, reason: str) -> Result:
 
 
 def _reason(node: fx.Node, error: Exception) -> str:
-    what = str(error) if isinstance(error, NotImplementedError) else f"the operator {node.target}"
+    what = str(error) if isinstance(error, NoRule) else f"the operator {node.target}"
     return f"tied to {what} at {place_of(node)}"
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from torch import fx, nn
 
 from engine.prune.axes import Axes, Axis, Places, Value
-from engine.prune.trace import Result, Trace
+from engine.prune.trace import NoRule, Result, Trace
 
 Rule = Callable[[Trace, fx.Node, nn.Module], Result]
 
@@ -17,7 +17,7 @@ def through_layer(trace: Trace, node: fx.Node) -> Result:
     for kinds, rule in RULES:
         if isinstance(module, kinds):
             return rule(trace, node, module)
-    raise NotImplementedError(f"a {type(module).__name__}")
+    raise NoRule(f"a {type(module).__name__}")
 
 
 def _linear(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
@@ -38,7 +38,7 @@ def _convolution(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
     value = trace.value(node.args[0])
     assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     if len(value) != module.weight.ndim:
-        raise NotImplementedError("a convolution without a batch")
+        raise NoRule("a convolution without a batch")
     out = _outputs(trace.axes, module, 0)
     inner = trace.axes.axis_of(module, "weight", 1)
     convolve(trace.axes, value[1], inner, out, module.groups, f"grouped convolution {node.target}")
@@ -51,7 +51,7 @@ def _convolution(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
 def _transposed(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
     value, axes = trace.value(node.args[0]), trace.axes
     if module.groups != 1 or len(value) != module.weight.ndim:
-        raise NotImplementedError("a grouped transposed convolution")
+        raise NoRule("a grouped transposed convolution")
     axes.tie(axes.axis_of(module, "weight", 0), value[1], f"the size of what {node.target} reads is fixed")
     return _over_space(trace, value, _outputs(axes, module, 1), str(node.target))
 
@@ -107,7 +107,7 @@ def _with_tensor(axes: Axes, channels: Axis, module: nn.Module, name: str, path:
 def _layer_norm(trace: Trace, node: fx.Node, module: nn.Module) -> Result:
     *outer, channels = trace.value(node.args[0])
     if len(module.normalized_shape) != 1:  # type: ignore[arg-type]
-        raise NotImplementedError("a norm over several dimensions")
+        raise NoRule("a norm over several dimensions")
     for name in ("weight", "bias"):
         channels = _with_tensor(trace.axes, channels, module, name, str(node.target))
     trace.axes.norm(channels)

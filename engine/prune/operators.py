@@ -10,12 +10,11 @@ from torch import fx
 
 from engine.lift import bind
 from engine.prune.axes import Axis, Value, joined
-from engine.prune.layers import convolve
+from engine.prune.products import Arguments, attention, batch_norm, conv, layer_norm, linear, matmul
 from engine.prune.reshape import reshaped
-from engine.prune.trace import Result, Trace, place_of, write_argument
+from engine.prune.trace import NoRule, Result, Trace, place_of, write_argument
 
 aten: Any = torch.ops.aten
-Arguments = dict[str, Any]
 Rule = Callable[[Trace, fx.Node, Arguments], Result]
 
 
@@ -28,7 +27,7 @@ def through_operator(trace: Trace, node: fx.Node) -> Result:
         return trace.opaque(node)
     if isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags:
         return _elementwise(trace, node, {})
-    raise NotImplementedError(f"the operator {node.target}")
+    raise NoRule(f"the operator {node.target}")
 
 
 def _elementwise(trace: Trace, node: fx.Node, args: Arguments) -> Result:
@@ -112,7 +111,7 @@ def _slice(trace: Trace, node: fx.Node, args: Arguments) -> Result:
         return value
     ends = (args["start"] or 0, len(axis) if args["end"] is None else args["end"])
     if args["step"] != 1 or not all(isinstance(end, int) for end in ends):
-        raise NotImplementedError("a slice with a step")
+        raise NoRule("a slice with a step")
     start, end = (min(max(end + len(axis) if end < 0 else end, 0), len(axis)) for end in ends)
     if start:
         trace.axes.count_of(axis[:start], partial(write_argument, node, 2, None))
@@ -191,11 +190,11 @@ def _count_sizes(trace: Trace, node: fx.Node, result: Value) -> None:
     sizes = node.args[1] if node.target in _SHAPED else None
     if not isinstance(sizes, list | tuple):
         if node.target in _SIZED:
-            raise NotImplementedError("a change of shape by constants")
+            raise NoRule("a change of shape by constants")
         return
     computed = [index for index, axis in enumerate(result) if axis is not None and isinstance(sizes[index], fx.Node)]
     if computed and (-1 in sizes or len(computed) > 1):
-        raise NotImplementedError("a size that is computed")
+        raise NoRule("a size that is computed")
     for index, axis in enumerate(result):
         if index in computed:
             trace.axes.count_of(axis, lambda count, place=index: write_argument(node, 1, place, -1))  # type: ignore[misc]
@@ -270,99 +269,12 @@ def _pad(trace: Trace, node: fx.Node, args: Arguments) -> Result:
         if axis is None or (left == 0 and right == 0):
             continue
         if args.get("mode", "constant") != "constant" or left < 0 or right < 0:
-            raise NotImplementedError("padding other than with zeros")
+            raise NoRule("padding other than with zeros")
         before, after = trace.axes.fresh(left), trace.axes.fresh(right)
         trace.axes.count_of(before if left else None, partial(write_argument, node, 1, 2 * place))
         trace.axes.count_of(after if right else None, partial(write_argument, node, 1, 2 * place + 1))
         value[dim] = np.concatenate([before, axis, after])
     return tuple(value)
-
-
-def _matmul(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    one, other = (trace.value(source) for source in node.args[:2])
-    if len(one) < 2 or len(other) < 2:
-        raise NotImplementedError("a product with a vector")
-    reason = f"multiplied with something of fixed size at {place_of(node)}"
-    trace.axes.tie(one[-1], other[-2], reason)
-    outer = len(trace.shape(node)) - 2
-    operands = [(value[:-2], trace.shape(source)[:-2]) for value, source in zip((one, other), node.args, strict=False)]  # type: ignore[arg-type]
-    result = []
-    for dim in range(-outer, 0):
-        size = trace.shape(node)[dim - 2]
-        found = [value[dim] for value, shape in operands if len(shape) >= -dim and shape[dim] == size]
-        axis = found[0]
-        for also in found[1:]:
-            axis = trace.axes.tie(axis, also, reason)
-        result.append(axis)
-    return (*result, one[-2], other[-1])
-
-
-def _attention(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    query, key, value = (trace.value(args[name]) for name in ("query", "key", "value"))
-    reason = f"attention of a fixed size at {place_of(node)}"
-    trace.axes.tie(query[-1], key[-1], reason)
-    trace.axes.tie(key[-2], value[-2], reason)
-    outer = [
-        trace.axes.tie(trace.axes.tie(q, k, reason), v, reason)
-        for q, k, v in zip(query[:-2], key[:-2], value[:-2], strict=True)
-    ]
-    if isinstance(mask := args["attn_mask"], fx.Node):
-        for axis in trace.value(mask):
-            trace.axes.pin(axis, reason)
-    return (*outer, query[-2], value[-1])
-
-
-def _linear(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    """A linear layer whose weight is no module's own: packed attention, computed weights."""
-    *outer, inner = trace.value(args["input"])
-    out, weight = trace.value(args["weight"])
-    reason = f"multiplied with something of fixed size at {place_of(node)}"
-    trace.axes.tie(inner, weight, reason)
-    if args["bias"] is not None:
-        out = trace.axes.tie(out, trace.value(args["bias"])[0], reason)
-    return (*outer, out)
-
-
-def _conv(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    """A convolution whose weight is computed (weight standardisation)."""
-    value, weight = trace.value(args["input"]), trace.value(args["weight"])
-    reason = f"a convolution with a computed weight at {place_of(node)}"
-    out, inner = weight[0], weight[1]
-    if args["bias"] is not None:
-        out = trace.axes.tie(out, trace.value(args["bias"])[0], reason)
-    if out is None or (inner is None and trace.shape(args["weight"])[1] > 1) or int(args["groups"]) > 1:
-        raise NotImplementedError("a convolution with a computed weight")
-    if inner is None:
-        trace.axes.pin(value[1], reason)
-    else:
-        convolve(trace.axes, value[1], inner, out, 1, reason)
-    for axis in value[2:]:
-        trace.axes.pin(axis, reason)
-    return (value[0], out, *([None] * (len(value) - 2)))
-
-
-def _batch_norm(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    value = trace.value(args["input"])
-    channels = value[1]
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        if args[name] is not None:
-            channels = trace.axes.tie(channels, trace.value(args[name])[0], f"a norm at {place_of(node)}")
-    if args.get("training", args.get("use_input_stats")) and value[2:]:
-        for axis in (value[0], *value[2:]):
-            trace.axes.norm(axis)
-    return (value[0], channels, *value[2:])
-
-
-def _layer_norm(trace: Trace, node: fx.Node, args: Arguments) -> Result:
-    *outer, channels = trace.value(args["input"])
-    if len(args["normalized_shape"]) != 1:
-        raise NotImplementedError("a norm over several dimensions")
-    for name in ("weight", "bias"):
-        if args.get(name) is not None:
-            channels = trace.axes.tie(channels, trace.value(args[name])[0], f"a norm at {place_of(node)}")
-    trace.axes.norm(channels)
-    trace.axes.count_of(channels, partial(write_argument, node, 1, 0))
-    return (*outer, channels)
 
 
 def _roll(trace: Trace, node: fx.Node, args: Arguments) -> Result:
@@ -434,12 +346,12 @@ _TABLE: list[tuple[Rule, list[Any]]] = [
     (_over_last(2), _overloads("max_pool2d_with_indices", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")),
     (_over_last(3), _overloads("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "upsample_trilinear3d")),
     (_pad, _overloads("pad", "constant_pad_nd")),
-    (_matmul, _overloads("matmul", "bmm", "mm")),
-    (_attention, [aten.scaled_dot_product_attention.default]),
-    (_linear, [aten.linear.default]),
-    (_conv, _overloads("conv1d", "conv2d", "conv3d")),
-    (_batch_norm, _overloads("batch_norm", "instance_norm")),
-    (_layer_norm, _overloads("layer_norm", "rms_norm")),
+    (matmul, _overloads("matmul", "bmm", "mm")),
+    (attention, [aten.scaled_dot_product_attention.default]),
+    (linear, [aten.linear.default]),
+    (conv, _overloads("conv1d", "conv2d", "conv3d")),
+    (batch_norm, _overloads("batch_norm", "instance_norm")),
+    (layer_norm, _overloads("layer_norm", "rms_norm")),
     (_roll, [aten.roll.default]),
     (_unsqueeze, [aten.unsqueeze.default]),
     (_squeeze, _overloads("squeeze")),

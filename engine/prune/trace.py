@@ -14,6 +14,10 @@ from engine.shapes import shapes_of
 Result = Value | list[Value] | None
 
 
+class NoRule(Exception):
+    """Channels cannot be followed through this; what it says names the place, and they are left as they are."""
+
+
 class Trace:
     """What rules work with: the axes, the value of each node seen so far, and its shape."""
 
@@ -28,13 +32,13 @@ class Trace:
         """The axes of a node that is one tensor."""
         found = self.values.get(node)
         if not isinstance(found, tuple):
-            raise NotImplementedError("no tensor")
+            raise NoRule("no tensor")
         return found
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
         found = self.shapes[node]
         if not isinstance(found, tuple):
-            raise NotImplementedError("no tensor")
+            raise NoRule("no tensor")
         return found
 
     def opaque(self, node: fx.Node) -> Result:

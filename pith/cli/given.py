@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
+from pith.cli.spec import json_object
 from pith.dataset import DatasetSchema
-from pith.errors import PithError
 from pith.intake import Architecture
 from pith.pointers import malformed
 
@@ -56,21 +55,9 @@ def schema(words: tuple[str, ...]) -> DatasetSchema | None:
     files = [word for word in words if "=" not in word]
     document: dict[str, Any] = {}
     for file in files:
-        document |= _document(file)
+        document |= json_object(file, 'a schema is: {"label": "income"}')
     document |= _pairs("--schema", (word for word in words if "=" in word))
     return _valid(DatasetSchema, document) if words else None
-
-
-def _document(file: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise PithError("file_unreadable", path=file, reason=fault.strerror or str(fault)) from fault
-    except (ValueError, RecursionError) as fault:
-        raise click.UsageError(f"the schema {file!r} is no JSON: {fault}") from fault
-    if not isinstance(found, dict):
-        raise click.UsageError(f'the schema {file!r} is no JSON object: {{"label": "income"}}')
-    return found
 
 
 def _pairs(option: str, words: Iterable[str]) -> dict[str, Any]:

@@ -22,6 +22,11 @@ def read(path: str) -> dict[str, Any]:
         PithError: ``file_unreadable``.
         click.ClickException: it holds no JSON object; where it is broken.
     """
+    return json_object(path, 'a job spec is: {"recipe": […]}')
+
+
+def json_object(path: str, example: str) -> dict[str, Any]:
+    """What a JSON file holds; raises as ``read`` does, and ``example`` says what an object looks like."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         document = json.loads(text)
@@ -30,7 +35,7 @@ def read(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as fault:
         raise click.ClickException(f"the file {path!r} is no JSON: {fault}; mend it there") from fault
     if not isinstance(document, dict):
-        raise click.ClickException(f'the file {path!r} holds no JSON object, which a job spec is: {{"recipe": […]}}')
+        raise click.ClickException(f"the file {path!r} holds no JSON object, which {example}")
     return document
 
 
