@@ -4,7 +4,7 @@ from app.service import Service
 from pith.errors import PithError
 from pith.job import JobSpec
 from pith.plan import Plan, plan
-from pith.resources import Model
+from pith.resources import Dataset, Model
 
 
 def planned(service: Service, spec: JobSpec) -> Plan:
@@ -13,7 +13,7 @@ def planned(service: Service, spec: JobSpec) -> Plan:
         PithError: ``not_found``.
     """
     dataset = None if spec.dataset is None else service.datasets.get(spec.dataset)
-    return plan(spec, service.models.get(spec.model), dataset, _teachers(service, spec))
+    return plan(spec, service.models.get(spec.model), dataset, _others(service, spec))
 
 
 def refuse_impossible(service: Service, spec: JobSpec) -> None:
@@ -28,5 +28,6 @@ def refuse_impossible(service: Service, spec: JobSpec) -> None:
         raise PithError.of(problems[0].model_copy(update={"errors": errors}))
 
 
-def _teachers(service: Service, spec: JobSpec) -> dict[str, Model]:
-    return {id: service.models.get(id) for id in spec.teachers()}
+def _others(service: Service, spec: JobSpec) -> dict[str, Model | Dataset]:
+    models = {id: service.models.get(id) for id in spec.models()}
+    return {**models, **{id: service.datasets.get(id) for id in spec.datasets()}}

@@ -26,15 +26,18 @@ _TITLES: dict[MetricName, str] = {
 
 
 def compare(
-    baseline: Measurement, result: Measurement, before: Answers, after: Answers, samples: Samples
+    baseline: Measurement, result: Measurement, before: Answers, after: Answers, samples: Samples, since: int = 0
 ) -> Comparison:
-    """Paired: the same samples, both sets of answers."""
+    """Paired: the same samples, both sets of answers. ``since`` counts the steps until the first answers were given,
+    where the baseline cannot give any."""
     ratio = _value(baseline, "size_bytes") / max(1.0, _value(result, "size_bytes"))
     speedup = _value(baseline, "latency_median_ms") / max(1e-9, _value(result, "latency_median_ms"))
     name = samples.quality
     if name is None:
         return Comparison(compression_ratio=ratio, speedup=speedup, quality=None, measured_on=samples.origin)
-    paired = _of_classes(before, after, samples) if samples.classes else _of_costs(before, after)
+    paired: dict[str, Any] = {"quality_since": since - 1} if since else {}
+    if before is not after:
+        paired |= _of_classes(before, after, samples) if samples.classes else _of_costs(before, after)
     return Comparison(
         compression_ratio=ratio,
         speedup=speedup,
@@ -157,13 +160,21 @@ def _quality(comparison: Comparison, baseline: Measurement, result: Measurement)
         where = "on random inputs, as there was no data" if comparison.measured_on == "random inputs" else "on the data"
         return [] if noise is None else [f"Outputs differ from the baseline's by {noise:.1f} dB (SQNR) {where}."]
     before, after = baseline.get(comparison.quality), result.get(comparison.quality)
-    said = [
-        f"{_TITLES[comparison.quality]} {before:.4f} → {after:.4f} on {comparison.samples} samples of the "
-        f"{comparison.measured_on}: {_change(comparison)}."
-    ]
+    where = f"on {comparison.samples} samples of the {comparison.measured_on}"
+    said = [f"{_TITLES[comparison.quality]} {before:.4f} → {after:.4f} {where}: {_change(comparison)}."]
+    if comparison.quality_since is not None:
+        said = _since(comparison, said[0], f"{_TITLES[comparison.quality]} {after:.4f} {where}")
     if comparison.measured_on == "training inputs":
         said.append("There was no x_test, so this was measured on inputs that the job may have trained on.")
     return said
+
+
+def _since(comparison: Comparison, changed: str, alone: str) -> list[str]:
+    """For outputs that the uploaded model did not have."""
+    step = f"recipe[{comparison.quality_since}]"
+    if comparison.quality_drop is None:
+        return [f"{alone}; the baseline cannot be asked, its outputs are not those that {step} made."]
+    return [f"{changed} The first number is of the model after {step}, which gave it these outputs."]
 
 
 def _change(comparison: Comparison) -> str:

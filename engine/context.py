@@ -4,22 +4,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine.augment.augmenter import augmenter
 from engine.checkpoint import Checkpoints, Finished, Position
 from engine.data import Dataset, Split
+from engine.data.prepare import open_other
 from engine.events import EventStream
 from engine.jobdir import EngineJob, JobDir
+from engine.judge import judge
 from engine.model import Model, read_model
 from engine.objective import Objective, objective
+from engine.randomness import generator
 from pith.base import Step
 from pith.errors import PithError
 from pith.kinds import split_way_out
 
+HELD_OUT = 1_000_003
+HELD_OUT_MOST = 5000
+
 
 class Context:
-    """Data, teacher, device, random seed, events and checkpoints of one run.
+    """Data, other models, device, random seed, events and checkpoints of one run.
 
     ``step`` is the index of the running step and ``phase`` the part of it; with the seed they name a random stream.
     ``memo`` is small JSON that a step wants to find again when it is resumed.
@@ -133,15 +140,74 @@ class Context:
             raise self.inapplicable("label_smoothing is for classes, which this task has not", "leave it out")
         return found
 
-    def teacher(self, name: str) -> Model:
-        """The baseline, or the model of that id, ready to be run and not to be trained.
+    def model(self, name: str) -> Model:
+        """A copy of the baseline, or the model of that id, which the step names in ``models``.
 
         Raises:
-            PithError: any ``model_…`` code, for a teacher that was uploaded.
+            PithError: any ``model_…`` code.
         """
-        given = self.folder.given_teacher
-        model = self.baseline if name == "baseline" else read_model(given(name), self.folder.scratch)
-        return model.frozen(self.device)
+        if name == "baseline":
+            return self.baseline.copy()
+        return read_model(self.folder.other(name).given_model(), scratch_folder(self.folder, name))
+
+    def teacher(self, name: str) -> Model:
+        """The same, ready to be run and not to be trained.
+
+        Raises:
+            PithError: any ``model_…`` code.
+        """
+        return self.model(name).frozen(self.device)
+
+    def other_dataset(self, id: str, model: Model) -> Dataset:
+        """The dataset of that id, which the step names in ``datasets``, prepared as the job's own is.
+
+        Raises:
+            PithError: any ``dataset_…`` code.
+        """
+        like = self.dataset.fitted if self.dataset else None
+        return open_other(self.folder, id, model.signature, like)
+
+    def judge(self, model: Model) -> float:
+        """Accuracy, or minus the mean cost, on ``validation``; higher is better. The model is at rest afterwards.
+
+        Raises:
+            PithError: ``dataset_split_missing``.
+        """
+        split = self.validation()
+        if split.y is None:
+            self.training_data(labels=True)
+        if model.trainable:
+            model.place(self.device)
+        found = judge(model, split, self.objective(), self.device)
+        if model.trainable:
+            model.at_rest()
+        return found
+
+    def validation(self) -> Split:
+        """What choices are made on, and never the test split: the validation split; without one, the last tenth of the
+        training split in an order of the job's seed.
+
+        Raises:
+            PithError: ``dataset_split_missing``.
+        """
+        if self.dataset is not None and self.dataset.validation is not None:
+            return self.dataset.validation
+        return self._parted()[1]
+
+    def fitting(self) -> Split:
+        """The training split without what ``validation`` takes of it.
+
+        Raises:
+            PithError: ``dataset_split_missing``.
+        """
+        whole = self.dataset is not None and self.dataset.validation is not None
+        return self.training_data(labels=False) if whole else self._parted()[0]
+
+    def _parted(self) -> tuple[Split, Split]:
+        split = self.training_data(labels=False)
+        order = torch.randperm(len(split), generator=generator(self.spec.seed, HELD_OUT)).numpy()
+        held = min(max(1, len(split) // 10), HELD_OUT_MOST)
+        return split.part(np.sort(order[held:])), split.part(np.sort(order[:held]))
 
     def inapplicable(self, reason: str, way_out: str) -> PithError:
         """The error of a technique that cannot work on this model."""
@@ -152,6 +218,12 @@ class Context:
 def scratch_file(folder: JobDir, name: str) -> Path:
     folder.scratch.mkdir(parents=True, exist_ok=True)
     return folder.scratch / name
+
+
+def scratch_folder(folder: JobDir, name: str) -> Path:
+    path = folder.scratch / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _weight(step: Step) -> float:

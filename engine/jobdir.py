@@ -7,8 +7,7 @@
     dataset.arrow         the dataset's canonical rows, if the spec names one
     dataset.json          its facts (DatasetFacts)
     tokenizer.json        the model's tokenizer, if it brought one
-    teachers/<id>.pt2     teachers other than the baseline, or
-    teachers/<id>.onnx
+    others/<id>/          the same files of each model and dataset that steps name
     out/                  all that the engine writes
         events.jsonl      one EngineEvent a line, appended as it happens
         error.json        Problem, when it failed
@@ -17,6 +16,7 @@
         model.onnx        the outputs that the spec asks for
         model.pt2
         model.safetensors
+        model.pith          the encoded model, if a step encodes it
         preprocessing.json  how samples became inputs (FittedPreprocessing), unless they were tensors
         tokenizer.json    the tokenizer of texts
         checkpoint/       state to resume from; copied here to resume
@@ -38,10 +38,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pith.artifact import Digest, OutputFormat
+from pith.artifact import Digest, ResultFormat
 from pith.base import Frozen
 from pith.dataset import DatasetSchema, Preprocessing
-from pith.ids import JobId, ModelId
+from pith.ids import DatasetId, JobId, ModelId
 from pith.intake import Architecture, PartName
 from pith.job import JobSpec
 
@@ -89,25 +89,24 @@ class JobDir:
         self.preprocessing = self.out / "preprocessing.json"
         self.learnt = self.out / "learnt.json"
 
-    def teacher(self, model: ModelId) -> Path:
-        return self.root / "teachers" / f"{model}.pt2"
-
     def given_model(self) -> Path:
         """The model that was staged: an ONNX file, or else a ``.pt2``."""
-        return _either(self.model)
+        onnx = self.model.with_suffix(".onnx")
+        return onnx if onnx.exists() else self.model
 
-    def given_teacher(self, model: ModelId) -> Path:
-        return _either(self.teacher(model))
+    def other(self, id: ModelId | DatasetId) -> "JobDir":
+        """The inputs of a model or dataset that a step names, under the same names as the job's own."""
+        return JobDir(self.root / "others" / id)
 
     def input(self, name: PartName) -> Path:
         """Where the worker stages a canonical file of the job's model or dataset."""
         return self.root / name
 
-    def teacher_input(self, model: ModelId, name: PartName) -> Path:
-        """Where it stages a teacher: ``teachers/<id>`` with the canonical file's own ending."""
-        return self.root / "teachers" / f"{model}{Path(name).suffix}"
+    def other_input(self, id: ModelId | DatasetId, name: PartName) -> Path:
+        """Where it stages those of what a step names."""
+        return self.other(id).input(name)
 
-    def output(self, form: OutputFormat) -> Path:
+    def output(self, form: ResultFormat) -> Path:
         return self.out / f"model.{form}"
 
     def part(self, name: PartName) -> Path:
@@ -118,8 +117,3 @@ class JobDir:
 
     def read_intake(self) -> IntakeJob:
         return IntakeJob.model_validate_json(self.intake.read_bytes())
-
-
-def _either(pt2: Path) -> Path:
-    onnx = pt2.with_suffix(".onnx")
-    return onnx if onnx.exists() else pt2

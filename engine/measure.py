@@ -114,6 +114,17 @@ def _check_varies(test: Split, wanted: Objective) -> None:
         )
 
 
+def first_alike(files: Sequence[Path]) -> int:
+    """The first of these ONNX files whose first output, and those of all after it, have the shape of the last's."""
+    shapes = [_first_shape(path) for path in files]
+    return max((index + 1 for index, shape in enumerate(shapes) if shape != shapes[-1]), default=0)
+
+
+def _first_shape(path: Path) -> tuple[int | None, ...]:
+    output = onnx.load(path, load_external_data=False).graph.output[0]
+    return tuple(dim.dim_value or None for dim in output.type.tensor_type.shape.dim)
+
+
 def metric(name: MetricName, value: float) -> Metric:
     unit, higher = _UNITS[name]
     return Metric(name=name, value=value, unit=unit, better="higher" if higher else "lower")

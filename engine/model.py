@@ -31,12 +31,13 @@ class Model:
     """A graph and its signature; ``graph(*inputs)`` gives one tensor, or a tuple of several.
 
     ``finished`` is the ONNX file of a model whose dtype has changed, or that came as ONNX; the latter has no layers,
-    ``lifted`` is None then, and it can be run and not trained.
+    ``lifted`` is None then, and it can be run and not trained. ``packed`` is that file, encoded.
     """
 
     lifted: fx.GraphModule | None
     signature: Signature
     finished: Path | None = None
+    packed: Path | None = None
 
     @property
     def trainable(self) -> bool:

@@ -16,8 +16,22 @@ from engine.data import Dataset
 from pith.report import MetricName
 from pith.task import LossName, Task
 
-Loss = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None], Tensor]
-"""``loss(outputs, inputs, labels)``, a scalar; all of one batch."""
+
+@dataclass(frozen=True)
+class Batch:
+    """What a loss is given. ``outputs`` may be followed by features that were asked for; ``rows`` are the samples'
+    places in the split that is trained on; ``epoch`` and ``index``, the batch's number in it, name random streams."""
+
+    outputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None
+    rows: Tensor
+    epoch: int
+    index: int
+
+
+Loss = Callable[[Batch], Tensor]
+"""``loss(batch)``, a scalar."""
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
 
@@ -60,9 +74,9 @@ def objective(dataset: Dataset | None, label_smoothing: float = 0.0) -> Objectiv
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """Mean negative log-likelihood of the labels; ``label_smoothing`` moves mass to all classes."""
 
-    def loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
-        assert labels is not None
-        return functional.cross_entropy(outputs[0].float(), labels, label_smoothing=label_smoothing)
+    def loss(batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return functional.cross_entropy(batch.outputs[0].float(), batch.labels, label_smoothing=label_smoothing)
 
     return loss
 
@@ -71,9 +85,9 @@ def mean_of(name: LossName) -> Loss:
     """The mean over samples of a named loss between the first output and the targets."""
     per_sample = PER_SAMPLE[name]
 
-    def loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
-        assert labels is not None
-        return per_sample(outputs[0].float(), labels).mean()
+    def loss(batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return per_sample(batch.outputs[0].float(), batch.labels).mean()
 
     return loss
 

@@ -17,7 +17,7 @@ from engine.measure import Samples
 from engine.model import Model
 from engine.reload import Reload, digests, read_arrays, write_arrays
 from engine.session import Arrays, open_session, run_session
-from pith.artifact import OutputFormat
+from pith.artifact import OutputFormat, ResultFormat
 from pith.errors import PithError
 from pith.report import OutputReport
 
@@ -37,9 +37,9 @@ def write_outputs(
     Raises:
         PithError: ``reload_failed``.
     """
-    paths = {form: folder.output(form) for form in forms}
+    paths = {form: folder.output(form) for form in (*forms, *_encoded(model))}
     for form, path in paths.items():
-        shutil.copyfile(measured, path) if form == "onnx" else WRITERS[form](model, path)
+        _write(model, measured, form, path)
     inputs = samples.take(CHECKED)
     desk = folder.scratch / "reload"
     desk.mkdir(parents=True, exist_ok=True)
@@ -52,8 +52,22 @@ def write_outputs(
             "reload_failed", name=", ".join(path.name for path in paths.values()), problem=_said(desk, code)
         )
     result = run_session(open_session(measured, 1), inputs)
-    here = {"onnx": result, "pt2": _by_layers(model, inputs) if model.trainable else result}
+    here = {"onnx": result, "pith": result, "pt2": _by_layers(model, inputs) if model.trainable else result}
     return tuple(_checked(form, path, desk, model, here, result) for form, path in paths.items())
+
+
+def _encoded(model: Model) -> tuple[ResultFormat, ...]:
+    return () if model.packed is None else ("pith",)
+
+
+def _write(model: Model, measured: Path, form: ResultFormat, path: Path) -> None:
+    if form == "onnx":
+        shutil.copyfile(measured, path)
+    elif form == "pith":
+        assert model.packed is not None
+        shutil.copyfile(model.packed, path)
+    else:
+        WRITERS[form](model, path)
 
 
 def _by_layers(model: Model, inputs: Arrays) -> Arrays:
@@ -69,7 +83,7 @@ def _said(desk: Path, code: int) -> str:
 
 
 def _checked(
-    form: OutputFormat,
+    form: ResultFormat,
     path: Path,
     desk: Path,
     model: Model,

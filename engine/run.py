@@ -15,7 +15,17 @@ from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
 from engine.jobdir import EngineJob, JobDir
-from engine.measure import Candidate, Samples, answers, counts, latencies, measurement, quality, samples_for
+from engine.measure import (
+    Candidate,
+    Samples,
+    answers,
+    counts,
+    first_alike,
+    latencies,
+    measurement,
+    quality,
+    samples_for,
+)
 from engine.model import Model, read_model
 from engine.outputs import write_outputs
 from engine.page import render
@@ -40,10 +50,10 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
     torch.set_num_threads(job.threads)
     ctx = open_job(folder, job)
     try:
-        samples = samples_for(ctx.baseline, ctx.dataset)
-        _check_constraints(ctx, samples)
+        _check_constraints(ctx)
         candidates, model = _apply_all(ctx)
         ctx.events.step = None
+        samples = samples_for(model, ctx.dataset)
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
         report = _report(ctx, candidates, samples, outputs, where, started)
@@ -77,10 +87,12 @@ def open_job(folder: JobDir, job: EngineJob) -> Context:
 
 def _dataset(folder: JobDir, job: EngineJob, baseline: Model) -> Dataset:
     asked, model = job.spec.preprocessing, job.model_preprocessing
-    return open_dataset(folder, baseline.signature, asked, model, baseline.words())
+    return open_dataset(folder, baseline.signature, asked, model, baseline.words(), job.spec.new_outputs())
 
 
-def _check_constraints(ctx: Context, samples: Samples) -> None:
+def _check_constraints(ctx: Context) -> None:
+    """What the report could not say at the end is refused at the beginning."""
+    samples = samples_for(ctx.baseline, ctx.dataset)
     if ctx.spec.constraints.max_metric_drop is not None and samples.quality is None:
         raise PithError(
             "dataset_mismatch",
@@ -121,8 +133,8 @@ def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
     """Export the model to be measured, and count what needs no running. The first output is the one weighed."""
     write_onnx(model, onnx)
     form = ctx.spec.outputs[0]
-    weighed = onnx
-    if form != "onnx":
+    weighed = model.packed or onnx
+    if form != "onnx" and model.packed is None:
         weighed = scratch_file(ctx.folder, f"weighed.{form}")
         WRITERS[form](model, weighed)
     return counts(model, weighed)
@@ -137,19 +149,18 @@ def _report(
     started: float,
 ) -> Report:
     job = ctx.job
-    given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates]
+    first = first_alike([candidate.onnx for candidate in candidates])
+    given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates[first:]]
     runs = latencies([candidate.onnx for candidate in candidates], samples.take(1))
-    numbers = [
-        measurement(candidate, times, quality(mine, given[0], samples))
-        for candidate, times, mine in zip(candidates, runs, given, strict=True)
-    ]
-    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples)
+    found = [*[[]] * first, *(quality(mine, given[0], samples) for mine in given)]
+    numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
+    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
     constraints = check_constraints(job.spec.constraints, comparison)
     return Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
-        headline=headline(comparison, constraints, numbers[0], numbers[-1]),
+        headline=headline(comparison, constraints, numbers[first], numbers[-1]),
         spec=job.spec,
         model_digest=job.model_digest,
         dataset_digest=job.dataset_digest,

@@ -1,134 +1,156 @@
-"""The only training loop: recovery, fine-tuning and distillation pass it a loss.
+"""The only training loop: recovery, fine-tuning, distillation and what else trains pass it a loss and, where they need
+more than that, ``Aids``.
 
 Every random stream derives from (seed, step, phase, epoch, batch), so a run that is resumed from a checkpoint ends
 with the same bits as one that was never disturbed. On a GPU it computes in bfloat16 where that is safe (autocast).
 """
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.batches import Batches, Chosen
+from engine.collapse import Collapse
 from engine.context import Context
 from engine.data import Split
 from engine.model import Model
-from engine.objective import Loss
+from engine.objective import Batch, Loss
 from engine.randomness import generator, stream
+from engine.rates import Groups, groups_of, set_rates
 from pith.errors import PithError
 from pith.training import TrainingOptions
 
-IN_MEMORY_BYTES = 2 << 30
 CHECK_EVERY = 25
 AUGMENTATION = 1
 
 
-def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
+@dataclass(frozen=True)
+class Aids:
+    """What a technique may give the loop besides a loss.
+
+    ``forward``    is run instead of the model's graph; it shares the graph's layers, and gives the same outputs first,
+                   then others, such as features
+    ``helpers``    modules that are trained with the model, or only kept in its checkpoints; the caller has them after
+    ``rate``       ``rate(name, epoch)``: a factor on the learning rate of each of the model's parameters; 0 freezes it
+    ``gradients``  is called after each backward pass, before the optimizer's step
+    ``after``      ``after(step, steps)`` is called after each optimizer step, without gradients, ``step`` counting from
+                   1 over all epochs; True says that it has set other weights to zero, which stay so from then on
+    """
+
+    forward: Callable[..., Any] | None = None
+    helpers: nn.Module | None = None
+    rate: Callable[[str, int], float] | None = None
+    gradients: Callable[[], None] | None = None
+    after: Callable[[int, int], bool | None] | None = None
+
+
+NO_AIDS = Aids()
+
+
+def train(model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context, aids: Aids = NO_AIDS) -> None:
     """Train the model's graph in place and leave it in eval mode on the CPU.
 
-    ``loss(outputs, inputs, labels)`` gives a scalar; outputs and inputs are tuples. Weights of a sparse layer that
-    are zero stay zero.
+    ``loss(batch)`` gives a scalar. Weights of a sparse layer that are zero stay zero. When the loss is no longer
+    finite, or accuracy has collapsed, training ends with the weights of the last good epoch, and a note says so.
 
     Raises:
-        PithError: ``training_diverged``.
+        PithError: ``training_diverged`` where there is no good epoch to go back to.
     """
-    _Training(model, split, options, loss, ctx).run()
+    _Training(model, split, options, loss, ctx, aids).run()
 
 
-class Batches:
-    """Shuffled batches of a split on a device. A last batch of one sample is left out: batch norms need two."""
-
-    def __init__(self, split: Split, size: int, model: Model, device: torch.device) -> None:
-        self.split, self.dtypes, self.device = split, model.signature.dtypes(), device
-        self.size = min(size, len(split))
-        whole, rest = divmod(len(split), self.size)
-        self.count = whole + (rest > 1)
-        self.layout = _layout(model)
-        self._whole = self._placed(slice(None)) if _in_memory_bytes(split, model) <= IN_MEMORY_BYTES else None
-
-    def epoch(self, order: torch.Generator, start: int) -> Iterator[tuple[int, tuple[Tensor, ...], Tensor | None]]:
-        rows = torch.randperm(len(self.split), generator=order)
-        for batch in range(start, self.count):
-            yield batch, *self._batch(rows[batch * self.size : (batch + 1) * self.size])
-
-    def _batch(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        if self._whole is None:
-            inputs, labels = self._placed(np.sort(rows.numpy()))
-            rows = rows.argsort().argsort()
-        else:
-            inputs, labels = self._whole
-        rows = rows.to(self.device)
-        chosen = tuple(each[rows].contiguous(memory_format=self._format(each)) for each in inputs)
-        return chosen, None if labels is None else labels[rows]
-
-    def _placed(self, rows: np.ndarray | slice) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        inputs, labels = self.split.inputs(rows, self.dtypes), self.split.labels(rows)
-        placed = tuple(each.to(self.device, memory_format=self._format(each)) for each in inputs)
-        return placed, None if labels is None else labels.to(self.device)
-
-    def _format(self, each: Tensor) -> torch.memory_format:
-        return self.layout if each.ndim == 4 else torch.contiguous_format
+class _Diverged(Exception):
+    """The loss is not finite any more."""
 
 
 class _Training:
-    """The state of one call of ``train``."""
-
-    def __init__(self, model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context) -> None:
-        self.model, self.options, self.loss, self.ctx = model, options, loss, ctx
-        model.place(ctx.device, _layout(model))
+    def __init__(
+        self, model: Model, split: Split, options: TrainingOptions, loss: Loss, ctx: Context, aids: Aids
+    ) -> None:
+        self.model, self.options, self.loss, self.ctx, self.aids = model, options, loss, ctx, aids
         self.batches = Batches(split, options.batch_size, model, ctx.device)
-        self.optimizer = _optimizer(model.graph, options)
+        self.graph = model.place(ctx.device, self.batches.layout)
+        self.helpers = (aids.helpers or nn.Module()).to(ctx.device)
+        self.groups: Groups = groups_of(self.graph, self.helpers, aids.rate, options.epochs)
+        self.optimizer = _optimizer(self.groups, options)
         self.zeros = _zeros(model)
         self.place = (ctx.step, ctx.phase)
+        self.collapse = Collapse(model, ctx)
+        self.good: dict[str, Any] | None = None
 
     def run(self) -> None:
         epoch, batch = self._resume()
-        self.model.graph.train()
-        for number in range(epoch, self.options.epochs):
-            mean = self._epoch(number, batch if number == epoch else 0)
-            self._report(number, mean)
+        try:
+            for number in range(epoch, self.options.epochs):
+                mean = self._epoch(number, batch if number == epoch else 0)
+                self._report(number, mean)
+                self._end(number)
+        except _Diverged as problem:
+            self._go_back(str(problem))
+        self.graph.requires_grad_(True)
         self.model.at_rest()
 
     def _epoch(self, epoch: int, start: int) -> float:
+        self._prepare(epoch)
         order = generator(self.ctx.spec.seed, *self.place, epoch)
         total, unchecked = torch.zeros((), device=self.ctx.device), 0
-        for batch, inputs, labels in self.batches.epoch(order, start):
-            total += self._step(epoch, batch, inputs, labels)
+        for chosen in self.batches.epoch(order, start):
+            total += self._step(epoch, chosen)
             unchecked += 1
-            if unchecked == CHECK_EVERY or batch == self.batches.count - 1:
-                self._check(total, epoch, batch)
+            if unchecked == CHECK_EVERY or chosen.batch == self.batches.count - 1:
+                self._check(total, epoch, chosen.batch)
                 unchecked = 0
             if self.ctx.checkpoints.due():
-                self._save(epoch, batch + 1)
+                self._save(epoch, chosen.batch + 1)
         return float(total) / max(1, self.batches.count - start)
 
-    def _step(self, epoch: int, batch: int, inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
-        inputs, labels = self._augmented(epoch, batch, inputs, labels)
-        torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, batch))
-        rate = self._rate(epoch * self.batches.count + batch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def _prepare(self, epoch: int) -> None:
+        """Training mode, but for what is frozen: its weights, and the statistics of its norms."""
+        self.graph.train()
+        self.helpers.train()
+        self.groups.freeze(epoch)
+
+    def _step(self, epoch: int, chosen: Chosen) -> Tensor:
+        inputs, labels = self._augmented(epoch, chosen)
+        torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, chosen.batch))
+        done = epoch * self.batches.count + chosen.batch
+        set_rates(self.optimizer, self.groups, self._rate(done), epoch)
         with torch.autocast(self.ctx.device.type, torch.bfloat16, enabled=self.ctx.device.type == "cuda"):
-            loss = self.loss(self.model.run(inputs), inputs, labels)
+            outputs = self._outputs(inputs)
+            loss = self.loss(Batch(outputs, inputs, labels, chosen.rows, epoch, chosen.batch))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.aids.gradients is not None:
+            self.aids.gradients()
         self.optimizer.step()
-        with torch.no_grad():
-            for weight, zero in self.zeros:
-                weight.masked_fill_(zero, 0.0)
+        self._keep(done + 1)
         return loss.detach()
 
-    def _augmented(
-        self, epoch: int, batch: int, inputs: tuple[Tensor, ...], labels: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.aids.forward is None:
+            return self.model.run(inputs)
+        given = self.aids.forward(*inputs)
+        return given if isinstance(given, tuple) else (given,)
+
+    @torch.no_grad()
+    def _keep(self, step: int) -> None:
+        for weight, zero in self.zeros:
+            weight.masked_fill_(zero, 0.0)
+        if self.aids.after is not None and self.aids.after(step, self.options.epochs * self.batches.count):
+            self.zeros = _zeros(self.model)
+
+    def _augmented(self, epoch: int, chosen: Chosen) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """From a random stream of its own, so that a model's dropout is the same with augmentation and without."""
         if self.ctx.augmenter is None:
-            return inputs, labels
+            return chosen.inputs, chosen.labels
         classes = self.model.signature.outputs[0].shape[-1] or 0
-        seed = stream(self.ctx.spec.seed, *self.place, epoch, batch, AUGMENTATION)
-        return self.ctx.augmenter(inputs, labels, seed, classes)
+        seed = stream(self.ctx.spec.seed, *self.place, epoch, chosen.batch, AUGMENTATION)
+        return self.ctx.augmenter(chosen.inputs, chosen.labels, seed, classes)
 
     def _rate(self, step: int) -> float:
         total = self.options.epochs * self.batches.count
@@ -137,6 +159,8 @@ class _Training:
 
     def _check(self, total: Tensor, epoch: int, batch: int) -> None:
         if not math.isfinite(total):
+            if self.good is not None:
+                raise _Diverged(f"the loss became {float(total)} in epoch {epoch + 1}, batch {batch + 1}")
             raise PithError(
                 "training_diverged",
                 loss=str(float(total)),
@@ -147,16 +171,39 @@ class _Training:
         done = (epoch + (batch + 1) / self.batches.count) / self.options.epochs
         self.ctx.progress(done, f"epoch {epoch + 1} of {self.options.epochs}")
 
+    def _end(self, epoch: int) -> None:
+        """The epoch was a good one, or the one before it was the last."""
+        if epoch + 1 < self.options.epochs or self.good is not None:
+            if fallen := self.collapse.of_epoch():
+                raise _Diverged(f"{fallen} in epoch {epoch + 1}")
+            self.good = {"epoch": epoch, **copy.deepcopy(self._weights())}
+
+    def _go_back(self, what: str) -> None:
+        assert self.good is not None
+        self._load_weights(self.good)
+        kept = f"The weights after epoch {self.good['epoch'] + 1} were kept."
+        rate = self.options.learning_rate
+        self.ctx.note(f"Training ended early: {what}. {kept} Lower the learning rate, which was {rate:g}.")
+
     def _report(self, epoch: int, loss: float) -> None:
         name = f"epoch {epoch + 1} of {self.options.epochs}"
         self.ctx.events.emit("metric", f"{name}: loss {loss:.4f}", epoch=epoch + 1, phase=self.ctx.phase, loss=loss)
+
+    def _weights(self) -> dict[str, Any]:
+        return {"model": self.graph.state_dict(), "helpers": self.helpers.state_dict()}
+
+    def _load_weights(self, state: dict[str, Any]) -> None:
+        self.graph.load_state_dict(state["model"])
+        self.helpers.load_state_dict(state["helpers"])
 
     def _save(self, epoch: int, batch: int) -> None:
         state = {
             "epoch": epoch,
             "batch": batch,
-            "model": self.model.graph.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "good": self.good,
+            "best": self.collapse.best,
+            **self._weights(),
         }
         self.ctx.save(self.model, state)
 
@@ -164,26 +211,15 @@ class _Training:
         state = self.ctx.take_training()
         if state is None:
             return 0, 0
-        self.model.graph.load_state_dict(state["model"])
+        self._load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.good, self.collapse.best = state["good"], state["best"]
+        self.zeros = _zeros(self.model)
         return int(state["epoch"]), int(state["batch"])
 
 
-def _layout(model: Model) -> torch.memory_format:
-    """Channels last for models of images: several times faster on a CPU, and on a GPU's tensor cores."""
-    pictures = any(len(spec.shape) == 4 for spec in model.signature.inputs)
-    images = pictures and any(isinstance(module, nn.Conv2d) for _, module in model.layers())
-    return torch.channels_last if images else torch.contiguous_format
-
-
-def _in_memory_bytes(split: Split, model: Model) -> int:
-    """What the whole split takes as tensors of the model's own kinds of number."""
-    sizes = [array.size * dtype.itemsize for array, dtype in zip(split.x, model.signature.dtypes(), strict=True)]
-    return sum(sizes) + (0 if split.y is None else split.y.size * 8)
-
-
-def _optimizer(graph: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in graph.parameters() if parameter.requires_grad]
+def _optimizer(groups: Groups, options: TrainingOptions) -> torch.optim.Optimizer:
+    parameters: list[dict[str, Any]] = [{"params": each} for each in groups.parameters]
     shared: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
     if options.optimizer == "adamw":
         return torch.optim.AdamW(parameters, **shared)

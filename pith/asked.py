@@ -1,12 +1,12 @@
 """A job spec beside what is known of all that it names, and what follows from both at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pith.dataset import DatasetFacts
 from pith.facts import ModelFacts
 from pith.fit import class_numbers, split_of
-from pith.ids import ModelId
+from pith.ids import DatasetId, ModelId
 from pith.job import JobSpec
 from pith.outlook import Foresees, Given, Outlook
 from pith.report import MeasuredOn, MetricName
@@ -19,27 +19,22 @@ class Asked:
     spec: JobSpec
     model: ModelFacts | None
     data: DatasetFacts | None
-    teachers: Mapping[ModelId, ModelFacts]
+    others: Mapping[ModelId, ModelFacts] = field(default_factory=dict)
+    datasets: Mapping[DatasetId, DatasetFacts] = field(default_factory=dict)
 
 
 def outlooks(asked: Asked) -> list[tuple[Given, Outlook]]:
     """What each step meets and what it foresees; nothing while the model is not known."""
     if asked.model is None:
         return []
-    train = split_of(asked.data, "train") if asked.data else None
     given = Given(
-        layers=asked.model.layers,
-        parameters=asked.model.parameters,
-        macs=asked.model.macs,
-        samples=train.samples if train else None,
-        classes=class_numbers(asked.data),
+        model=asked.model, baseline=asked.model, data=asked.data, others=asked.others, datasets=asked.datasets
     )
     found = []
     for step in asked.spec.recipe:
         outlook = _foreseen(step, given)
         found.append((given, outlook))
-        changed = {"layers": outlook.after, "parameters": outlook.parameters, "macs": outlook.macs}
-        given = given.model_copy(update={name: value for name, value in changed.items() if value is not None})
+        given = outlook.left(given)
     return found
 
 

@@ -1,11 +1,15 @@
 """The two things every class of the contract is made of: frozen data, and a recipe step."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Need = Literal["training_data", "labels", "calibration_data", "teacher"]
-Change = Literal["shapes", "values", "dtype"]
+from pith.ids import DatasetId, ModelId
+
+Need = Literal["training_data", "labels", "calibration_data", "teacher", "peers"]
+Change = Literal["shapes", "values", "dtype", "outputs", "encoding"]
+OF_DATA: frozenset[Need] = frozenset({"training_data", "labels", "calibration_data"})
 
 
 class Frozen(BaseModel):
@@ -15,10 +19,10 @@ class Frozen(BaseModel):
 
 
 class Step(Frozen):
-    """One configured technique. Subclasses add a ``kind`` literal, their options, and these facts.
+    """One configured technique. Subclasses add a ``kind`` literal, their options, an ``outlook``, and these facts.
 
     ``needs``    what the job spec must bring for the step to run
-    ``changes``  what it does to the model; recipe order is decided by this alone
+    ``changes``  what it does to the model; recipe order is decided by this alone. ``outputs``: they mean other things
     ``paper``    the paper or standard that it implements
     ``limits``   what it does not do, in one sentence
     """
@@ -31,3 +35,11 @@ class Step(Frozen):
     def required(self) -> frozenset[Need]:
         """What this step needs as it is configured."""
         return self.needs
+
+    def models(self) -> Mapping[str, ModelId]:
+        """Other models that this step names, by the place in the step that names them: ``teacher``, ``models/0``."""
+        return {}
+
+    def datasets(self) -> Mapping[str, DatasetId]:
+        """Other datasets that this step names, by the place that names them."""
+        return {}

@@ -37,7 +37,7 @@ def seconds(asked: Asked, index: int, given: Given, outlook: Outlook) -> Seconds
 
 def _runner(asked: Asked, index: int, own: Estimate) -> Estimate:
     """Whose forward passes they are: the teacher's where the step names one, else the model's own."""
-    teacher = asked.teachers.get(getattr(asked.spec.recipe[index], "teacher", ""))
+    teacher = asked.others.get(str(getattr(asked.spec.recipe[index], "teacher", "")))
     return teacher.estimate if teacher and teacher.estimate else own
 
 
@@ -58,9 +58,9 @@ def memory(asked: Asked, outlooks: list[tuple[Given, Outlook]]) -> int | None:
     costs = asked.model.estimate if asked.model else None
     if costs is None or asked.model is None:
         return None
-    teachers = sum(4 * teacher.parameters for teacher in asked.teachers.values())
+    others = sum(4 * other.parameters for other in asked.others.values())
     batch = max([outlook.batch for _, outlook in outlooks], default=0)
-    return costs.fixed_bytes + max(1, batch) * costs.sample_bytes + teachers + _data_bytes(asked.model, asked.data)
+    return costs.fixed_bytes + max(1, batch) * costs.sample_bytes + others + _data_bytes(asked.model, asked.data)
 
 
 def _data_bytes(model: ModelFacts, data: DatasetFacts | None) -> int:

@@ -42,8 +42,8 @@ ERRORS: dict[str, Row] = {
     "recipe_order": Row(
         400,
         "Impossible order",
-        "recipe[{index}] ({kind}) cannot follow recipe[{earlier_index}] ({earlier}), which finishes the graph by "
-        "changing its dtype; move {earlier} to the end.",
+        "recipe[{index}] ({kind}) cannot follow recipe[{earlier_index}] ({earlier}), which finishes the model; "
+        "move {earlier} to the end.",
     ),
     "dataset_required": Row(
         400, "Dataset required", 'recipe[{index}] ({kind}) needs {needs}; upload a dataset and name it in "dataset".'

@@ -1,20 +1,21 @@
 """Jobs: what is asked (job spec), one execution of it (job), and its history (events)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, Field
 
 from pith.artifact import Artifact, OutputFormat
 from pith.augmentation import Augmentation
-from pith.base import Frozen
+from pith.base import OF_DATA, Frozen
 from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
 from pith.ids import DatasetId, JobId, ModelId
 from pith.intake import IntakeSpec
 from pith.recipe import Recipe, finished_problems, order_problems
 
+Id = TypeVar("Id", bound=str)
 JobKind = Literal["compression", "intake"]
 JobStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 Verdict = Literal["met", "not_met", "unconstrained"]
@@ -77,10 +78,25 @@ class JobSpec(Frozen):
         """Whether any step trains on data."""
         return any("training_data" in step.required() for step in self.recipe)
 
-    def teachers(self) -> tuple[ModelId, ...]:
-        """Ids of the teachers that are neither the baseline nor named twice."""
-        named = (getattr(step, "teacher", "baseline") for step in self.recipe)
-        return tuple(dict.fromkeys(name for name in named if name != "baseline"))
+    def new_outputs(self) -> bool:
+        """Whether a step gives the model outputs that mean other things than the uploaded model's."""
+        return any("outputs" in step.changes for step in self.recipe)
+
+    def encodes(self) -> bool:
+        """Whether a step encodes the weights; then ``model.pith`` is handed out besides."""
+        return any("encoding" in step.changes for step in self.recipe)
+
+    def models(self) -> dict[ModelId, str]:
+        """The models that steps name, each once, with the first place in the spec that names it (RFC 6901)."""
+        return _once(
+            (f"/recipe/{i}/{place}", id) for i, step in enumerate(self.recipe) for place, id in step.models().items()
+        )
+
+    def datasets(self) -> dict[DatasetId, str]:
+        """The datasets that steps name, as ``models``."""
+        return _once(
+            (f"/recipe/{i}/{place}", id) for i, step in enumerate(self.recipe) for place, id in step.datasets().items()
+        )
 
     def check(self) -> None:
         """Refuse a spec that is well formed and makes no sense.
@@ -108,11 +124,18 @@ class JobSpec(Frozen):
 
     def _without_dataset(self) -> Iterator[tuple[str, PithError]]:
         for index, step in enumerate(self.recipe):
-            if needed := step.required() - {"teacher"}:
+            if needed := step.required() & OF_DATA:
                 needs = ", ".join(sorted(needed))
                 yield f"/recipe/{index}", PithError("dataset_required", index=index, kind=step.kind, needs=needs)
         if (limit := self.constraints.max_metric_drop) is not None:
             yield "/constraints/max_metric_drop", PithError("dataset_required_by_constraint", limit=limit)
+
+
+def _once(named: Iterable[tuple[str, Id]]) -> dict[Id, str]:
+    found: dict[Id, str] = {}
+    for pointer, id in named:
+        found.setdefault(id, pointer)
+    return found
 
 
 class Progress(Frozen):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from pith.asked import Asked
 from pith.fit import class_numbers, split_of
-from pith.ids import ModelId
 from pith.resources import Dataset, Model
 
 
@@ -12,12 +11,12 @@ def notes(
     asked: Asked,
     model: Model,
     dataset: Dataset | None,
-    teachers: Mapping[ModelId, Model],
+    others: Mapping[str, Model | Dataset],
     held: int | None,
     limit: int | None,
 ) -> Iterator[str]:
     """``held`` is how many bytes the job will need, ``limit`` how many it may use; None where that is not known."""
-    for found in (model, dataset, *teachers.values()):
+    for found in (model, dataset, *others.values()):
         if found is not None and found.status == "checking":
             yield f"{found.id} is still being checked ({found.check}); what depends on it is not known yet."
     yield from _on_fresh_weights(asked)

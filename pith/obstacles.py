@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from pith.asked import Asked, quality
 from pith.augmented import augmentation_problems
+from pith.base import OF_DATA
 from pith.dataset import DatasetFacts
 from pith.errors import FieldProblem, PithError, Problem
-from pith.fit import data_problems, split_of, teacher_problem, trained_on
-from pith.ids import ModelId
+from pith.fit import data_problems, split_of, trained_on
 from pith.job import JobSpec
 from pith.kinds import split_way_out
 from pith.outlook import Outlook
@@ -16,11 +16,10 @@ from pith.resources import Dataset, Model
 
 
 def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
-    """What the spec, the data, the teachers and the steps themselves refuse."""
+    """What the spec, the data and the steps themselves refuse."""
     yield from _of_spec(asked)
     yield from _of_data(asked)
     yield from _of_augmentation(asked)
-    yield from _of_teachers(asked)
     finished = _finished(asked)
     for index, outlook in enumerate(outlooks):
         if index not in finished:  # its layers are not the reason
@@ -41,25 +40,20 @@ def _at(pointer: str, error: PithError) -> Problem:
 
 
 def rejected(
-    spec: JobSpec, model: Model, dataset: Dataset | None, teachers: Mapping[ModelId, Model]
+    spec: JobSpec, model: Model, dataset: Dataset | None, others: Mapping[str, Model | Dataset]
 ) -> Iterator[Problem]:
-    """Inputs that intake refused, and those that the spec names and nobody has."""
-    named = [("/model", "model", model), ("/dataset", "dataset", dataset)]
-    named += [(_teacher_pointer(spec, id), "model", teachers[id]) for id in spec.teachers() if id in teachers]
-    for pointer, what, found in named:
-        if found is not None and found.status == "rejected":
+    """Inputs that intake refused, and those that the spec names and nobody has. ``others`` are those of the steps."""
+    named: list[tuple[str, str, str, Model | Dataset | None]] = [("/model", "model", model.id, model)]
+    if spec.dataset is not None:
+        named.append(("/dataset", "dataset", spec.dataset, dataset))
+    named += [(pointer, "model", id, others.get(id)) for id, pointer in spec.models().items()]
+    named += [(pointer, "dataset", id, others.get(id)) for id, pointer in spec.datasets().items()]
+    for pointer, what, id, found in named:
+        if found is None:
+            yield _at(pointer, PithError("not_found", what=what, id=id, listing=f"/v1/{what}s"))
+        elif found.status == "rejected":
             reason = found.error.detail if found.error else ""
-            yield _at(pointer, PithError("input_rejected", what=what, id=found.id, reason=reason))
-    if spec.dataset is not None and dataset is None:
-        yield _at("/dataset", PithError("not_found", what="dataset", id=spec.dataset, listing="/v1/datasets"))
-    for id in spec.teachers():
-        if id not in teachers:
-            missing = PithError("not_found", what="model", id=id, listing="/v1/models")
-            yield _at(_teacher_pointer(spec, id), missing)
-
-
-def _teacher_pointer(spec: JobSpec, id: ModelId) -> str:
-    return next(f"/recipe/{i}/teacher" for i, step in enumerate(spec.recipe) if getattr(step, "teacher", None) == id)
+            yield _at(pointer, PithError("input_rejected", what=what, id=id, reason=reason))
 
 
 def _of_spec(asked: Asked) -> Iterator[Problem]:
@@ -85,7 +79,7 @@ def _of_data(asked: Asked) -> Iterator[Problem]:
         return
     for index, step in enumerate(asked.spec.recipe):
         train, labels = split_of(asked.data, "train"), "labels" in step.required()
-        if step.required() - {"teacher"} and (train is None or (labels and not train.labelled)):
+        if step.required() & OF_DATA and (train is None or (labels and not train.labelled)):
             needs = "a labelled training split" if labels else "a training split"
             problem = PithError(
                 "dataset_split_missing",
@@ -115,18 +109,7 @@ def _present(data: DatasetFacts) -> str:
     return " and ".join(f"{'' if split.labelled else 'unlabelled '}{split.name}" for split in data.splits) or "nothing"
 
 
-def _of_teachers(asked: Asked) -> Iterator[Problem]:
-    if asked.model is None:
-        return
-    for id, teacher in asked.teachers.items():
-        if id in asked.spec.teachers() and (problem := teacher_problem(teacher, asked.model)):
-            yield _at(_teacher_pointer(asked.spec, id), problem)
-
-
 def _of_step(asked: Asked, index: int, outlook: Outlook) -> Iterator[Problem]:
     kind = asked.spec.recipe[index].kind
     for refusal in outlook.refusals:
-        error = PithError(
-            "technique_inapplicable", index=index, kind=kind, reason=refusal.reason, way_out=refusal.way_out
-        )
-        yield _at(f"/recipe/{index}" + (f"/{refusal.field}" if refusal.field else ""), error)
+        yield _at(f"/recipe/{index}" + (f"/{refusal.field}" if refusal.field else ""), refusal.error(index, kind))

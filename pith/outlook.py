@@ -1,34 +1,79 @@
 """What a step foresees of itself from facts alone, before anything runs. Not covered: what only running can tell."""
 
+from collections.abc import Mapping
+from functools import cached_property
+from math import prod
 from typing import Protocol
 
 from pydantic import Field
 
 from pith.base import Frozen
-from pith.facts import LayerFacts
+from pith.dataset import DatasetFacts
+from pith.errors import PithError, Problem
+from pith.facts import LayerFacts, ModelFacts
+from pith.fit import class_numbers, split_of
+from pith.ids import DatasetId, ModelId
 
 CONVOLUTIONS = frozenset(f"Conv{turned}{dims}d" for turned in ("", "Transpose") for dims in (1, 2, 3))
 
 
 class Refusal(Frozen):
-    """Why a step cannot work on this model or this data. ``field`` is the option that is wrong, as ``ignore/0``."""
+    """Why a step cannot work on this model or this data. ``field`` is the option that is wrong, as ``ignore/0``.
 
-    reason: str
-    way_out: str
+    It is said as ``technique_inapplicable``, or as another ``problem`` of the error table.
+    """
+
+    reason: str = ""
+    way_out: str = ""
     field: str = ""
+    problem: Problem | None = None
+
+    @classmethod
+    def of(cls, error: PithError, field: str = "") -> "Refusal":
+        return cls(problem=error.problem, field=field)
+
+    def error(self, index: int, kind: str) -> PithError:
+        if self.problem is not None:
+            return PithError.of(self.problem)
+        return PithError("technique_inapplicable", index=index, kind=kind, reason=self.reason, way_out=self.way_out)
 
 
 class Given(Frozen):
-    """What a step meets: the model as the steps before it will leave it, and the training split.
+    """What a step meets: the model as the steps before it will leave it, the model that was uploaded for the job, the
+    job's dataset, and the other models and datasets that steps name, as far as they are known."""
 
-    ``samples`` is None without one, or where it is not known yet; ``classes`` says whether labels are class numbers.
-    """
+    model: ModelFacts
+    baseline: ModelFacts
+    data: DatasetFacts | None = None
+    others: Mapping[ModelId, ModelFacts] = Field(default_factory=dict)
+    datasets: Mapping[DatasetId, DatasetFacts] = Field(default_factory=dict)
 
-    layers: tuple[LayerFacts, ...]
-    parameters: int
-    macs: int | None = None
-    samples: int | None = None
-    classes: bool = True
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        return self.model.layers
+
+    @property
+    def parameters(self) -> int:
+        return self.model.parameters
+
+    @property
+    def macs(self) -> int | None:
+        return self.model.macs
+
+    @cached_property
+    def samples(self) -> int | None:
+        """Of the training split; None without one, or where it is not known yet."""
+        train = split_of(self.data, "train") if self.data else None
+        return train.samples if train else None
+
+    @cached_property
+    def classes(self) -> bool:
+        """Whether labels are class numbers."""
+        return class_numbers(self.data)
+
+    def named(self, model: str) -> ModelFacts | None:
+        """The baseline, or another model by its id; None where it is not known yet."""
+        return self.baseline if model == "baseline" else self.others.get(model)
 
     def weighted(self) -> tuple[LayerFacts, ...]:
         """Convolutions and linear layers, which pruning and quantizing are about."""
@@ -37,11 +82,16 @@ class Given(Frozen):
 
 class Outlook(Frozen):
     """What a step will do. ``trained`` and ``run`` count samples that pass through the model, with and without a
-    backward pass; ``batch`` is how many are in training at once."""
+    backward pass; ``batch`` is how many are in training at once.
+
+    What stays is None: ``after`` are the layers that it leaves, ``model`` is for a step that leaves another model
+    altogether, or one with other outputs.
+    """
 
     does: str
     touched: tuple[str, ...] = ()
     left_alone: dict[str, str] = Field(default_factory=dict)
+    model: ModelFacts | None = None
     after: tuple[LayerFacts, ...] | None = None
     parameters: int | None = None
     macs: int | None = None
@@ -51,9 +101,16 @@ class Outlook(Frozen):
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def left(self, given: Given) -> Given:
+        """What the next step meets."""
+        changed = {"layers": self.after, "parameters": self.parameters, "macs": self.macs}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        model = self.model or given.model
+        return given.model_copy(update={"model": model.model_copy(update=kept)})
+
 
 class Foresees(Protocol):
-    """What every step class of a recipe can do. ``after``, ``parameters`` and ``macs`` are None where they stay."""
+    """What every step class of a recipe can do."""
 
     def outlook(self, given: Given) -> Outlook: ...
 
@@ -65,3 +122,8 @@ def names(layers: tuple[LayerFacts, ...]) -> tuple[str, ...]:
 def share(count: int, total: int, what: str) -> str:
     """``3 of 5 layers``; ``all 5 layers``."""
     return f"all {total} {what}" if count == total else f"{count} of {total} {what}"
+
+
+def count_weights(layers: tuple[LayerFacts, ...]) -> str:
+    """``3,000 weights``, without biases."""
+    return f"{sum(prod(layer.shape) for layer in layers):,} weights"

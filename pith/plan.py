@@ -14,7 +14,6 @@ from pith.costs import Seconds, all_seconds, memory, seconds
 from pith.dataset import DatasetFormat
 from pith.errors import Problem
 from pith.facts import ModelFormat, TensorFacts
-from pith.ids import ModelId
 from pith.job import JobSpec
 from pith.notes import notes
 from pith.obstacles import obstacles, rejected
@@ -71,15 +70,20 @@ def plan(
     spec: JobSpec,
     model: Model,
     dataset: Dataset | None,
-    teachers: Mapping[ModelId, Model],
+    others: Mapping[str, Model | Dataset],
     memory_limit: int | None = None,
 ) -> Plan:
-    """What ``spec`` would do with these inputs. ``teachers`` are those that the spec names; one that is left out is a
-    problem. Inputs that are still being checked are noted, and what can be checked without them is."""
-    known = {id: teacher.facts for id, teacher in teachers.items() if teacher.facts is not None}
-    asked = Asked(spec, model.facts, dataset.facts if dataset else None, known)
+    """What ``spec`` would do with these inputs. ``others`` are the models and datasets that steps name, by id; one that
+    is left out is a problem. Inputs that are still being checked are noted, and what can be checked without them is."""
+    asked = Asked(
+        spec,
+        model.facts,
+        dataset.facts if dataset else None,
+        {id: other.facts for id, other in others.items() if isinstance(other, Model) and other.facts},
+        {id: other.facts for id, other in others.items() if isinstance(other, Dataset) and other.facts},
+    )
     foreseen = outlooks(asked)
-    problems = (*rejected(spec, model, dataset, teachers), *obstacles(asked, [outlook for _, outlook in foreseen]))
+    problems = (*rejected(spec, model, dataset, others), *obstacles(asked, [outlook for _, outlook in foreseen]))
     held = memory(asked, foreseen)
     steps = tuple(_planned(asked, index, *each) for index, each in enumerate(foreseen))
     measured = quality(asked)
@@ -94,7 +98,7 @@ def plan(
         inputs=asked.model.inputs if asked.model else (),
         outputs=spec.outputs,
         quality=PlannedQuality(metric=measured[0], on=measured[1]) if measured else None,
-        notes=tuple(notes(asked, model, dataset, teachers, held, memory_limit)),
+        notes=tuple(notes(asked, model, dataset, others, held, memory_limit)),
     )
 
 

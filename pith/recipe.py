@@ -1,20 +1,58 @@
-"""A recipe: ordered steps, and the one rule about their order."""
+"""A recipe: ordered steps, and the one rule about their order.
+
+A technique is the class of its module in ``pith.techniques``, and that place is its kind; there is no other list.
+"""
 
 import inspect
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import AfterValidator, Field
 
+from pith import techniques as places
 from pith.base import Change, Frozen, Need, Step
-from pith.distill import Distill
 from pith.errors import PithError
-from pith.finetune import Finetune
-from pith.prune import Prune
-from pith.quantize import Quantize
+from pith.outlook import Given, Outlook
 
-AnyStep = Annotated[Finetune | Prune | Distill | Quantize, Field(discriminator="kind")]
 MAX_STEPS = 32
+
+
+@cache
+def step_classes() -> dict[str, type[Step]]:
+    """Every step class by its kind: ``prune.channel`` is the one of ``pith/techniques/prune/channel.py``."""
+    found = {}
+    for family in iter_modules(places.__path__):
+        for technique in iter_modules([f"{place}/{family.name}" for place in places.__path__]):
+            kind = f"{family.name}.{technique.name}"
+            found[kind] = _step_class(kind)
+    return dict(sorted(found.items()))
+
+
+def _step_class(kind: str) -> type[Step]:
+    module = import_module(f"{places.__name__}.{kind}")
+    (cls,) = (
+        cls
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, Step) and cls.__module__ == module.__name__
+    )
+    assert cls.model_fields["kind"].default == kind, f"{module.__name__} has another kind"
+    return cls
+
+
+if TYPE_CHECKING:
+
+    class AnyStep(Step):
+        """What all of them have."""
+
+        kind: str
+
+        def outlook(self, given: Given) -> Outlook: ...
+
+else:
+    AnyStep = Annotated[Union[tuple(step_classes().values())], Field(discriminator="kind")]  # noqa: UP007
 
 
 def _of_sane_length(recipe: tuple[AnyStep, ...]) -> tuple[AnyStep, ...]:
@@ -44,14 +82,8 @@ class Technique(Frozen):
     options: dict[str, Any]
 
 
-def step_classes() -> dict[str, type[Step]]:
-    """Every step class by its kind, read off the union above."""
-    classes = (leaf for family in get_args(get_args(AnyStep)[0]) for leaf in _leaves(family))
-    return {leaf.model_fields["kind"].default: leaf for leaf in classes}
-
-
 def techniques() -> tuple[Technique, ...]:
-    return tuple(_technique(kind, cls) for kind, cls in sorted(step_classes().items()))
+    return tuple(_technique(kind, cls) for kind, cls in step_classes().items())
 
 
 def check_order(recipe: tuple[AnyStep, ...]) -> None:
@@ -67,17 +99,16 @@ def check_order(recipe: tuple[AnyStep, ...]) -> None:
 def order_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError]]:
     """Every step that cannot follow the ones before it, by its place: ``recipe_order``.
 
-    Once a step has changed the dtype the graph is finished: nothing may train it, reshape it or change
-    its dtype again.
+    Once a step has changed the dtype the graph is finished: nothing may train it, reshape it or change its dtype
+    again. Once its weights are encoded, nothing may follow.
     """
-    finished = None
+    last: tuple[int, AnyStep] | None = None
     for index, step in enumerate(recipe):
-        if finished is not None:
-            earlier = recipe[finished].kind
-            problem = PithError("recipe_order", index=index, kind=step.kind, earlier=earlier, earlier_index=finished)
-            yield index, problem
-        elif "dtype" in step.changes:
-            finished = index
+        if last is not None and (step.changes & {"shapes", "values", "dtype"} or "encoding" in last[1].changes):
+            place, earlier = last[0], last[1].kind
+            yield index, PithError("recipe_order", index=index, kind=step.kind, earlier=earlier, earlier_index=place)
+        elif step.changes & {"dtype", "encoding"}:
+            last = index, step
 
 
 def finished_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError]]:
@@ -88,12 +119,6 @@ def finished_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithEr
     for index, step in enumerate(recipe):
         if step.changes & {"shapes", "values"}:
             yield index, PithError("model_not_trainable", index=index, kind=step.kind)
-
-
-def _leaves(family: Any) -> tuple[type[Step], ...]:
-    if isinstance(family, type):
-        return (family,)
-    return tuple(leaf for arg in get_args(family) for leaf in _leaves(arg) if not hasattr(arg, "discriminator"))
 
 
 def _technique(kind: str, cls: type[Step]) -> Technique:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pith.artifact import Digest, OutputFormat
+from pith.artifact import Digest, ResultFormat
 from pith.base import Frozen
 from pith.ids import JobId
 from pith.job import JobSpec, Verdict
@@ -64,6 +64,11 @@ class Comparison(Frozen):
     compression_ratio: float
     speedup: float
     quality: MetricName | None = Field(description="The metric that constraints are about; null without a dataset.")
+    quality_since: int | None = Field(
+        None,
+        description="The step after which the model first had the outputs that quality is about; null: it always had "
+        "them. The drop is counted from there, and is null where that is the last step.",
+    )
     measured_on: MeasuredOn = Field(
         description="What quality was measured on: training inputs without a test split, random ones without data."
     )
@@ -92,7 +97,7 @@ class OutputReport(Frozen):
     """One artifact, loaded back in a fresh process and run on the same inputs as when it was written."""
 
     name: str
-    format: OutputFormat
+    format: ResultFormat
     size_bytes: int = Field(ge=0)
     digest: Digest
     reload_max_abs_difference: float = Field(ge=0)

@@ -1,4 +1,4 @@
-"""What a job works on: its model, dataset and teachers in canonical form, or the upload that an intake looks at."""
+"""What a job works on: its models and datasets in canonical form, or the upload that an intake looks at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pith.artifact import Digest
 from pith.dataset import DatasetSchema, Preprocessing
-from pith.ids import ModelId
+from pith.ids import DatasetId, ModelId
 from pith.intake import Architecture, IntakeSpec, PartName
 from pith.job import JobSpec
 from store.checks import rejected
@@ -33,11 +33,11 @@ class Input:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a compression job works on."""
+    """What a compression job works on; ``others`` are the models and datasets that steps name."""
 
     model: Input
     dataset: Input | None
-    teachers: Mapping[ModelId, Input]
+    others: Mapping[ModelId | DatasetId, Input]
     model_preprocessing: Preprocessing | None = None
 
 
@@ -58,10 +58,10 @@ def named(session: Session, spec: JobSpec) -> Mapping[str, Row]:
     Raises:
         PithError: ``not_found``.
     """
-    models = dict.fromkeys((spec.model, *spec.teachers()))
-    rows: dict[str, Row] = {id: find(session, MODEL, id, lock="keep") for id in sorted(models)}
-    if spec.dataset is not None:
-        rows[spec.dataset] = find(session, DATASET, spec.dataset, lock="keep")
+    datasets = [] if spec.dataset is None else [spec.dataset]
+    rows: dict[str, Row] = {}
+    rows |= {id: find(session, MODEL, id, lock="keep") for id in sorted({spec.model, *spec.models()})}
+    rows |= {id: find(session, DATASET, id, lock="keep") for id in sorted({*datasets, *spec.datasets()})}
     return rows
 
 
@@ -86,7 +86,7 @@ def of_job(session: Session, spec: JobSpec | IntakeSpec) -> Inputs | Upload:
     return Inputs(
         model=found[spec.model],
         dataset=None if spec.dataset is None else found[spec.dataset],
-        teachers={teacher: found[teacher] for teacher in spec.teachers()},
+        others={id: found[id] for id in (*spec.models(), *spec.datasets())},
         model_preprocessing=_PREPROCESSING.validate_python((rows[spec.model].facts or {}).get("preprocessing")),
     )
 

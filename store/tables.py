@@ -94,7 +94,7 @@ class JobRow(Table):
 
 
 class JobInputRow(Table):
-    """A model or dataset that a job names: its model, its dataset, a teacher, or what an intake looks at."""
+    """A model or dataset that a job names: its own, those that steps name, or what an intake looks at."""
 
     __tablename__ = "job_inputs"
 

@@ -92,8 +92,9 @@ def _report(text: bytes, claim: Claim) -> Report:
         raise fault(f"a report that does not validate: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from None
     _check_subject(report, claim)
     formats = [output.format for output in report.outputs]
-    if sorted(formats) != sorted(report.spec.outputs):
-        raise fault(f"the outputs {formats}, and the spec asks for {list(report.spec.outputs)}")
+    asked = [*report.spec.outputs, *(["pith"] if report.spec.encodes() else [])]
+    if sorted(formats) != sorted(asked):
+        raise fault(f"the outputs {formats}, and the spec asks for {asked}")
     if report.verdict != _verdict(report):
         raise fault(f"the verdict {report.verdict!r}, which its constraints contradict")
     return report

@@ -7,7 +7,6 @@ from pathlib import Path
 from engine.jobdir import EngineJob, IntakeJob, JobDir
 from pith.errors import PithError
 from pith.ids import JobId
-from pith.intake import PartName
 from pith.job import FINAL, JobSpec
 from store import paths
 from store.blobs import Blobs
@@ -16,7 +15,6 @@ from store.jobs import Claim, Jobs
 from worker.removal import remove
 from worker.settings import WorkerSettings
 
-GRAPHS: frozenset[PartName] = frozenset({"model.pt2", "model.onnx"})
 _log = logging.getLogger(__name__)
 
 
@@ -54,11 +52,11 @@ def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, op
     for own in (inputs.model, inputs.dataset):
         for name, digest in own.parts.items() if own else ():
             blobs.link_to(digest, folder.input(name))
-    for teacher, taught_by in inputs.teachers.items():
-        for name in GRAPHS & taught_by.parts.keys():
-            target = folder.teacher_input(teacher, name)
-            target.parent.mkdir(exist_ok=True)
-            blobs.link_to(taught_by.parts[name], target)
+    for id, other in inputs.others.items():
+        for name, digest in other.parts.items():
+            target = folder.other_input(id, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            blobs.link_to(digest, target)
     folder.spec.write_text(_engine_job(claim, inputs, options).model_dump_json())
 
 

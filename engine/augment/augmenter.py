@@ -49,16 +49,19 @@ class Augmenter:
             case "noise":
                 return (sounds.noise(first, step), *rest), labels
             case "time_shift":
-                return (sounds.time_shift(first, step.fraction, sounds.silence(self.dataset.fitted)), *rest), labels
+                return (sounds.time_shift(first, step.fraction, self._silence()), *rest), labels
             case "spec_augment":
                 return (sounds.spec_augment(first, step), *rest), labels
             case "token_dropout":
                 assert self.dataset.tokens is not None
                 return tokens.dropout(inputs, step.probability, self.dataset.tokens), labels
 
+    def _silence(self) -> float:
+        return sounds.silence(self.dataset.fitted.facts if self.dataset.fitted else None)
+
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation by which pictures were normalized, of shape (channels, 1, 1)."""
-        how = self.dataset.fitted.preprocessing if self.dataset.fitted else None
+        how = self.dataset.fitted.facts.preprocessing if self.dataset.fitted else None
         if how is None or how.kind != "image":
             return torch.zeros(like.shape[1], 1, 1), torch.ones(like.shape[1], 1, 1)
         mean, std = torch.tensor(how.mean or (0.0,)), torch.tensor(how.std or (1.0,))

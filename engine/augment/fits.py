@@ -22,7 +22,7 @@ def check(
 def _trained(dataset: Dataset | None, signature: Signature, objective: Objective) -> Trained | None:
     if dataset is None or dataset.train is None:
         return None
-    spec, how = signature.inputs[0], dataset.fitted.preprocessing if dataset.fitted else None
+    spec, how = signature.inputs[0], dataset.fitted.facts.preprocessing if dataset.fitted else None
     return Trained(
         family=dataset.family,
         shape=tuple(spec.example[1:]),

@@ -1,7 +1,6 @@
 """Preprocessing fitted to the training split: what a job repeats on every sample, and hands out for whoever deploys."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from engine.data import sounds, tabular, texts
 from engine.data.canonical import Canonical
 from engine.data.refusals import mismatch
 from engine.data.source import SPLITS
+from engine.data.split import Fitted
 from pith.dataset import (
     AudioPreprocessing,
     FittedPreprocessing,
@@ -20,12 +20,6 @@ from pith.dataset import (
 )
 
 FAMILY = {"image": "image", "audio": "audio", "text": "text", "numeric": "tabular", "categorical": "tabular"}
-
-
-@dataclass(frozen=True)
-class Fitted:
-    facts: FittedPreprocessing
-    tokenizer: Tokenizer | None = None
 
 
 def family(canonical: Canonical) -> str:

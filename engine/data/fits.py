@@ -43,13 +43,14 @@ def check_finite(name: str, array: Array) -> None:
         raise mismatch(name, "holds NaN or infinity", "remove those samples")
 
 
-def check_labels(name: str, y: Array, signature: Signature) -> None:
-    """
+def check_labels(name: str, y: Array, signature: Signature, new_outputs: bool = False) -> None:
+    """``new_outputs``: the model will get others than its own, which these may be for.
+
     Raises:
         PithError: ``dataset_mismatch``.
     """
     output = signature.outputs[0].shape
-    if y.dtype.kind == "f" and _like(y, output):
+    if y.dtype.kind == "f" and (new_outputs or _like(y, output)):
         check_finite(name, y)
     elif len(output) != 2 or output[-1] is None:
         raise mismatch(
@@ -64,7 +65,7 @@ def check_labels(name: str, y: Array, signature: Signature) -> None:
             "labels are one class number a sample, as integers (of one-hot rows, take argmax(axis=1))",
         )
     if y.dtype.kind != "f":
-        _check_classes(name, y, int(output[-1] or 0))
+        _check_classes(name, y, int(y.max()) + 1 if new_outputs else int(output[-1] or 0))
 
 
 def _like(targets: Array, output: Sizes) -> bool:

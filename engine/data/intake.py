@@ -13,7 +13,7 @@ from engine.data import archive_source, from_npz, tables
 from engine.data.arrow_types import dtype_name
 from engine.data.canonical import Canonical
 from engine.data.derive import derive
-from engine.data.fit import Fitted, check_family, family, fit
+from engine.data.fit import check_family, family, fit
 from engine.data.formats import file_kind
 from engine.data.gather import Gathered, gather
 from engine.data.labels import Labels, read_labels
@@ -21,6 +21,7 @@ from engine.data.preview import preview
 from engine.data.refusals import shown_text
 from engine.data.roles import Roles, roles
 from engine.data.source import FILE, SPLITS, Source
+from engine.data.split import Fitted
 from engine.data.splits import Assigned, assign
 from engine.data.survey import survey
 from engine.data.write import Media, canonical_schema, write

@@ -13,13 +13,15 @@ from engine.data import pictures, sounds, tabular, texts
 from engine.data.arrow_types import to_numpy
 from engine.data.canonical import Canonical, open_canonical
 from engine.data.choose import choose
-from engine.data.fit import Fitted, family, fit
+from engine.data.fit import check_family, family, fit
 from engine.data.fits import check_finite, check_inputs, check_labels
 from engine.data.refusals import bad_sample, mismatch
-from engine.data.split import Dataset, Pictures, Rows, Split, TokenIds
+from engine.data.source import SPLITS
+from engine.data.split import Dataset, Fitted, Pictures, Rows, Split, TokenIds
 from engine.jobdir import JobDir
 from engine.signature import Signature, TensorSpec
 from pith.dataset import AudioPreprocessing, ImagePreprocessing, Preprocessing, SplitName
+from pith.ids import DatasetId
 
 Array = np.ndarray[Any, Any]
 Convert = Callable[[pa.RecordBatch, int], tuple[Array, ...]]
@@ -32,11 +34,13 @@ def open_dataset(
     asked: Preprocessing | None = None,
     model: Preprocessing | None = None,
     words: int | None = None,
+    new_outputs: bool = False,
 ) -> Dataset:
     """The staged dataset as the model takes it.
 
     ``asked`` is the job's own preprocessing and ``model`` the one that the model's facts name; ``words`` is how many
-    tokens the model's largest embedding knows. What was fitted is written to ``out/preprocessing.json``.
+    tokens the model's largest embedding knows. What was fitted is written to ``out/preprocessing.json``. Labels that
+    the model has no outputs for are let through where it will get ``new_outputs``.
 
     Raises:
         PithError: ``dataset_unreadable``, ``dataset_mismatch`` or ``dataset_sample_unreadable``.
@@ -46,21 +50,29 @@ def open_dataset(
     known = tokenizer if tokenizer.is_file() else None
     how = choose(canonical, signature, asked, model, known)
     fitted = fit(canonical, how, known) if how is not None else None
-    work = _Work(canonical, signature, fitted, words, folder.scratch / "dataset")
-    work.desk.mkdir(parents=True, exist_ok=True)
-    splits = {name: work.split(name) for name in ("train", "validation", "test")}
     if fitted is not None:
         write_fitted(fitted, folder)
-    return Dataset(
-        splits["train"],
-        splits["test"],
-        canonical.facts.task,
-        canonical.facts.loss,
-        splits["validation"],
-        family(canonical) if not isinstance(how, ImagePreprocessing) else "image",
-        fitted.facts if fitted else None,
-        _token_ids(fitted, signature),
-    )
+    work = _Work(canonical, signature, fitted, words, folder.scratch / "dataset", new_outputs)
+    return work.dataset()
+
+
+def open_other(folder: JobDir, id: DatasetId, signature: Signature, fitted: Fitted | None) -> Dataset:
+    """Another dataset, which a step names, with the preprocessing that was fitted to the job's own.
+
+    Raises:
+        PithError: as ``open_dataset``.
+    """
+    source = folder.other(id)
+    canonical = open_canonical(source.input("dataset.arrow"), source.input("dataset.json"))
+    if fitted is not None:
+        check_family(canonical, fitted.facts.preprocessing)
+    elif family(canonical) != "tensor":
+        raise mismatch(
+            f"the dataset {id}",
+            f"holds {family(canonical)} samples, and the job's dataset tensors",
+            "use two datasets of the same kind",
+        )
+    return _Work(canonical, signature, fitted, None, folder.scratch / id, new_outputs=True).dataset()
 
 
 def write_fitted(fitted: Fitted, folder: JobDir) -> None:
@@ -85,6 +97,22 @@ class _Work:
     fitted: Fitted | None
     words: int | None
     desk: Path
+    new_outputs: bool
+
+    def dataset(self) -> Dataset:
+        self.desk.mkdir(parents=True, exist_ok=True)
+        splits = {name: self.split(name) for name in SPLITS}
+        image = self.fitted is not None and isinstance(self.fitted.facts.preprocessing, ImagePreprocessing)
+        return Dataset(
+            splits["train"],
+            splits["test"],
+            self.canonical.facts.task,
+            self.canonical.facts.loss,
+            splits["validation"],
+            "image" if image else family(self.canonical),
+            self.fitted,
+            _token_ids(self.fitted, self.signature),
+        )
 
     def split(self, name: SplitName) -> Split | None:
         count = self.canonical.samples(name)
@@ -98,7 +126,7 @@ class _Work:
                 check_finite(label, np.asarray(arrays[0]) if not isinstance(each, np.ndarray) else each)
         y = self._labels(name, count) if self.canonical.labelled(name) else None
         if y is not None:
-            check_labels(self._label_name(name), y, self.signature)
+            check_labels(self._label_name(name), y, self.signature, self.new_outputs)
         return Split(values, y)
 
     def _names(self, name: SplitName) -> list[str]:

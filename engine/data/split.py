@@ -1,10 +1,12 @@
 """A dataset as jobs use it: arrays in named splits."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from pith.dataset import FittedPreprocessing
 from pith.task import LossName, Task
@@ -62,6 +64,36 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some rows of an input's values."""
+
+    whole: Rows
+    rows: np.ndarray[Any, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.whole.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.whole.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.whole.ndim
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+        return self.whole[self.rows[rows]]
+
+
+@dataclass(frozen=True)
 class Split:
     """One array of shape (samples, …) for each input of the model, and what is to come out, or None.
 
@@ -87,6 +119,10 @@ class Split:
         chosen = torch.from_numpy(np.array(self.y[rows]))
         return chosen.float() if self.y.dtype.kind == "f" else chosen.long()
 
+    def part(self, rows: np.ndarray[Any, Any]) -> "Split":
+        """These rows alone, in their order; nothing is copied."""
+        return Split(tuple(Part(each, rows) for each in self.x), None if self.y is None else self.y[rows])
+
 
 class TokenIds(NamedTuple):
     """``place`` is the input that holds ids; ``kept`` are padding and marks, ``unknown`` what stands for any word."""
@@ -94,6 +130,14 @@ class TokenIds(NamedTuple):
     place: int
     unknown: int
     kept: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Preprocessing as it was fitted to a training split."""
+
+    facts: FittedPreprocessing
+    tokenizer: Tokenizer | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +154,7 @@ class Dataset:
     loss: LossName | None = None
     validation: Split | None = None
     family: str = "tensor"
-    fitted: FittedPreprocessing | None = None
+    fitted: Fitted | None = None
     tokens: TokenIds | None = None
 
     def names(self) -> str:

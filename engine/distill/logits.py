@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from engine.context import Context
 from engine.model import Model
-from engine.objective import Loss
+from engine.objective import Batch, Loss
 from engine.train import train
-from pith.distill import DistillLogits
 from pith.errors import PithError
+from pith.techniques.distill.logits import DistillLogits
 
 
 def apply(model: Model, config: DistillLogits, ctx: Context) -> Model:
@@ -37,13 +37,13 @@ def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def _loss(teacher: Model, soft: Callable[[Tensor, Tensor], Tensor], hard: Loss, hard_weight: float) -> Loss:
-    def loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], labels: Tensor | None) -> Tensor:
+    def loss(batch: Batch) -> Tensor:
         with torch.no_grad():
-            wanted = teacher.run(inputs)[0]
-        matched = soft(outputs[0].float(), wanted.float())
-        if labels is None or hard_weight == 0:
+            wanted = teacher.run(batch.inputs)[0]
+        matched = soft(batch.outputs[0].float(), wanted.float())
+        if batch.labels is None or hard_weight == 0:
             return matched
-        return hard_weight * hard(outputs, inputs, labels) + (1 - hard_weight) * matched
+        return hard_weight * hard(batch) + (1 - hard_weight) * matched
 
     return loss
 

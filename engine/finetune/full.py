@@ -3,7 +3,7 @@
 from engine.context import Context
 from engine.model import Model
 from engine.train import train
-from pith.finetune import FinetuneFull
+from pith.techniques.finetune.full import FinetuneFull
 
 
 def apply(model: Model, config: FinetuneFull, ctx: Context) -> Model:

@@ -14,7 +14,7 @@ from engine.prune.channels import Channels, Group
 from engine.prune.map import width
 from engine.prune.proof import proven
 from engine.train import train
-from pith.prune import PruneChannel
+from pith.techniques.prune.channel import PruneChannel
 
 _LEAST_LEFT = 0.1
 

@@ -1,7 +1,7 @@
 """The channels of a model: which may go, which go together, how much each matters, and their removal.
 
 Follows the idea of DepGraph (Fang et al. 2023, arXiv 2301.12900); the graph is read instead of run backwards.
-Not covered: removing whole attention heads; what is tied to a constant in the graph stays.
+What is tied to a constant in the graph stays, unless ``parting`` says how: ``engine.prune.heads`` does.
 """
 
 from collections import defaultdict
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from engine.model import Model
-from engine.prune.axes import Axes, Owned, Places
+from engine.model import WEIGHTED, Model
+from engine.prune.axes import Owned, Places
 from engine.prune.layers import through_layer
 from engine.prune.operators import through_getitem, through_operator
-from engine.prune.trace import NoRule, Result, Trace, place_of
+from engine.prune.trace import NodeParting, NoRule, Result, Trace, place_of
 
 _WRONG_DIM = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -40,9 +40,10 @@ class Group:
 class Channels:
     """What was found out about one model, until its shapes change."""
 
-    def __init__(self, model: Model, ignore: Iterable[str] = ()) -> None:
+    def __init__(self, model: Model, ignore: Iterable[str] = (), parting: NodeParting | None = None) -> None:
         self.model = model
-        self.axes, self.outputs = _follow(model)
+        trace = followed(model, parting)
+        self.axes, self.attended, self.outputs = trace.axes, trace.attended, _outputs(trace)
         for name in ignore:
             self.axes.pin(self.outputs.get(name), "it is named in ignore")
         self.labels = self.axes.groups()
@@ -129,18 +130,24 @@ class Channels:
         return gone
 
 
-def _follow(model: Model) -> tuple[Axes, dict[str, Places]]:
+def followed(model: Model, parting: NodeParting | None = None) -> Trace:
     """Every node in turn; then the output holds what reaches it."""
-    trace = Trace(model)
+    trace = Trace(model, parting)
     for node in model.graph.graph.nodes:
         trace.values[node] = _through(trace, node)
-    outputs = {}
-    for name, module in model.layers():
-        dim = 1 if isinstance(module, _WRONG_DIM) else 0
-        record = trace.axes.tensors.get(id(module.weight))
-        if record is not None and record.axes[dim] is not None:
-            outputs[name] = record.axes[dim]
-    return trace.axes, outputs  # type: ignore[return-value]
+    return trace
+
+
+def _outputs(trace: Trace) -> dict[str, Places]:
+    """The output channels of every layer that the graph calls."""
+    found = {}
+    for name, module in trace.modules.items():
+        if isinstance(module, WEIGHTED):
+            axes = trace.axes.tensors[id(module.weight)].axes if id(module.weight) in trace.axes.tensors else None
+            axis = axes and axes[1 if isinstance(module, _WRONG_DIM) else 0]
+            if axis is not None:
+                found[name] = axis
+    return found
 
 
 def _through(trace: Trace, node: fx.Node) -> Result:

@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.context import Context
 from engine.model import Model
 from engine.train import train
-from pith.prune import PruneMagnitude
+from pith.techniques.prune.magnitude import PruneMagnitude
 
 
 def apply(model: Model, config: PruneMagnitude, ctx: Context) -> Model:

@@ -3,12 +3,16 @@
 A node without a rule holds every channel that reaches it in place, and is named as the reason.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import fx, nn
 
 from engine.model import Model
-from engine.prune.axes import Axes, Value
+from engine.prune.axes import Axes, Axis, Places, Value
+from engine.prune.reshape import Parting
 from engine.shapes import shapes_of
 
 Result = Value | list[Value] | None
@@ -18,11 +22,29 @@ class NoRule(Exception):
     """Channels cannot be followed through this; what it says names the place, and they are left as they are."""
 
 
-class Trace:
-    """What rules work with: the axes, the value of each node seen so far, and its shape."""
+@dataclass(frozen=True)
+class Attended:
+    """Where attention mixes its values: ``node`` gives the result, ``heads`` are the places of its third dimension
+    from the end, ``size`` is that of the last one."""
 
-    def __init__(self, model: Model) -> None:
+    node: fx.Node
+    heads: Axis
+    size: int
+
+
+NodeParting = Callable[[Axes, fx.Node, list[int], Places, list[int]], list[Axis] | None]
+
+
+class Trace:
+    """What rules work with: the axes, the value of each node seen so far, and its shape.
+
+    ``parting`` decides about channels that a reshape sets apart along several dimensions; without one they are held.
+    """
+
+    def __init__(self, model: Model, parting: NodeParting | None = None) -> None:
         self.axes = Axes()
+        self.attended: list[Attended] = []
+        self._parting = parting
         self.graph = model.graph
         self.modules: dict[str, nn.Module] = dict(model.graph.named_modules())
         self.shapes = shapes_of(model, 2)
@@ -40,6 +62,9 @@ class Trace:
         if not isinstance(found, tuple):
             raise NoRule("no tensor")
         return found
+
+    def parting(self, node: fx.Node) -> Parting | None:
+        return None if self._parting is None else partial(self._parting, self.axes, node)
 
     def opaque(self, node: fx.Node) -> Result:
         """Nothing of this node's value may shrink."""

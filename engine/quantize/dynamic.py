@@ -10,7 +10,7 @@ from engine.model import Model
 from engine.quantize.processor import needs_reduced_range
 from engine.quantize.source import quantized, write_float
 from engine.quiet import quiet
-from pith.quantize import QuantizeDynamic
+from pith.techniques.quantize.dynamic import QuantizeDynamic
 
 _OPERATORS = ["MatMul", "Gemm"]
 

@@ -17,7 +17,7 @@ from engine.quantize.source import quantized, write_float
 from engine.quiet import quiet
 from engine.randomness import generator
 from engine.session import cast
-from pith.quantize import QuantizeStatic
+from pith.techniques.quantize.static import QuantizeStatic
 
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,

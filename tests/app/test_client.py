@@ -11,7 +11,7 @@ import pytest
 from pith.client import Pith
 from pith.errors import PithError
 from pith.job import JobSpec
-from pith.quantize import QuantizeDynamic
+from pith.techniques.quantize.dynamic import QuantizeDynamic
 from tests.app.api_process import free_port, running
 from tests.app.by_hand import Bench
 from tests.waiting import eventually

@@ -128,10 +128,10 @@ def test_it_teaches_a_student(tmp_path: Path) -> None:
     step = {"kind": "distill.logits", "teacher": TEACHER_ID, "epochs": 20, "hard_label_weight": 0}
     step |= {"learning_rate": 0.01, "batch_size": 32}
     folder = job_folder(tmp_path, [step], net=Mlp, outputs=["onnx"], data={"x": pictures(192, 1)[0]})
-    staged(tmp_path, files.exported_bytes(Mlp, 17, 1, seed=5), f"teachers/{TEACHER_ID}.onnx")
+    staged(tmp_path, files.exported_bytes(Mlp, 17, 1, seed=5), f"others/{TEACHER_ID}/model.onnx")
     run(folder.root, engine.reload.main)
     x = pictures(256, 9)[0]
-    teacher = files.run(tmp_path / "teachers" / f"{TEACHER_ID}.onnx", x)[0]
+    teacher = files.run(tmp_path / "others" / TEACHER_ID / "model.onnx", x)[0]
     before, after = built(Mlp)(torch.from_numpy(x)).detach().numpy(), files.run(folder.output("onnx"), x)[0]
     assert apart(after, teacher) < apart(before, teacher) / 2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import engine.train
+import engine.batches
 from engine.context import Context
 from engine.data import Split
 from engine.model import Model
@@ -50,7 +50,7 @@ def test_it_learns(net: type[torch.nn.Module], options: dict[str, object], tmp_p
 def test_data_that_is_read_batch_by_batch_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = context(tmp_path)
     whole = trained(ctx, epochs=2).graph.state_dict()
-    monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(engine.batches, "IN_MEMORY_BYTES", 0)
     piecewise = trained(ctx, epochs=2).graph.state_dict()
     ctx.events.close()
     assert all(torch.equal(whole[name], piecewise[name]) for name in whole)
@@ -59,7 +59,7 @@ def test_data_that_is_read_batch_by_batch_gives_the_same_bits(tmp_path: Path, mo
 def test_two_inputs_stay_together_and_both_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = context(tmp_path, Tokens)
     model = trained(ctx, epochs=8)
-    monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(engine.batches, "IN_MEMORY_BYTES", 0)
     piecewise = trained(ctx, epochs=8).graph.state_dict()
     ctx.events.close()
     assert all(torch.equal(value, piecewise[name]) for name, value in model.graph.state_dict().items())
@@ -86,8 +86,8 @@ def test_targets_are_learnt_as_numbers(tmp_path: Path) -> None:
 def test_a_last_batch_of_one_is_left_out(tmp_path: Path) -> None:
     ctx = context(tmp_path)
     x, y = pictures(33, 3)
-    assert engine.train.Batches(Split((x,), y), 32, ctx.baseline, ctx.device).count == 1
-    assert engine.train.Batches(Split((x[:5],), y[:5]), 32, ctx.baseline, ctx.device).count == 1
+    assert engine.batches.Batches(Split((x,), y), 32, ctx.baseline, ctx.device).count == 1
+    assert engine.batches.Batches(Split((x[:5],), y[:5]), 32, ctx.baseline, ctx.device).count == 1
     trained(ctx, Split((x,), y))
     ctx.events.close()
 
@@ -97,9 +97,9 @@ def test_a_batch_has_the_labels_of_its_inputs(tmp_path: Path, monkeypatch: pytes
     ctx.events.close()
     x, y = pictures(50, 3)
     x[:, 0, 0, 0] = y
-    for limit in (engine.train.IN_MEMORY_BYTES, 0):
-        monkeypatch.setattr(engine.train, "IN_MEMORY_BYTES", limit)
-        batches = engine.train.Batches(Split((x,), y), 8, ctx.baseline, ctx.device)
+    for limit in (engine.batches.IN_MEMORY_BYTES, 0):
+        monkeypatch.setattr(engine.batches, "IN_MEMORY_BYTES", limit)
+        batches = engine.batches.Batches(Split((x,), y), 8, ctx.baseline, ctx.device)
         seen = list(batches.epoch(torch.Generator().manual_seed(1), 0))
         assert len(seen) == 7 and sum(len(labels) for _, _, labels in seen) == 50
         assert all(torch.equal(inputs[:, 0, 0, 0].long(), labels) for _, (inputs,), labels in seen)

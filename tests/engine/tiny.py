@@ -214,14 +214,20 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
     if data is not None:
         staged_dataset(folder, data, given.pop("schema", None))
     if teacher := given.pop("teacher", None):
-        folder.teacher(TEACHER_ID).parent.mkdir()
-        torch.export.save(exported(built(teacher, seed=5)), folder.teacher(TEACHER_ID))
+        other_model(folder, TEACHER_ID, teacher, seed=5)
     spec = {"model": MODEL_ID, "dataset": DATASET_ID if data is not None else None, "recipe": recipe, **given}
     job = EngineJob(
         spec=JobSpec.model_validate(spec), model_digest=_digest(folder.model), device="cpu", checkpoint_seconds=seconds
     )
     folder.spec.write_text(job.model_dump_json())
     return folder
+
+
+def other_model(folder: JobDir, id: str, net: type[nn.Module], seed: int) -> None:
+    """A model that a step names, where a worker would put it."""
+    target = folder.other_input(id, "model.pt2")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(exported(built(net, seed)), target)
 
 
 def staged_dataset(folder: JobDir, data: dict[str, Any], schema: dict[str, Any] | None = None) -> None:

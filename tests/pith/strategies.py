@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pith.base import Step
+from pith.iterative import Iterative
 from pith.job import Constraints, JobSpec
-from pith.prune import Iterative
 from pith.recipe import step_classes
 from pith.training import TrainingOptions
 

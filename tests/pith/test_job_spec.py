@@ -8,6 +8,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from pith.base import OF_DATA
 from pith.job import FINAL, TRANSITIONS, JobSpec
 from pith.recipe import AnyStep, step_classes, techniques
 from tests.pith.strategies import DATASET, MODEL, TEACHER, recipes, specs
@@ -23,7 +24,7 @@ def test_a_spec_survives_the_trip_through_json(spec: JobSpec) -> None:
 def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec) -> None:
     finished = [index for index, step in enumerate(spec.recipe) if "dtype" in step.changes]
     bad_order = bool(finished) and finished[0] != len(spec.recipe) - 1
-    needs_data = any(step.required() - {"teacher"} for step in spec.recipe)
+    needs_data = any(step.required() & OF_DATA for step in spec.recipe)
     lacks_data = spec.dataset is None and (needs_data or spec.constraints.max_metric_drop is not None)
     try:
         spec.check()
@@ -46,9 +47,9 @@ def test_the_order_problem_names_the_two_steps(recipe: tuple[AnyStep, ...]) -> N
 
 
 @given(specs)
-def test_teachers_are_the_models_besides_the_baseline_once_each(spec: JobSpec) -> None:
-    named = [step for step in spec.recipe if getattr(step, "teacher", None) == TEACHER]
-    assert spec.teachers() == ((TEACHER,) if named else ())
+def test_models_are_those_that_steps_name_once_each_with_the_first_place(spec: JobSpec) -> None:
+    named = [i for i, step in enumerate(spec.recipe) if getattr(step, "teacher", None) == TEACHER]
+    assert spec.models() == ({TEACHER: f"/recipe/{named[0]}/teacher"} if named else {})
 
 
 def _spec(**change: Any) -> dict[str, Any]:

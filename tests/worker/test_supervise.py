@@ -89,7 +89,7 @@ def test_the_child_gets_its_inputs(do: Do, shop: Shop) -> None:
     recipe = [{"kind": "distill.logits", "teacher": teacher.id}]
     script = f"""
 assert folder.input("dataset.arrow").read_bytes() == b"dataset"
-assert folder.teacher({teacher.id!r}).read_bytes() == b"teacher"
+assert folder.other({teacher.id!r}).given_model().read_bytes() == b"teacher"
 assert folder.read().dataset_digest == {dataset.digest!r}
 succeed()"""
     assert do(script, dataset=dataset.id, recipe=recipe).status == "succeeded"

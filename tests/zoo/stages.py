@@ -23,7 +23,7 @@ from engine.prune.map import prunable
 from engine.prune.proof import proven
 from engine.session import open_session
 from pith.errors import PithError
-from pith.prune import PruneChannel
+from pith.techniques.prune.channel import PruneChannel
 from tests.zoo import eager
 from tests.zoo.entry import Entry
 from tests.zoo.result import Result

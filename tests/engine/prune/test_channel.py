@@ -13,7 +13,7 @@ from engine.prune import channel
 from engine.prune.channels import Channels
 from engine.prune.map import width
 from pith.errors import PithError
-from pith.prune import PruneChannel
+from pith.techniques.prune.channel import PruneChannel
 from tests.engine.conformance import opened
 from tests.engine.tiny import CLASSES, Cnn, Mlp, Transformer, job_folder, lifted
 

@@ -13,7 +13,7 @@ from engine.prune import proof
 from engine.prune.channel import chosen
 from engine.prune.channels import Channels
 from engine.prune.map import prunable, width
-from pith.prune import PruneChannel
+from pith.techniques.prune.channel import PruneChannel
 from tests.engine.tiny import CLASSES, Cnn, Transformer, lifted
 
 

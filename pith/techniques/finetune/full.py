@@ -1,6 +1,6 @@
-"""The finetune family: train further on a dataset."""
+"""``finetune.full``."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,3 @@ class FinetuneFull(Step, TrainingOptions):
             batch=self.together(given.samples),
             refusals=(Refusal(reason=reason, way_out="leave it out", field="label_smoothing"),) if smoothed else (),
         )
-
-
-Finetune = Annotated[FinetuneFull, Field(discriminator="kind")]

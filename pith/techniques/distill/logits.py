@@ -1,12 +1,14 @@
-"""The distill family: train a student to match a teacher."""
+"""``distill.logits``."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pith.base import Change, Need, Step
+from pith.fit import teacher_problem
 from pith.ids import ModelId
-from pith.outlook import Given, Outlook
+from pith.outlook import Given, Outlook, Refusal
 from pith.training import TrainingOptions
 
 
@@ -38,6 +40,9 @@ class DistillLogits(Step, TrainingOptions):
         0.1, ge=0, le=1, description="Weight of the task's loss with the labels; the rest goes to the teacher."
     )
 
+    def models(self) -> Mapping[str, ModelId]:
+        return {} if self.teacher == "baseline" else {"teacher": self.teacher}
+
     def outlook(self, given: Given) -> Outlook:
         matched = f"scores softened by {self.temperature:g}" if given.classes else "outputs"
         return Outlook(
@@ -47,7 +52,11 @@ class DistillLogits(Step, TrainingOptions):
             trained=self.epochs * (given.samples or 0),
             run=self.epochs * (given.samples or 0),
             batch=self.together(given.samples),
+            refusals=tuple(self._refusals(given)),
         )
 
-
-Distill = Annotated[DistillLogits, Field(discriminator="kind")]
+    def _refusals(self, given: Given) -> Iterator[Refusal]:
+        teacher = given.named(self.teacher)
+        problem = None if teacher is None else teacher_problem(teacher, given.model)
+        if problem is not None:
+            yield Refusal.of(problem, "teacher")

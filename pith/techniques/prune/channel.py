@@ -1,74 +1,16 @@
-"""The prune family: remove weights or zero them."""
+"""``prune.channel``."""
 
 from collections.abc import Iterator
-from fnmatch import filter as matching
-from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from pith.base import Change, Need, Step
+from pith.base import Change
 from pith.facts import LayerFacts
+from pith.iterative import Iterative
 from pith.narrow import left_alone, narrowed, widths_after
 from pith.outlook import Given, Outlook, Refusal, names, share
-from pith.training import TrainingOptions
-
-# No control characters: PostgreSQL cannot store a NUL in JSON.
-LayerPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
-
-
-class Iterative(Step):
-    """What every pruning step shares: a schedule, and recovery along it."""
-
-    iterations: int = Field(
-        1, ge=1, le=100, description="Reach the target in this many parts, with recovery after each."
-    )
-    recovery: TrainingOptions | None = Field(
-        None, description="Fine-tuning after each iteration; null leaves the model as pruning left it."
-    )
-
-    def required(self) -> frozenset[Need]:
-        return self.needs | {"training_data", "labels"} if self.recovery else self.needs
-
-    def recovered(self, given: Given) -> str:
-        """The recovery in words, to follow a sentence; nothing without one."""
-        parts = f", in {self.iterations} parts" if self.iterations > 1 else ""
-        if self.recovery is None:
-            return parts
-        return f"{parts}{', each' if parts else ','} followed by {self.recovery.foreseen(given.samples)}"
-
-    def trained(self, given: Given) -> int:
-        return self.iterations * self.recovery.epochs * (given.samples or 0) if self.recovery else 0
-
-    def together(self, given: Given) -> int:
-        return self.recovery.together(given.samples) if self.recovery else 0
-
-
-class PruneMagnitude(Iterative):
-    """Set the smallest weights of convolutions and linear layers to zero; shapes stay as they are."""
-
-    changes: ClassVar[frozenset[Change]] = frozenset({"values"})
-    paper: ClassVar[str] = "Han, Pool, Tran and Dally 2015, arXiv 1506.02626"
-    limits: ClassVar[str] = "Dense runtimes do not run zeros faster; the file shrinks only when it is compressed."
-
-    kind: Literal["prune.magnitude"] = "prune.magnitude"
-    sparsity: float = Field(0.5, gt=0, lt=1, description="Fraction of the weights that end as zero.")
-    scope: Literal["layer", "global"] = Field(
-        "layer", description="Same sparsity in every layer, or one threshold for the whole model."
-    )
-
-    def outlook(self, given: Given) -> Outlook:
-        layers = given.weighted()
-        weights = sum(prod(layer.shape) for layer in layers)
-        reason = "the model has no convolution and no linear layer"
-        return Outlook(
-            does=f"Sets {round(self.sparsity * weights):,} of {weights:,} weights in {len(layers)} layers to zero"
-            f"{self.recovered(given)}.",
-            touched=names(layers),
-            trained=self.trained(given),
-            batch=self.together(given),
-            refusals=() if layers else (Refusal(reason=reason, way_out="leave this step out"),),
-        )
+from pith.patterns import LayerPattern, named_by, unmatched
 
 
 class PruneChannel(Iterative):
@@ -123,16 +65,12 @@ class PruneChannel(Iterative):
         return f"too narrow to lose {self.pruning_ratio:.0%} and keep a multiple of {self.round_to}"
 
     def _ignored(self, layers: tuple[LayerFacts, ...]) -> dict[str, str]:
-        return {name: f"matches {pattern}" for pattern in self.ignore for name in matching(names(layers), pattern)}
+        return {name: f"matches {pattern}" for name, pattern in named_by(self.ignore, names(layers)).items()}
 
     def _refusals(
         self, layers: tuple[LayerFacts, ...], open_ones: tuple[LayerFacts, ...], changed: tuple[str, ...]
     ) -> Iterator[Refusal]:
-        for index, pattern in enumerate(self.ignore):
-            if not matching(names(layers), pattern):
-                shown = ", ".join(names(layers)[:40]) + (", …" if len(layers) > 40 else "")
-                reason = f"ignore has {pattern!r}, which matches no layer"
-                yield Refusal(reason=reason, way_out=f"name some of {shown}", field=f"ignore/{index}")
+        yield from unmatched(self.ignore, names(layers), "ignore")
         if not open_ones:
             reason = "no layer has channels that may be removed"
             yield Refusal(reason=reason, way_out=self.without_layers())
@@ -146,6 +84,3 @@ _GLOBAL = "Which layers lose how many channels is decided by their weights; the 
 
 def _fewer(before: tuple[LayerFacts, ...], after: tuple[LayerFacts, ...], what: Literal["parameters", "macs"]) -> int:
     return sum((getattr(old, what) or 0) - (getattr(new, what) or 0) for old, new in zip(before, after, strict=True))
-
-
-Prune = Annotated[PruneMagnitude | PruneChannel, Field(discriminator="kind")]
