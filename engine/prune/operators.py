@@ -10,7 +10,7 @@ from torch import fx
 
 from engine.lift import bind
 from engine.prune.axes import Axis, Value, joined
-from engine.prune.products import Arguments, attention, batch_norm, conv, layer_norm, linear, matmul
+from engine.prune.products import Arguments, addmm, attention, batch_norm, conv, layer_norm, linear, matmul
 from engine.prune.reshape import reshaped
 from engine.prune.trace import NoRule, Result, Trace, place_of, write_argument
 
@@ -127,6 +127,17 @@ def _select(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     return (*value[:dim], *value[dim + 1 :])
 
 
+def _index(trace: Trace, node: fx.Node, args: Arguments) -> Result:
+    """Rows picked from a table, such as a bias for each relative position: what is picked along stays."""
+    value = trace.value(args["self"])
+    given = [(dim, index) for dim, index in enumerate(args["indices"]) if index is not None]
+    if len(given) != 1:
+        raise NoRule(f"the operator {node.target}")
+    ((dim, index),) = given
+    trace.axes.pin(value[dim], f"some of them are picked at {place_of(node)}")
+    return (*value[:dim], *([None] * len(trace.shape(index))), *value[dim + 1 :])
+
+
 def _unbind(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     piece = _select(trace, node, args)
     return [piece for _ in trace.shapes[node]]  # type: ignore[misc]
@@ -169,7 +180,7 @@ def _view(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     """A change of shape; constants that name a size which may shrink are written anew."""
     source = node.args[0]
     before, after = trace.shape(source), trace.shape(node)  # type: ignore[arg-type]
-    result = reshaped(trace.axes, trace.value(source), before, after, place_of(node))
+    result = reshaped(trace.axes, trace.value(source), before, after, place_of(node), trace.parting(node))
     if any(axis is not None for axis in result):
         _count_sizes(trace, node, result)
     return result
@@ -178,7 +189,7 @@ def _view(trace: Trace, node: fx.Node, args: Arguments) -> Result:
 def _view_as(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     """The shape of another tensor, which has to shrink alike."""
     before, after = trace.shape(args["self"]), trace.shape(node)
-    result = reshaped(trace.axes, trace.value(args["self"]), before, after, place_of(node))
+    result = reshaped(trace.axes, trace.value(args["self"]), before, after, place_of(node), trace.parting(node))
     reason = f"joined with something of fixed size at {place_of(node)}"
     return tuple(
         trace.axes.tie(mine, its, reason) for mine, its in zip(result, trace.value(args["other"]), strict=True)
@@ -187,10 +198,10 @@ def _view_as(trace: Trace, node: fx.Node, args: Arguments) -> Result:
 
 def _count_sizes(trace: Trace, node: fx.Node, result: Value) -> None:
     """A size that the graph computes (the batch times channels) is left to be inferred."""
+    if node.target in _SIZED:
+        _count_parts(trace, node, result)
     sizes = node.args[1] if node.target in _SHAPED else None
     if not isinstance(sizes, list | tuple):
-        if node.target in _SIZED:
-            raise NoRule("a change of shape by constants")
         return
     computed = [index for index, axis in enumerate(result) if axis is not None and isinstance(sizes[index], fx.Node)]
     if computed and (-1 in sizes or len(computed) > 1):
@@ -202,13 +213,29 @@ def _count_sizes(trace: Trace, node: fx.Node, result: Value) -> None:
             trace.axes.count_of(axis, partial(write_argument, node, 1, index))
 
 
+def _count_parts(trace: Trace, node: fx.Node, result: Value) -> None:
+    """The sizes of an unflatten are those of the parts alone."""
+    args = bind(node)
+    if not isinstance(args["dim"], int) or len(node.args) < 3:
+        raise NoRule("a change of shape by constants")
+    first = args["dim"] % len(trace.value(node.args[0]))
+    for index, size in enumerate(args["sizes"]):
+        if size != -1:
+            trace.axes.count_of(result[first + index], partial(write_argument, node, 2, index))
+
+
 def _expand(trace: Trace, node: fx.Node, args: Arguments) -> Result:
+    """What a constant stretches from one is alike in all its places, so any of them may go."""
     value, before, after = trace.value(args["self"]), trace.shape(args["self"]), trace.shape(node)
     added = len(after) - len(before)
-    result: list[Axis] = [None] * added
-    result += [axis if old == new else None for axis, old, new in zip(value, before, after[added:], strict=True)]
+    value, before = (*[None] * added, *value), (*[1] * added, *before)
+    constant = [isinstance(size, int) and size != -1 for size in args["size"]]
+    result = [
+        axis if old == new else trace.axes.fresh(new) if written else None
+        for axis, old, new, written in zip(value, before, after, constant, strict=True)
+    ]
     for index, axis in enumerate(result):
-        if isinstance(args["size"][index], int) and args["size"][index] != -1:
+        if constant[index]:
             trace.axes.count_of(axis, partial(write_argument, node, 1, index))
     return tuple(result)
 
@@ -322,6 +349,7 @@ _TABLE: list[tuple[Rule, list[Any]]] = [
     (_split, [*_overloads("split_with_sizes", "chunk", "split"), aten.tensor_split.sections]),
     (_slice, [aten.slice.Tensor]),
     (_select, [aten.select.int]),
+    (_index, [aten.index.Tensor]),
     (_unbind, [aten.unbind.int]),
     (_transpose, [aten.transpose.int, aten.swapaxes.default]),
     (_matrix_transpose, [aten.mT.default, aten.t.default, aten.numpy_T.default]),
@@ -347,6 +375,7 @@ _TABLE: list[tuple[Rule, list[Any]]] = [
     (_over_last(3), _overloads("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "upsample_trilinear3d")),
     (_pad, _overloads("pad", "constant_pad_nd")),
     (matmul, _overloads("matmul", "bmm", "mm")),
+    (addmm, [aten.addmm.default]),
     (attention, [aten.scaled_dot_product_attention.default]),
     (linear, [aten.linear.default]),
     (conv, _overloads("conv1d", "conv2d", "conv3d")),

@@ -4,12 +4,20 @@ values, attention, packed and computed weights."""
 from functools import partial
 from typing import Any
 
-from torch import fx
+import numpy as np
+import torch
+from torch import fx, nn
 
+from engine.lift import bind
+from engine.prune.axes import Axis, Value
 from engine.prune.layers import convolve
-from engine.prune.trace import NoRule, Result, Trace, place_of, write_argument
+from engine.prune.trace import Attended, NoRule, Result, Trace, place_of, write_argument
 
+aten: Any = torch.ops.aten
 Arguments = dict[str, Any]
+_SOFTMAX = {aten.softmax.int, aten._softmax.default}
+_PASSING = {aten.dropout.default, aten.clone.default, aten.contiguous.default, aten.expand.default, aten.view.default}
+_PASSING |= {aten.to.dtype, aten.to.device, aten.to.dtype_layout, aten._to_copy.default, aten.reshape.default}
 
 
 def matmul(trace: Trace, node: fx.Node, args: Arguments) -> Result:
@@ -28,7 +36,31 @@ def matmul(trace: Trace, node: fx.Node, args: Arguments) -> Result:
         for also in found[1:]:
             axis = trace.axes.tie(axis, also, reason)
         result.append(axis)
+    if outer and _weighs(trace, node.args[0]):
+        trace.attended.append(Attended(node, result[-1], trace.shape(node)))
     return (*result, one[-2], other[-1])
+
+
+def _weighs(trace: Trace, node: Any) -> bool:
+    """Whether this value is a softmax over its last dimension, perhaps with dropout: the weights of attention."""
+    while isinstance(node, fx.Node):
+        if node.target in _SOFTMAX:
+            return int(bind(node)["dim"]) in (-1, len(trace.shape(node)) - 1)
+        passes = node.target in _PASSING or isinstance(trace.modules.get(str(node.target)), nn.Dropout | nn.Identity)
+        node = node.args[0] if passes else None
+    return False
+
+
+def addmm(trace: Trace, node: fx.Node, args: Arguments) -> Result:
+    """A product of matrices and a sum in one: the linear layer of GPT-2."""
+    rows, inner = trace.value(args["mat1"])
+    weight, out = trace.value(args["mat2"])
+    reason = f"multiplied with something of fixed size at {place_of(node)}"
+    trace.axes.tie(inner, weight, reason)
+    bias = trace.value(args["self"])
+    if trace.shape(args["self"])[-1] == trace.shape(node)[-1]:
+        out = trace.axes.tie(out, bias[-1], reason)
+    return (rows, out)
 
 
 def attention(trace: Trace, node: fx.Node, args: Arguments) -> Result:
@@ -36,14 +68,36 @@ def attention(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     reason = f"attention of a fixed size at {place_of(node)}"
     trace.axes.tie(query[-1], key[-1], reason)
     trace.axes.tie(key[-2], value[-2], reason)
+    if args["enable_gqa"]:
+        key, value = (_repeated(each, query, trace.shape(args["query"])[-3]) for each in (key, value))
     outer = [
         trace.axes.tie(trace.axes.tie(q, k, reason), v, reason)
         for q, k, v in zip(query[:-2], key[:-2], value[:-2], strict=True)
     ]
     if isinstance(mask := args["attn_mask"], fx.Node):
-        for axis in trace.value(mask):
-            trace.axes.pin(axis, reason)
+        outer = _masked(trace, outer, mask, trace.shape(node), reason)
+    if outer:
+        trace.attended.append(Attended(node, outer[-1], trace.shape(node)))
     return (*outer, query[-2], value[-1])
+
+
+def _repeated(each: Value, query: Value, heads: int) -> Value:
+    """Keys or values that several heads of the query share, once for each of them."""
+    shared = each[-3]
+    if shared is None:
+        return each
+    return (*each[:-3], np.repeat(shared, heads // len(shared)), *each[-2:])
+
+
+def _masked(trace: Trace, outer: list[Axis], mask: fx.Node, shape: tuple[int, ...], reason: str) -> list[Axis]:
+    """A mask or bias with a size of its own for each head loses them with the heads; the rest of it stays."""
+    value, sizes = trace.value(mask), trace.shape(mask)
+    for axis in value[-2:]:
+        trace.axes.pin(axis, reason)
+    for dim in range(-len(value), -2):
+        if sizes[dim] == shape[dim] and sizes[dim] > 1:
+            outer[dim + 2] = trace.axes.tie(outer[dim + 2], value[dim], reason)
+    return outer
 
 
 def linear(trace: Trace, node: fx.Node, args: Arguments) -> Result:

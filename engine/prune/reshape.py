@@ -1,15 +1,23 @@
 """How channels pass through a change of shape: merged with fixed dimensions, set apart again, or held in place."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from engine.prune.axes import Axes, Axis, Value
+from engine.prune.axes import Axes, Axis, Places, Value
 
 Shape = tuple[int, ...]
+Part = Callable[[Places, list[int]], list[Axis] | None]
+Parting = Callable[[list[int], Places, list[int]], list[Axis] | None]
+"""``parting(dims, places, along)`` is told of places that are set apart along several dimensions, as channels are into
+heads and their sizes: which dimensions of the value they fill, the places in that shape, and those of its dimensions
+along which they differ. It gives the axes, or None to hold all of them."""
 
 
-def reshaped(axes: Axes, value: Value, before: Shape, after: Shape, where: str) -> Value:
+def reshaped(
+    axes: Axes, value: Value, before: Shape, after: Shape, where: str, parting: Parting | None = None
+) -> Value:
     """The axes of a value of the shape ``before`` once it has the shape ``after``."""
     result: list[Axis] = []
     for sources, targets in _blocks(before, after):
@@ -19,7 +27,7 @@ def reshaped(axes: Axes, value: Value, before: Shape, after: Shape, where: str) 
         if sizes == list(wanted):
             result.extend(parts)
         else:
-            result.extend(_block(axes, parts, sizes, wanted, where))
+            result.extend(_block(axes, parts, sizes, wanted, where, parting and partial(parting, targets)))
     return tuple(result)
 
 
@@ -43,7 +51,7 @@ def _blocks(before: Shape, after: Shape) -> Iterator[tuple[list[int], list[int]]
         yield sources, targets
 
 
-def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where: str) -> list[Axis]:
+def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where: str, part: Part | None) -> list[Axis]:
     movable = [index for index, (axis, size) in enumerate(zip(parts, sizes, strict=True)) if axis is not None]
     if not movable:
         return [None] * len(wanted)
@@ -57,6 +65,8 @@ def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where
     if not varying and sizes[index] > 1:
         varying = [dim for dim, size in enumerate(wanted) if size > 1][:1]
     if len(varying) > 1:
+        if part is not None and (parted := part(merged, varying)) is not None:
+            return parted
         sizes_text = "x".join(map(str, wanted))
         return _held(
             axes, parts, wanted, f"tied to parts (attention heads, for one) by a reshape to {sizes_text} at {where}"

@@ -25,11 +25,11 @@ class NoRule(Exception):
 @dataclass(frozen=True)
 class Attended:
     """Where attention mixes its values: ``node`` gives the result, ``heads`` are the places of its third dimension
-    from the end, ``size`` is that of the last one."""
+    from the end, which is also the batch where a reshape has merged the two."""
 
     node: fx.Node
     heads: Axis
-    size: int
+    shape: tuple[int, ...]
 
 
 NodeParting = Callable[[Axes, fx.Node, list[int], Places, list[int]], list[Axis] | None]
