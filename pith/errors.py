@@ -279,6 +279,11 @@ ERRORS: dict[str, Row] = {
         "Teacher does not fit",
         "The teacher gives {teacher} and the student {student}; both must have the same outputs.",
     ),
+    "merge_mismatch": Row(
+        400,
+        "Models do not fit together",
+        "{other} cannot be combined: {what} is {theirs}, and it must go with {wanted}; {way_out}.",
+    ),
     "training_diverged": Row(
         400,
         "Training diverged",
