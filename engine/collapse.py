@@ -26,7 +26,7 @@ class Collapse:
         if self.split is None:
             return None
         now = judge(self.model, self.split, self.objective, self.ctx.device)
-        if now - self.chance < LEFT * (self.best - self.chance):
+        if self.best > self.chance and now - self.chance < LEFT * (self.best - self.chance):
             return f"accuracy on {len(self.split)} samples fell from {self.best:.3f} to {now:.3f}"
         self.best = max(self.best, now)
         return None
