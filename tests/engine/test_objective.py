@@ -13,7 +13,7 @@ from torch.nn import functional
 from engine.compare import check_constraints, compare, headline, mean_interval
 from engine.data import Dataset, Split
 from engine.measure import Answers, Candidate, Samples, measurement, metric, quality, samples_for, sqnr_db
-from engine.objective import CLASSIFICATION, Objective, objective
+from engine.objective import CLASSIFICATION, Batch, Objective, objective
 from pith.errors import PithError
 from pith.job import Constraints
 from pith.report import Measurement
@@ -30,7 +30,7 @@ def dataset(y: NDArray[np.generic], task: Task | None, loss: LossName | None = N
 
 
 def loss_of(found: Objective, outputs: Tensor, labels: Tensor) -> Tensor:
-    return found.loss((outputs, torch.zeros(1)), (), labels)
+    return found.loss(Batch((outputs, torch.zeros(1)), (), labels, torch.arange(len(labels)), 0, 0))
 
 
 @pytest.mark.parametrize("task", [None, *get_args(Task)])

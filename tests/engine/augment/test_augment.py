@@ -14,6 +14,7 @@ import engine.reload
 from engine.augment.augmenter import Augmenter, augmenter
 from engine.checkpoint import Checkpoints
 from engine.data import Dataset, Split, TokenIds
+from engine.data.split import Fitted
 from engine.objective import objective
 from engine.run import run
 from engine.signature import Signature, TensorSpec
@@ -35,23 +36,25 @@ def dataset(family: str = "tensor", shape: tuple[int, ...] = (3, 12, 12), **give
     return Dataset(split, None, family=family, **given)
 
 
+def fitted(**facts: Any) -> Fitted:
+    return Fitted(FittedPreprocessing(**facts))
+
+
 PICTURES = dataset(
     "image",
-    fitted=FittedPreprocessing(
+    fitted=fitted(
         preprocessing=ImagePreprocessing(mean=(0.5,), std=(0.25,)), inputs=("image",), input_shape=(3, 12, 12)
     ),
 )
 SPECTROGRAMS = dataset(
     "audio",
     (1, 20, 30),
-    fitted=FittedPreprocessing(preprocessing=AudioPreprocessing(), inputs=("audio",), input_shape=(1, 20, 30)),
+    fitted=fitted(preprocessing=AudioPreprocessing(), inputs=("audio",), input_shape=(1, 20, 30)),
 )
 WAVES = dataset(
     "audio",
     (400,),
-    fitted=FittedPreprocessing(
-        preprocessing=AudioPreprocessing(features="waveform"), inputs=("audio",), input_shape=(400,)
-    ),
+    fitted=fitted(preprocessing=AudioPreprocessing(features="waveform"), inputs=("audio",), input_shape=(400,)),
 )
 TEXTS = dataset("text", (8,), tokens=TokenIds(1, 99, (0, 1, 2)))
 
