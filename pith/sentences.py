@@ -13,6 +13,7 @@ from pith.job import JobSpec
 from pith.recipe import step_classes
 
 LONGEST = 300
+NEAREST = 6
 _NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
 _PREFIXES = {"model": "mdl", "teacher": "mdl", "dataset": "dts"}
 _DOCUMENTS: dict[type[BaseModel], str] = {
@@ -97,9 +98,10 @@ def _named(owner: type[BaseModel], loc: tuple[str | int, ...]) -> str:
 
 
 def _techniques(kind: str) -> str:
-    """All of them, those that look most like ``kind`` first."""
-    likeness = {known: SequenceMatcher(None, kind[:100], known).ratio() for known in sorted(step_classes())}
-    return ", ".join(sorted(likeness, key=likeness.__getitem__, reverse=True))
+    """Those that look most like ``kind``, and where all of them are told."""
+    likeness = {known: SequenceMatcher(None, kind[:100], known).ratio() for known in step_classes()}
+    nearest = sorted(likeness, key=likeness.__getitem__, reverse=True)[:NEAREST]
+    return f"{', '.join(nearest)} and {len(likeness) - NEAREST} more, which GET /v1/techniques lists"
 
 
 def _no_id(error: Mapping[str, Any]) -> str | None:

@@ -21,12 +21,19 @@ training = st.builds(
 )
 
 
+def least(kind: str) -> dict[str, Any]:
+    """The smallest step of that kind that validates."""
+    return {"kind": kind, **({"peers": [TEACHER]} if "peers" in step_classes()[kind].model_fields else {})}
+
+
 def _step(cls: type[Step]) -> st.SearchStrategy[Step]:
     options: dict[str, st.SearchStrategy[Any]] = {}
     if issubclass(cls, Iterative):
         options = {"iterations": st.integers(1, 100), "recovery": st.none() | training}
     if "teacher" in cls.model_fields:
-        options = {"teacher": st.sampled_from(["baseline", TEACHER]), "temperature": st.floats(0.01, 100)}
+        options = {"teacher": st.sampled_from(["baseline", TEACHER])}
+    if "peers" in cls.model_fields:
+        options = {"peers": st.just((TEACHER,))}
     return st.builds(cls, **options)
 
 

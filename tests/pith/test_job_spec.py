@@ -1,14 +1,15 @@
 """The job spec: the same after any trip, frozen, closed to what it does not know, and sensible or refused."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from pith.errors import PithError
 from pith.base import OF_DATA
+from pith.errors import PithError
 from pith.job import FINAL, TRANSITIONS, JobSpec
 from pith.recipe import AnyStep, step_classes, techniques
 from tests.pith.strategies import DATASET, MODEL, TEACHER, recipes, specs
@@ -22,8 +23,7 @@ def test_a_spec_survives_the_trip_through_json(spec: JobSpec) -> None:
 
 @given(specs)
 def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec) -> None:
-    finished = [index for index, step in enumerate(spec.recipe) if "dtype" in step.changes]
-    bad_order = bool(finished) and finished[0] != len(spec.recipe) - 1
+    bad_order = _disordered(spec.recipe)
     needs_data = any(step.required() & OF_DATA for step in spec.recipe)
     lacks_data = spec.dataset is None and (needs_data or spec.constraints.max_metric_drop is not None)
     try:
@@ -35,21 +35,37 @@ def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec
         assert error.code in {"recipe_order", "dataset_required", "dataset_required_by_constraint"}
 
 
+def _disordered(recipe: tuple[AnyStep, ...]) -> bool:
+    """Stated from the front: what may still come shrinks with every step."""
+    open_to = {"shapes", "values", "dtype", "outputs", "encoding"}
+    for step in recipe:
+        if not step.changes <= open_to or not open_to:
+            return True
+        if "dtype" in step.changes:
+            open_to = {"encoding"}
+        if "encoding" in step.changes:
+            open_to = set()
+    return False
+
+
 @given(recipes)
 def test_the_order_problem_names_the_two_steps(recipe: tuple[AnyStep, ...]) -> None:
     spec = JobSpec(model=MODEL, dataset=DATASET, recipe=recipe)
     try:
         spec.check()
     except PithError as error:
-        finished = next(index for index, step in enumerate(recipe) if "dtype" in step.changes)
-        after = recipe[finished + 1]
-        assert f"recipe[{finished + 1}] ({after.kind}) cannot follow recipe[{finished}]" in error.problem.detail
+        second, first = map(int, re.findall(r"recipe\[(\d+)\]", error.problem.detail))
+        assert first < second and recipe[first].changes & {"dtype", "encoding"}
+        assert f"({recipe[second].kind}) cannot follow" in error.problem.detail
+        assert not _disordered(recipe[:second]) and _disordered(recipe[: second + 1])
 
 
 @given(specs)
 def test_models_are_those_that_steps_name_once_each_with_the_first_place(spec: JobSpec) -> None:
-    named = [i for i, step in enumerate(spec.recipe) if getattr(step, "teacher", None) == TEACHER]
-    assert spec.models() == ({TEACHER: f"/recipe/{named[0]}/teacher"} if named else {})
+    named = [(i, place) for i, step in enumerate(spec.recipe) for place in step.models()]
+    assert spec.models() == ({TEACHER: f"/recipe/{named[0][0]}/{named[0][1]}"} if named else {})
+    told = json.dumps([step.model_dump(mode="json") for step in spec.recipe])
+    assert bool(named) == (TEACHER in told)
 
 
 def _spec(**change: Any) -> dict[str, Any]:

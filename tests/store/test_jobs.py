@@ -55,7 +55,7 @@ def test_a_claimed_job_is_running_and_says_where_its_bytes_are(shop: Shop) -> No
     assert isinstance(claim.inputs, Inputs) and claim.inputs.dataset is not None
     assert (claim.attempt, claim.inputs.model.digest) == (1, digest(b"m"))
     assert claim.inputs.dataset.parts == {"dataset.arrow": digest(b"d")}
-    assert claim.inputs.teachers == {teacher.id: Input(digest(b"t"), {"model.pt2": digest(b"t")})}
+    assert claim.inputs.others == {teacher.id: Input(digest(b"t"), {"model.pt2": digest(b"t")})}
     assert claim.job == shop.jobs.get(job.id)
     assert (claim.job.status, claim.job.attempt) == ("running", 1)
     assert claim.job.started_at is not None
