@@ -28,7 +28,12 @@ def outlooks(asked: Asked) -> list[tuple[Given, Outlook]]:
     if asked.model is None:
         return []
     given = Given(
-        model=asked.model, baseline=asked.model, data=asked.data, others=asked.others, datasets=asked.datasets
+        model=asked.model,
+        baseline=asked.model,
+        data=asked.data,
+        others=asked.others,
+        datasets=asked.datasets,
+        augmentation=tuple(step.kind for step in asked.spec.augmentation),
     )
     found = []
     for step in asked.spec.recipe:

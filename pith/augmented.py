@@ -10,7 +10,7 @@ from pith.kinds import SAID
 
 _PICTURES = frozenset({"flip", "crop", "cutmix"})
 _COLORS = frozenset({"color_jitter", "rand_augment"})
-_MIXING = frozenset({"mixup", "cutmix"})
+MIXING = frozenset({"mixup", "cutmix"})
 Fault = tuple[str, str]
 
 
@@ -63,7 +63,7 @@ def _fault(kind: str, trained: Trained | None) -> Fault | None:
     if kind in _COLORS and trained.family != "image":
         way_out = "send pictures, or uint8 tensors with preprocessing of the kind image"
         return f"works on colours of 0 to 255, and the samples are {trained.said()}", way_out
-    if kind in _MIXING and not (trained.classes and trained.floating):
+    if kind in MIXING and not (trained.classes and trained.floating):
         return "mixes inputs and class numbers, and this task has other ones", "leave it out"
     return _sequence_fault(kind, trained)
 

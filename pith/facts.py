@@ -72,6 +72,7 @@ class ModelFacts(Frozen):
     head: HeadFacts | None = None
     layers: tuple[LayerFacts, ...] = ()
     hints: tuple[HintFacts, ...] = ()
+    attentions: int = Field(0, ge=0, description="Attention layers whose probabilities can be compared.")
     preprocessing: Preprocessing | None = Field(None, description="What the model's folder or architecture asks for.")
     tokenizer: bool = Field(False, description="Whether the upload brought a tokenizer.")
     estimate: Estimate | None = None

@@ -103,9 +103,14 @@ def _sized(how: ImagePreprocessing, shape: Sizes, declared: bool) -> ImagePrepro
 
 def teacher_problem(teacher: ModelFacts, student: ModelFacts) -> PithError | None:
     """``teacher_mismatch`` where inputs or the first output differ."""
-    if _ends(teacher) == _ends(student):
+    if same_ends(teacher, student):
         return None
-    return PithError("teacher_mismatch", teacher=_ends_shown(teacher), student=_ends_shown(student))
+    return PithError("teacher_mismatch", teacher=ends_shown(teacher), student=ends_shown(student))
+
+
+def same_ends(one: ModelFacts, other: ModelFacts) -> bool:
+    """Whether they take the same inputs and give the same first output."""
+    return _ends(one) == _ends(other)
 
 
 # ---- inputs
@@ -250,6 +255,7 @@ def _ends(model: ModelFacts) -> tuple[object, ...]:
     return tuple((tensor.shape[1:], tensor.dtype) for tensor in model.inputs), model.outputs[0].shape
 
 
-def _ends_shown(model: ModelFacts) -> str:
+def ends_shown(model: ModelFacts) -> str:
+    """``(10) for (3, 32, 32)``."""
     inputs = " and ".join(f"({shown(tensor.shape[1:])})" for tensor in model.inputs)
     return f"({shown(model.outputs[0].shape[1:])}) for {inputs}"

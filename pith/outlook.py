@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from pith.augmented import MIXING
 from pith.base import Frozen
 from pith.dataset import DatasetFacts
 from pith.errors import PithError, Problem
@@ -47,6 +48,7 @@ class Given(Frozen):
     data: DatasetFacts | None = None
     others: Mapping[ModelId, ModelFacts] = Field(default_factory=dict)
     datasets: Mapping[DatasetId, DatasetFacts] = Field(default_factory=dict)
+    augmentation: tuple[str, ...] = Field((), description="The kinds of the job's augmentations.")
 
     @property
     def layers(self) -> tuple[LayerFacts, ...]:
@@ -74,6 +76,10 @@ class Given(Frozen):
     def named(self, model: str) -> ModelFacts | None:
         """The baseline, or another model by its id; None where it is not known yet."""
         return self.baseline if model == "baseline" else self.others.get(model)
+
+    def mixes(self) -> bool:
+        """Whether an augmentation mixes the labels of several samples."""
+        return not MIXING.isdisjoint(self.augmentation)
 
     def weighted(self) -> tuple[LayerFacts, ...]:
         """Convolutions and linear layers, which pruning and quantizing are about."""

@@ -13,6 +13,7 @@ from engine.intake.estimate import estimate
 from engine.model import Model
 from engine.prune.map import prunable
 from engine.signature import TensorSpec
+from engine.taps import attentions
 from pith.dataset import Preprocessing
 from pith.facts import HeadFacts, HintFacts, LayerFacts, ModelFacts, ModelFormat, TensorFacts
 from pith.task import Task
@@ -45,6 +46,7 @@ def describe(model: Model, origin: Origin) -> ModelFacts:
         head=_head(model),
         layers=_layers(model, macs),
         hints=tuple(HintFacts(name=hint.name, shape=hint.shape) for hint in hints(model)),
+        attentions=len(attentions(model)),
         preprocessing=origin.preprocessing,
         tokenizer=origin.tokenizer,
         estimate=estimate(model),

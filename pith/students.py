@@ -1,0 +1,128 @@
+"""The student of a distillation: the job's model itself, another one, or one that is made for it."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from pith.base import Frozen
+from pith.facts import ModelFacts
+from pith.fit import ends_shown, same_ends
+from pith.ids import ModelId
+from pith.intake import Architecture
+from pith.narrow import left_alone, narrowed, widths_after
+from pith.outlook import Given, Refusal
+
+WEIGHTS = "Start with what is left of the teacher's weights, or with fresh ones from the job's seed."
+
+
+class Narrower(Frozen):
+    """The first teacher with fewer channels everywhere; attention heads and what is tied to constants stay."""
+
+    width: float = Field(gt=0, lt=1, description="Fraction of the first teacher's channels that the student has.")
+    init: Literal["pruned", "fresh"] = Field("pruned", description=WEIGHTS)
+    round_to: int = Field(4, ge=1, le=256, description="Keep widths at multiples of this number.")
+
+
+class Shallower(Frozen):
+    """The first teacher without some of its blocks, evenly spread."""
+
+    depth: float = Field(gt=0, lt=1, description="Fraction of the first teacher's blocks that the student has.")
+    init: Literal["pruned", "fresh"] = Field("pruned", description=WEIGHTS)
+
+
+Student = ModelId | Architecture | Narrower | Shallower
+
+
+class Pupil(NamedTuple):
+    """A student as far as facts tell; ``facts`` is None where only building it would."""
+
+    facts: ModelFacts | None
+    said: str
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def pupil(student: Student | None, given: Given, source: ModelFacts | None) -> Pupil:
+    """``source`` is the first teacher, of which a student is made; None where it is not known yet."""
+    if student is None:
+        return Pupil(given.model, f"all {given.parameters:,} parameters")
+    if isinstance(student, str):
+        return _uploaded(student, given)
+    if isinstance(student, Architecture):
+        return _built(student)
+    if source is not None and not source.trainable:
+        return Pupil(None, "a student", (of_onnx(),))
+    return _narrow(student, source) if isinstance(student, Narrower) else _shallow(student, source)
+
+
+def student_problems(student: ModelFacts, model: ModelFacts) -> Iterator[Refusal]:
+    """What keeps a model from taking the place of the step's own."""
+    if not student.trainable:
+        way_out = "send its source model as .pt2, or name it as the teacher"
+        yield Refusal(reason="an ONNX file cannot be trained", way_out=way_out, field="student")
+    elif not same_ends(student, model):
+        reason = f"the student gives {ends_shown(student)} and the job's model {ends_shown(model)}"
+        yield Refusal(
+            reason=reason, way_out="use a student with the same inputs and the same first output", field="student"
+        )
+
+
+def of_onnx() -> Refusal:
+    reason = "the first teacher is an ONNX file, of whose layers no student can be made"
+    return Refusal(reason=reason, way_out="name the student, or put another teacher first", field="student")
+
+
+def too_narrow(student: Narrower) -> Refusal:
+    reason = f"no layer is wide enough to keep {student.width:.0%} of its channels and a multiple of {student.round_to}"
+    return Refusal(reason=reason, way_out="lower round_to or width", field="student/width")
+
+
+def without_channels() -> Refusal:
+    reason = "no layer of the first teacher has channels that may be removed"
+    return Refusal(reason=reason, way_out="name a student, or make one of less depth", field="student/width")
+
+
+def without_blocks(depth: float, count: int) -> Refusal:
+    """``count`` blocks are there, and none of them would go."""
+    reason = f"of {count} blocks of the first teacher, none can go for a depth of {depth:g}"
+    way_out = "lower depth, or make a student of less width" if count > 1 else "make a student of less width"
+    return Refusal(reason=reason, way_out=way_out, field="student/depth")
+
+
+def _uploaded(student: ModelId, given: Given) -> Pupil:
+    facts = given.others.get(student)
+    if facts is None:
+        return Pupil(None, f"the student {student}")
+    said = f"the student {student} with its {facts.parameters:,} parameters"
+    return Pupil(facts, said, tuple(student_problems(facts, given.model)))
+
+
+def _built(student: Architecture) -> Pupil:
+    note = f"Whether {student.name} takes the same inputs and gives the same output is seen when the job runs."
+    return Pupil(None, f"a fresh {student.name}", notes=(note,))
+
+
+def _narrow(student: Narrower, source: ModelFacts | None) -> Pupil:
+    said = f"a student of {student.width:.0%} of the first teacher's width"
+    if source is None:
+        return Pupil(None, said)
+    weighted = [layer for layer in source.layers if layer.width is not None]
+    alone = left_alone(tuple(weighted), {})
+    open_ones = tuple(layer for layer in weighted if layer.name not in alone)
+    widths = widths_after(open_ones, 1 - student.width, student.round_to)
+    if not open_ones:
+        return Pupil(None, said, (without_channels(),))
+    if all(widths[layer.name] == layer.width for layer in open_ones):
+        return Pupil(None, said, (too_narrow(student),))
+    layers = narrowed(source.layers, widths)
+    parameters = source.parameters + sum(layer.parameters for layer in layers)
+    parameters -= sum(layer.parameters for layer in source.layers)
+    lost = sum((old.macs or 0) - (new.macs or 0) for old, new in zip(source.layers, layers, strict=True))
+    macs = None if source.macs is None else source.macs - lost
+    facts = source.model_copy(update={"layers": layers, "parameters": parameters, "macs": macs})
+    return Pupil(facts, f"{said} with about {parameters:,} parameters")
+
+
+def _shallow(student: Shallower, source: ModelFacts | None) -> Pupil:
+    return Pupil(None, f"a student of {student.depth:.0%} of the first teacher's blocks")
