@@ -140,13 +140,12 @@ def followed(model: Model, parting: NodeParting | None = None) -> Trace:
 
 def _outputs(trace: Trace) -> dict[str, Places]:
     """The output channels of every layer that the graph calls."""
-    found = {}
+    found: dict[str, Places] = {}
     for name, module in trace.modules.items():
-        if isinstance(module, WEIGHTED):
-            axes = trace.axes.tensors[id(module.weight)].axes if id(module.weight) in trace.axes.tensors else None
-            axis = axes and axes[1 if isinstance(module, _WRONG_DIM) else 0]
-            if axis is not None:
-                found[name] = axis
+        record = trace.axes.tensors.get(id(module.weight)) if isinstance(module, WEIGHTED) else None
+        if record is not None:
+            axis = record.axes[1 if isinstance(module, _WRONG_DIM) else 0]
+            found |= {} if axis is None else {name: axis}
     return found
 
 

@@ -111,7 +111,8 @@ def _slice(trace: Trace, node: fx.Node, args: Arguments) -> Result:
         return value
     ends = (args["start"] or 0, len(axis) if args["end"] is None else args["end"])
     if args["step"] != 1 or not all(isinstance(end, int) for end in ends):
-        raise NoRule("a slice with a step")
+        trace.axes.pin(axis, f"tied to a slice with a step at {place_of(node)}")
+        return (*value[:dim], None, *value[dim + 1 :])
     start, end = (min(max(end + len(axis) if end < 0 else end, 0), len(axis)) for end in ends)
     if start:
         trace.axes.count_of(axis[:start], partial(write_argument, node, 2, None))
@@ -343,6 +344,7 @@ _TABLE: list[tuple[Rule, list[Any]]] = [
     (_same, _overloads("to", "_to_copy", "contiguous", "clone", "dropout", "dropout_", "feature_dropout", "detach")),
     (_same, _overloads("alias", "lift_fresh_copy", "detach_", "alpha_dropout")),
     (_elementwise, _overloads("hardswish", "hardswish_", "masked_fill_", "type_as", "bernoulli", "relu6_")),
+    (_elementwise, _overloads("where", "__and__", "__or__", "full_like", "zeros_like", "ones_like")),
     (_elementwise, _overloads("selu", "celu", "log_sigmoid", "expand_as", "rrelu")),
     (_cat, _overloads("cat", "concat", "concatenate")),
     (_stack, _overloads("stack")),
