@@ -89,10 +89,12 @@ class Cut(Exception):
     """Stands for a worker that dies, or a job that is cancelled: both end the process."""
 
 
-def cut_and_resumed(kind: str, root: Path, net: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> tuple[Model, int]:
+def cut_and_resumed(
+    kind: str, root: Path, net: type[nn.Module], monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[Model, int]:
     """The model after this step, which was cut off after its second checkpoint and again after the next one, and how
     often that was; a step that saves fewer is cut off less."""
-    folder, save, saved, cuts = asked(kind, root, net, checkpoint_seconds=0), Checkpoints.save, 0, 0
+    folder, save, saved, cuts = asked(kind, root, net, checkpoint_seconds=0, **options), Checkpoints.save, 0, 0
 
     def stopping(self: Checkpoints, *given: Any) -> None:
         nonlocal saved, cuts

@@ -3,18 +3,54 @@
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from engine.registry import technique
+from pith.errors import PithError
 from pith.recipe import step_classes
-from tests.engine.conformance import check
+from tests.engine.conformance import applied, check, check_same, cut_and_resumed, least
 from tests.engine.tiny import Cnn, Mlp, Regression, Tokens, Transformer, TwoHeads
 
+NETS = {net.__name__: net for net in (Cnn, Mlp, Transformer, Tokens, TwoHeads, Regression)}
+# Networks that are none for a technique, each with what it says; every other one must go through.
+FLAT = "are vectors, without places"
+NO_CLASSES = "holds no scores of classes"
+NONE_FOR: dict[str, dict[str, str]] = {
+    "distill.attention": {"Mlp": FLAT, "Regression": FLAT},
+    "distill.decoupled": {"Regression": NO_CLASSES},
+}
+TRAINING = [
+    kind for kind, cls in step_classes().items() if "training_data" in cls.model_validate(least(kind)).required()
+]
 
-@pytest.mark.parametrize("net", [Cnn, Mlp, Transformer, Tokens, TwoHeads, Regression])
+
+@pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("kind", sorted(step_classes()))
-def test_technique_conforms(kind: str, net: type[nn.Module], tmp_path: Path) -> None:
-    check(kind, tmp_path, net)
+def test_technique_conforms(kind: str, net: str, tmp_path: Path) -> None:
+    reason = NONE_FOR.get(kind, {}).get(net)
+    if reason is None:
+        check(kind, tmp_path, NETS[net])
+        return
+    with pytest.raises(PithError) as refused:
+        check(kind, tmp_path, NETS[net])
+    assert reason in refused.value.problem.detail
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in sorted(step_classes()) if "training_data" in step_classes()[kind].needs]
+)
+def test_a_technique_that_is_cut_off_ends_with_the_same_bits(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = next(net for name, net in NETS.items() if name not in NONE_FOR.get(kind, {}))
+    small = {"batch_size": 32} if "batch_size" in step_classes()[kind].model_fields else {}
+    _, whole = applied(kind, tmp_path / "whole", net, **small)
+    resumed, cuts = cut_and_resumed(kind, tmp_path / "cut", net, monkeypatch, **small)
+    assert cuts == 2
+    check_same(whole, resumed)
+
+
+def test_no_technique_is_for_none() -> None:
+    assert all(set(refused) < set(NETS) for refused in NONE_FOR.values())
 
 
 def test_every_kind_is_a_module_and_every_module_a_kind() -> None:

@@ -230,8 +230,14 @@ def other_model(folder: JobDir, id: str, net: type[nn.Module], seed: int) -> Non
     torch.export.save(exported(built(net, seed)), target)
 
 
+def other_dataset(folder: JobDir, id: str, data: dict[str, Any]) -> None:
+    """A dataset that a step names, where a worker would put it."""
+    staged_dataset(folder.other(id), data)
+
+
 def staged_dataset(folder: JobDir, data: dict[str, Any], schema: dict[str, Any] | None = None) -> None:
     """What the check of an ``.npz`` of these arrays leaves, where a worker would put it."""
+    folder.root.mkdir(parents=True, exist_ok=True)
     upload = folder.root / "upload.npz"
     np.savez(upload, **data)
     declared = None if schema is None else DatasetSchema.model_validate(schema)
