@@ -128,6 +128,12 @@ ERRORS: dict[str, Row] = {
         "Exporting runs in the environment of your own model, and here {found}; pip install 'torch>=2.11' here, or run "
         "it where the model runs.",
     ),
+    "unpack_unusable": Row(
+        501,
+        "Not installed",
+        "Unpacking needs numpy and constriction, and here there is no {missing}; pip install 'pith[unpack]'.",
+    ),
+    "packed_malformed": Row(400, "No packed model", "The file is damaged, or no model.pith: {reason}; fetch it again."),
     "export_refused": Row(400, "Not exported", "The model was not exported: {reason}; {way_out}."),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),
     "queue_missing": Row(

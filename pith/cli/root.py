@@ -13,6 +13,7 @@ from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.run import run
 from pith.cli.service import techniques, up
+from pith.cli.unpack import unpack
 from pith.cli.uploads import datasets, models
 from pith.errors import PithError, Problem
 
@@ -23,7 +24,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, run, techniques, up):
+for command in (models(), datasets(), export_model, jobs, run, techniques, unpack, up):
     cli.add_command(command)
 
 
