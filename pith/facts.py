@@ -41,6 +41,29 @@ class HintFacts(Frozen):
     shape: tuple[int | None, ...]
 
 
+class AttentionFacts(Frozen):
+    """One attention layer, and what ``prune.head`` may take from it."""
+
+    name: str
+    heads: int = Field(ge=0, description="0 where it is not known.")
+    head_size: int
+    together: int = Field(1, ge=1, description="Heads that go together, because they share a key.")
+    group: int | None = Field(None, description="Attentions with the same number lose their heads together.")
+    parameters: int = Field(0, ge=0, description="That go with its heads.")
+    macs: int | None = Field(None, ge=0, description="Of the layers that go with its heads, of one sample.")
+    left_alone: str | None = Field(None, description="Why prune.head leaves it alone; null when it does not.")
+
+
+class BlockFacts(Frozen):
+    """A block that prune.layer may remove, because it gives what it reads in the same shape."""
+
+    name: str
+    shape: tuple[int | None, ...] = Field(description="Of what it reads and of what it gives.")
+    parameters: int = Field(ge=0)
+    macs: int | None = Field(None, ge=0, description="Of its layers, of one sample.")
+    residual: bool = Field(description="Whether what it reads runs through it beside its layers.")
+
+
 class HeadFacts(Frozen):
     """The layer that gives the first output. ``outputs`` is its width: the classes of a classifier."""
 
@@ -58,7 +81,7 @@ class Estimate(Frozen):
 
 
 class ModelFacts(Frozen):
-    """What was learnt. ``layers`` and ``hints`` are left out of lists."""
+    """What was learnt. ``layers``, ``hints``, ``attention_layers`` and ``blocks`` are left out of lists."""
 
     format: ModelFormat
     trainable: bool = Field(description="False for a finished graph (ONNX): steps that train or reshape refuse it.")
@@ -72,6 +95,8 @@ class ModelFacts(Frozen):
     head: HeadFacts | None = None
     layers: tuple[LayerFacts, ...] = ()
     hints: tuple[HintFacts, ...] = ()
+    attention_layers: tuple[AttentionFacts, ...] = ()
+    blocks: tuple[BlockFacts, ...] = ()
     attentions: int = Field(0, ge=0, description="Attention layers whose probabilities can be compared.")
     preprocessing: Preprocessing | None = Field(None, description="What the model's folder or architecture asks for.")
     tokenizer: bool = Field(False, description="Whether the upload brought a tokenizer.")

@@ -16,12 +16,13 @@ LEARNT_BYTES = 16 << 20
 PREVIEW_BYTES = 2 << 20
 NOTES = 100
 NAMES = 100_000
-"""Most layers, hints, columns or classes that are kept of one upload."""
+"""Most layers, hints, blocks, columns or classes that are kept of one upload."""
 _ONE_OF: dict[str, tuple[frozenset[PartName], ...]] = {
     "model": (frozenset({"model.pt2"}), frozenset({"model.onnx"})),
     "dataset": (frozenset({"dataset.arrow", "dataset.json"}),),
 }
 _BESIDES: frozenset[PartName] = frozenset({"tokenizer.json"})
+_LISTED = ("layers", "hints", "attention_layers", "blocks")
 
 
 def collect(folder: JobDir, resource: Literal["model", "dataset"], blobs: Blobs) -> Learnt:
@@ -56,7 +57,7 @@ def _check_counts(said: LearntModel | LearntDataset) -> None:
     facts = said.facts.model_dump()
     if isinstance(said, LearntModel) and not (said.facts.inputs and said.facts.outputs):
         raise fault("a model without an input or an output")
-    for name, most in (("notes", NOTES), *((name, NAMES) for name in ("layers", "hints", "classes", "columns"))):
+    for name, most in (("notes", NOTES), *((name, NAMES) for name in (*_LISTED, "classes", "columns"))):
         if len(facts.get(name, ())) > most:
             raise fault(f"{len(facts[name])} {name}, and {most} is the most")
     if isinstance(said, LearntDataset) and (size := len(said.preview.model_dump_json())) > PREVIEW_BYTES:
@@ -75,4 +76,4 @@ def _divided(said: LearntModel | LearntDataset) -> tuple[dict[str, Any], dict[st
     facts = said.facts.model_dump(mode="json")
     if isinstance(said, LearntDataset):
         return facts, said.preview.model_dump(mode="json")
-    return facts, {name: facts.pop(name) for name in ("layers", "hints")}
+    return facts, {name: facts.pop(name) for name in _LISTED}

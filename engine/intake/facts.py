@@ -11,11 +11,22 @@ from engine.head import output_layers
 from engine.hints import hints
 from engine.intake.estimate import estimate
 from engine.model import Model
+from engine.prune.blocks import blocks
+from engine.prune.heads import HeadGroup, Heads, proven
 from engine.prune.map import prunable
 from engine.signature import TensorSpec
 from engine.taps import attentions
 from pith.dataset import Preprocessing
-from pith.facts import HeadFacts, HintFacts, LayerFacts, ModelFacts, ModelFormat, TensorFacts
+from pith.facts import (
+    AttentionFacts,
+    BlockFacts,
+    HeadFacts,
+    HintFacts,
+    LayerFacts,
+    ModelFacts,
+    ModelFormat,
+    TensorFacts,
+)
 from pith.task import Task
 
 
@@ -47,6 +58,8 @@ def describe(model: Model, origin: Origin) -> ModelFacts:
         layers=_layers(model, macs),
         hints=tuple(HintFacts(name=hint.name, shape=hint.shape) for hint in hints(model)),
         attentions=len(attentions(model)),
+        attention_layers=_attention_layers(model, macs),
+        blocks=_blocks(model, macs),
         preprocessing=origin.preprocessing,
         tokenizer=origin.tokenizer,
         estimate=estimate(model),
@@ -92,6 +105,49 @@ def _layer(name: str, module: nn.Module, macs: int | None, group: Any) -> LayerF
         width=None if group is None else group.width,
         group=None if group is None else group.group,
         left_alone=None if group is None else group.left_alone,
+    )
+
+
+def _attention_layers(model: Model, macs: dict[str, int]) -> tuple[AttentionFacts, ...]:
+    heads = proven(model)
+    groups = {name: (index, group) for index, group in enumerate(heads.groups) for name in group.attentions}
+    shares = [_share(heads, group, macs) for group in heads.groups]
+    found = []
+    for each in heads.attentions:
+        index, group = groups.get(each.name, (None, None))
+        parameters, counted = (0, None) if index is None else shares[index]
+        found.append(
+            AttentionFacts(
+                name=each.name,
+                heads=len(each.units),
+                head_size=each.size,
+                together=1 if group is None else len(each.units) // len(group.units),
+                group=index,
+                parameters=parameters,
+                macs=counted,
+                left_alone=each.left_alone,
+            )
+        )
+    return tuple(found)
+
+
+def _share(heads: Heads, group: HeadGroup, macs: dict[str, int]) -> tuple[int, int]:
+    """What goes with all heads of a group, for each of its attentions."""
+    parameters, parts = heads.lost(group.units)
+    counted = sum(round(part * macs.get(name, 0)) for name, part in parts.items())
+    return parameters // len(group.attentions), counted // len(group.attentions)
+
+
+def _blocks(model: Model, macs: dict[str, int]) -> tuple[BlockFacts, ...]:
+    return tuple(
+        BlockFacts(
+            name=block.name,
+            shape=block.shape,
+            parameters=block.parameters,
+            macs=sum(macs.get(name, 0) for name in block.layers),
+            residual=block.residual,
+        )
+        for block in blocks(model)
     )
 
 

@@ -9,10 +9,11 @@ for each head and the sizes in the graph follow from that. Not covered: heads th
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
-from torch import fx
+from torch import fx, nn
 
 from engine.model import Model
 from engine.prune.axes import Axes, Axis, Places
@@ -59,6 +60,18 @@ class Heads:
     def left_alone(self) -> dict[str, str]:
         """Attentions none of whose heads may go, and why."""
         return {each.name: each.left_alone for each in self.attentions if each.left_alone is not None}
+
+    def lost(self, units: Iterable[int]) -> tuple[int, dict[str, float]]:
+        """The number of parameters that go with these units, and which part of each layer's weights."""
+        gone = np.isin(self.channels.labels, list(units))
+        names = {id(module): name for name, module in self.channels.model.graph.named_modules()}
+        parameters, parts = 0.0, {}
+        for owned in self.channels.axes.tensors.values():
+            part = 1 - prod(1 - gone[places].mean() for places in owned.axes if places is not None)
+            parameters += part * owned.tensor.numel() if isinstance(owned.tensor, nn.Parameter) else 0
+            if part and owned.tensor.ndim > 1:
+                parts.update({names[id(module)]: float(part) for module, _ in owned.owners})
+        return round(parameters), parts
 
     def remove(self, units: Iterable[int]) -> None:
         """Take these heads out of the model, in place. These Heads no longer describe it afterwards."""

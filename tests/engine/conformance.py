@@ -24,6 +24,8 @@ from tests.engine.tiny import TEACHER_ID, arrays, inputs_of, job_folder, other_d
 # The least that makes a technique do something on these models; a kind without an entry runs with its defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
     "prune.channel": {"round_to": 4, "iterations": 2, "recovery": {"epochs": 1}},
+    "prune.head": {"iterations": 2, "recovery": {"epochs": 1}},
+    "prune.layer": {"iterations": 2, "recovery": {"epochs": 1}},
     "prune.magnitude": {"iterations": 2, "recovery": {"epochs": 1}},
 }
 
