@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import onnx
@@ -51,6 +51,13 @@ _UNITS: dict[MetricName, tuple[str, bool]] = {
 
 
 Origin = Literal["test split", "training inputs", "random inputs"]
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A layer that stores its weights in another form than it counts them: in fewer bits, or in bytes."""
+
+    def weights(self) -> list[torch.Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
         sizes = {spec.name: (1, *spec.example[1:]) for spec in model.signature.inputs}
         return {"size_bytes": weighed.stat().st_size, **figures(onnx.load(model.finished), sizes)}
     weights: list[torch.Tensor] = list(model.graph.parameters())
+    weights += [tensor for module in model.graph.modules() if isinstance(module, Keeper) for tensor in module.weights()]
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -252,4 +260,8 @@ def _timed(session: onnxruntime.InferenceSession, sample: Arrays) -> float:
 def _is_weight(model: Model, name: str) -> bool:
     """Buffers of integer layers are weights; running statistics of norms are not."""
     holder = model.graph.get_submodule(name.rpartition(".")[0])
+    if isinstance(holder, Keeper):
+        return False
+    if model.graph.get_buffer(name).dtype in (torch.float16, torch.bfloat16):
+        return True
     return name.endswith((".weight", ".bias")) and hasattr(holder, "weight_scale")

@@ -131,10 +131,17 @@ class Model:
         return max(sizes, default=None)
 
     def integer_layers(self) -> int:
-        """How many weights are stored as 8-bit integers, as a quantized result has them."""
+        """How many weights are stored as integers or in 16 bits, as a quantized result has them."""
         if self.lifted is None and self.finished is not None:
             return integer_layers(onnx.load(self.finished).graph)
-        return sum(1 for buffer in self.graph.buffers() if buffer.dtype is torch.int8 and buffer.ndim > 1)
+        return sum(1 for name, buffer in self.graph.named_buffers() if _few_bits(name, buffer))
+
+
+def _few_bits(name: str, buffer: Tensor) -> bool:
+    """Integers, bytes that hold packed ones, or halves."""
+    if buffer.ndim > 1:
+        return buffer.dtype in (torch.int8, torch.float16, torch.bfloat16)
+    return buffer.dtype is torch.uint8 and name.rpartition(".")[2] == "weight"
 
 
 def first_line(error: BaseException) -> str:

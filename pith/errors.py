@@ -200,7 +200,7 @@ ERRORS: dict[str, Row] = {
     "model_finished": Row(
         400,
         "Model is quantized",
-        "The model holds {count} layers with integer weights, so {kind} cannot work on it; start from the model it "
+        "The model holds {count} layers with quantized weights, so {kind} cannot work on it; start from the model it "
         "was made from.",
     ),
     "export_failed": Row(

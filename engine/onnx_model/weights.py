@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
 
+from engine.onnx_model.unpacked import unpacked
 from pith.facts import LayerFacts
 from pith.report import MetricName
 
@@ -92,7 +93,7 @@ class Layer:
 
 def layers(graph: GraphProto) -> Iterator[Layer]:
     """Operators with weights of their own, in order."""
-    arrays = {tensor.name: tensor for tensor in graph.initializer}
+    arrays = {tensor.name: tensor for tensor in graph.initializer} | unpacked(graph)[0]
     sources = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear" and node.output}
     for node in graph.node:
         if node.op_type in _LAYERS:
@@ -108,7 +109,8 @@ def integer_layers(graph: GraphProto) -> int:
 
 def parameters(graph: GraphProto) -> dict[str, TensorProto]:
     """The initializers that are weights: no scales, no statistics of norms, no single numbers, no shapes."""
-    arrays = {tensor.name: tensor for tensor in graph.initializer}
+    weights, used = unpacked(graph)
+    arrays = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in used} | weights
     aside = {f"{name.removesuffix('_quantized')}_scale" for name in arrays if name.endswith("_quantized")}
     biases = set()
     for node in graph.node:

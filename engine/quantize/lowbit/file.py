@@ -62,7 +62,7 @@ class Unpacking:
 
     def _levels(self, weight: LowBitWeight, view: tuple[int, ...]) -> str:
         count, low, start, total = prod(view), 0, 0, ""
-        packed = weight.packed().numpy()
+        packed = weight.packed.numpy()
         for width in fields(weight.bits):
             size = field_bytes(width, count)
             part = self._constant(f"bits{width}", packed[start : start + size])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 
 import torch
@@ -38,7 +38,9 @@ class LowBitWeight:
     def real(self) -> Tensor:
         return self.grid.real(self.levels)
 
+    @cached_property
     def packed(self) -> Tensor:
+        """The bytes; the same tensor for all layers that share the weight."""
         return pack(self.levels.flatten(), self.bits)
 
 
@@ -53,7 +55,7 @@ class PackedLayer(nn.Module):
     def __init__(self, layer: Packable, weight: LowBitWeight) -> None:
         super().__init__()
         self.bits, self.view, self.shape = weight.bits, weight.grid.view, tuple(weight.levels.shape)
-        self.register_buffer("weight", weight.packed())
+        self.register_buffer("weight", weight.packed)
         self.register_buffer("weight_scale", weight.grid.scale.clone())
         self.register_buffer("weight_zero", weight.grid.zero.to(torch.uint8))
         bias = getattr(layer, "bias", None)
@@ -64,6 +66,10 @@ class PackedLayer(nn.Module):
         """The levels with their zero points taken off, as int16 in the weight's shape."""
         levels = unpack(self.weight, self.bits, prod(self.shape)).reshape(self.view)
         return (levels.to(torch.int16) - self.weight_zero.to(torch.int16)).reshape(self.shape)
+
+    def weights(self) -> list[Tensor]:
+        """What counts as parameters."""
+        return [self.integers()] if self.bias is None else [self.integers(), self.bias]
 
     def forward(self, x: Tensor) -> Tensor:
         levels = unpack(self.weight, self.bits, prod(self.shape)).reshape(self.view)
