@@ -11,6 +11,7 @@ from engine.checkpoint import Finished
 from engine.compare import check_constraints, compare, headline, verdict_of
 from engine.context import Context, scratch_file
 from engine.data import Dataset
+from engine.data.fits import check_labels
 from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
@@ -31,7 +32,9 @@ from engine.outputs import write_outputs
 from engine.page import render
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
+from pith.base import Step
 from pith.errors import PithError
+from pith.job import undefined_drop
 from pith.report import Environment, Measurement, MetricName, OutputReport, Report, StepReport
 
 
@@ -54,6 +57,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         candidates, model = _apply_all(ctx)
         ctx.events.step = None
         samples = samples_for(model, ctx.dataset)
+        _check_comparable(ctx, candidates)
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
         report = _report(ctx, candidates, samples, outputs, where, started)
@@ -93,13 +97,27 @@ def _dataset(folder: JobDir, job: EngineJob, baseline: Model) -> Dataset:
 def _check_constraints(ctx: Context) -> None:
     """What the report could not say at the end is refused at the beginning."""
     samples = samples_for(ctx.baseline, ctx.dataset)
-    if ctx.spec.constraints.max_metric_drop is not None and samples.quality is None:
+    comes = ctx.spec.new_outputs() and samples.objective.classes and ctx.dataset is not None
+    if ctx.spec.constraints.max_metric_drop is not None and samples.quality is None and not comes:
         raise PithError(
             "dataset_mismatch",
             array="the dataset",
             problem="gives no quality to hold max_metric_drop against",
             way_out="add x_test and y_test, use a model that gives scores of classes, or drop the constraint",
         )
+
+
+def _check_comparable(ctx: Context, candidates: list[Candidate]) -> None:
+    """A drop that nothing can be counted from is no drop of zero."""
+    last = len(candidates) - 1
+    if ctx.spec.constraints.max_metric_drop is not None and _compared_from(ctx, candidates) == last:
+        raise undefined_drop(last - 1, ctx.spec.recipe[-1].kind)
+
+
+def _compared_from(ctx: Context, candidates: list[Candidate]) -> int:
+    """The first candidate whose outputs mean what the result's do, and have their shape."""
+    new = [index + 1 for index, step in enumerate(ctx.spec.recipe) if step.new_outputs()]
+    return max([first_alike([candidate.onnx for candidate in candidates]), *new])
 
 
 def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
@@ -121,12 +139,21 @@ def _apply(ctx: Context, model: Model, index: int) -> Model:
     ctx.begin(index)
     ctx.events.emit("step_started", step.kind)
     started = time.monotonic()
+    _check_labels(ctx, model, step)
     model = technique(step.kind)(model, step, ctx)
     seconds = time.monotonic() - started
     figures = _written(ctx, model, ctx.checkpoints.measured(index))
     ctx.finished.append(Finished(kind=step.kind, seconds=seconds, notes=tuple(ctx.notes), counts=figures))
     ctx.events.emit("step_finished", f"{step.kind} took {seconds:.1f} s", seconds=round(seconds, 3))
     return model
+
+
+def _check_labels(ctx: Context, model: Model, step: Step) -> None:
+    """Where a step brings new outputs, the labels were let through; what trains must be for them nevertheless."""
+    split = ctx.dataset.train if ctx.dataset else None
+    trains = "training_data" in step.required() and not step.new_outputs()
+    if ctx.spec.new_outputs() and trains and split is not None and split.y is not None:
+        check_labels("the training split", split.y, model.signature)
 
 
 def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
@@ -149,7 +176,7 @@ def _report(
     started: float,
 ) -> Report:
     job = ctx.job
-    first = first_alike([candidate.onnx for candidate in candidates])
+    first = _compared_from(ctx, candidates)
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates[first:]]
     runs = latencies([candidate.onnx for candidate in candidates], samples.take(1))
     found = [*[[]] * first, *(quality(mine, given[0], samples) for mine in given)]

@@ -51,13 +51,21 @@ def quality(asked: Asked) -> tuple[MetricName, MeasuredOn] | None:
     """The metric that quality will be measured with, and on what."""
     if asked.model is None or (asked.spec.dataset is not None and asked.data is None):
         return None
-    output = asked.model.outputs[0].shape
+    output = _result(asked, asked.model).outputs[0].shape
     unlabelled: MetricName = "agreement" if class_numbers(asked.data) and _scores(output) else "sqnr_db"
     if asked.data is None:
         return "sqnr_db", "random inputs"
     if test := split_of(asked.data, "test"):
         return _metric(asked.data) if test.labelled else unlabelled, "test split"
     return unlabelled, "training inputs"
+
+
+def _result(asked: Asked, model: ModelFacts) -> ModelFacts:
+    """The model that the report is about, as far as its outputs go."""
+    if not asked.spec.new_outputs():
+        return model
+    given, outlook = outlooks(asked)[-1]
+    return outlook.left(given).model
 
 
 def _scores(output: tuple[int | None, ...]) -> bool:

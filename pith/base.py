@@ -36,6 +36,10 @@ class Step(Frozen):
         """What this step needs as it is configured."""
         return self.needs
 
+    def new_outputs(self) -> bool:
+        """Whether the first output means something else after this step, as it is configured."""
+        return "outputs" in self.changes
+
     def models(self) -> Mapping[str, ModelId]:
         """Other models that this step names, by the place in the step that names them: ``teacher``, ``models/0``."""
         return {}

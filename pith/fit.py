@@ -51,7 +51,8 @@ def trained_on(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | No
 
 
 def data_problems(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Iterator[PithError]:
-    """``dataset_mismatch`` for each thing that does not fit; ``wanted`` is the job's own preprocessing."""
+    """``dataset_mismatch`` for each thing about the inputs that does not fit; ``wanted`` is the job's own
+    preprocessing."""
     family = family_of(data)
     told = wanted or (data.preprocessing if data.preprocessing_declared else None)
     if told is not None and told.kind != family and (family, told.kind) != ("tensor", "image"):
@@ -61,8 +62,12 @@ def data_problems(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing |
         yield from _tensors(data, model)
     elif family != "tensor":
         yield from _made(data, model, settled(data, model, wanted))
+
+
+def label_problems(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
+    """``dataset_mismatch`` for labels that such an output is not for."""
     if any(split.labelled for split in data.splits):
-        yield from _labels(data, model.outputs[0])
+        yield from _labels(data, output)
 
 
 def settled(data: DatasetFacts, model: ModelFacts, wanted: Preprocessing | None) -> Preprocessing | None:
@@ -206,8 +211,8 @@ def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
         width = output.shape[1] if len(output.shape) == 2 else None
         if width is None:
             yield _mismatch("the dataset", "has class numbers", f"{gives}, and labels need (samples, classes)")
-        elif _classes(data) > width:
-            problem = f"has {_classes(data)} classes and the model {width} outputs"
+        elif count_classes(data) > width:
+            problem = f"has {count_classes(data)} classes and the model {width} outputs"
             yield _mismatch("the dataset", problem, "use a model with an output for each class")
         return
     label = next((column for column in data.columns if column.role == "label"), None)
@@ -216,7 +221,7 @@ def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
         yield _mismatch(f"the column {label.name}", problem, f"{gives}; targets need the same, without the batch")
 
 
-def _classes(data: DatasetFacts) -> int:
+def count_classes(data: DatasetFacts) -> int:
     """Classes up to the last one that has samples."""
     counted = {name for split in data.splits for name, count in split.classes.items() if count}
     present = [index for index, name in enumerate(data.classes) if name in counted]

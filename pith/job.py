@@ -80,7 +80,7 @@ class JobSpec(Frozen):
 
     def new_outputs(self) -> bool:
         """Whether a step gives the model outputs that mean other things than the uploaded model's."""
-        return any("outputs" in step.changes for step in self.recipe)
+        return any(step.new_outputs() for step in self.recipe)
 
     def encodes(self) -> bool:
         """Whether a step encodes the weights; then ``model.pith`` is handed out besides."""
@@ -102,7 +102,8 @@ class JobSpec(Frozen):
         """Refuse a spec that is well formed and makes no sense.
 
         Raises:
-            PithError: ``recipe_order``, ``dataset_required`` or ``dataset_required_by_constraint``.
+            PithError: ``recipe_order``, ``dataset_required``, ``dataset_required_by_constraint``, or
+                ``technique_inapplicable`` for a drop that could not be measured.
         """
         for _, problem in self.problems():
             raise problem
@@ -113,6 +114,8 @@ class JobSpec(Frozen):
             yield f"/recipe/{index}", problem
         if self.dataset is None:
             yield from self._without_dataset()
+        if self.constraints.max_metric_drop is not None and self.recipe[-1].new_outputs():
+            yield "/constraints/max_metric_drop", undefined_drop(len(self.recipe) - 1, self.recipe[-1].kind)
 
     def finished_problems(self) -> Iterator[tuple[str, PithError]]:
         """What else is refused of a model that is a finished graph (``ModelFacts.trainable`` is false)."""
@@ -129,6 +132,13 @@ class JobSpec(Frozen):
                 yield f"/recipe/{index}", PithError("dataset_required", index=index, kind=step.kind, needs=needs)
         if (limit := self.constraints.max_metric_drop) is not None:
             yield "/constraints/max_metric_drop", PithError("dataset_required_by_constraint", limit=limit)
+
+
+def undefined_drop(index: int, kind: str) -> PithError:
+    """``max_metric_drop`` is asked for, and the last step gives the model outputs that nothing had before it."""
+    reason = "it gives the model new outputs and is the last step, so max_metric_drop has nothing to be counted from"
+    way_out = "leave the constraint out, or add the steps that compress the new model: the drop is counted from here on"
+    return PithError("technique_inapplicable", index=index, kind=kind, reason=reason, way_out=way_out)
 
 
 def _once(named: Iterable[tuple[str, Id]]) -> dict[Id, str]:

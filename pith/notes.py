@@ -29,7 +29,7 @@ def notes(
 
 
 def _on_fresh_weights(asked: Asked) -> Iterator[str]:
-    if asked.model is None or asked.model.format != "architecture":
+    if asked.model is None or asked.model.format != "architecture" or asked.spec.new_outputs():
         return
     steps = asked.spec.recipe
     known = asked.spec.constraints.max_metric_drop is not None
@@ -52,7 +52,8 @@ def _on_data(asked: Asked) -> Iterator[str]:
     if model.task and data.task and model.task != data.task:
         yield f"The model is for {model.task} and the dataset for {data.task}."
     output, classes = model.outputs[0].shape, len(data.classes)
-    if class_numbers(data) and len(output) == 2 and classes and classes < (output[1] or 0):
+    fixed = not asked.spec.new_outputs()
+    if fixed and class_numbers(data) and len(output) == 2 and classes and classes < (output[1] or 0):
         yield f"The model has {output[1]} outputs and the dataset {classes} classes; the other outputs are never right."
     train = split_of(data, "train")
     for index, step in enumerate(asked.spec.recipe):

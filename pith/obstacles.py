@@ -7,7 +7,7 @@ from pith.augmented import augmentation_problems
 from pith.base import OF_DATA
 from pith.dataset import DatasetFacts
 from pith.errors import FieldProblem, PithError, Problem
-from pith.fit import data_problems, split_of, trained_on
+from pith.fit import data_problems, label_problems, split_of, trained_on
 from pith.job import JobSpec
 from pith.kinds import split_way_out
 from pith.outlook import Outlook
@@ -19,6 +19,7 @@ def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
     """What the spec, the data and the steps themselves refuse."""
     yield from _of_spec(asked)
     yield from _of_data(asked)
+    yield from _of_labels(asked, outlooks)
     yield from _of_augmentation(asked)
     finished = _finished(asked)
     for index, outlook in enumerate(outlooks):
@@ -93,6 +94,20 @@ def _of_data(asked: Asked) -> Iterator[Problem]:
     if asked.model is not None:
         for problem in data_problems(asked.data, asked.model, asked.spec.preprocessing):
             yield _at("/dataset", problem)
+
+
+def _of_labels(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
+    """Labels against the uploaded model's output; where a step brings new ones, against what each step trains."""
+    if asked.data is None or asked.model is None:
+        return
+    output = asked.model.outputs[0]
+    if not asked.spec.new_outputs():
+        yield from (_at("/dataset", problem) for problem in label_problems(asked.data, output))
+        return
+    for index, (step, outlook) in enumerate(zip(asked.spec.recipe, outlooks, strict=True)):
+        if "training_data" in step.required() and not step.new_outputs():
+            yield from (_at(f"/recipe/{index}", problem) for problem in label_problems(asked.data, output))
+        output = outlook.model.outputs[0] if outlook.model else output
 
 
 def _of_augmentation(asked: Asked) -> Iterator[Problem]:

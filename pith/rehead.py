@@ -1,0 +1,54 @@
+"""A new output layer, as far as facts tell: how many outputs a dataset asks for, and what the model looks like then."""
+
+from math import prod
+
+from pith.dataset import DatasetFacts
+from pith.facts import LayerFacts, ModelFacts
+from pith.fit import class_numbers, count_classes
+
+
+def labelled_outputs(data: DatasetFacts | None) -> int | None:
+    """The dataset's classes, or the numbers in one of its targets; None where that is not known."""
+    if data is None:
+        return None
+    if class_numbers(data):
+        return max(len(data.classes), count_classes(data)) or None
+    label = next((column for column in data.columns if column.role == "label"), None)
+    return prod(label.shape) if label is not None and label.shape is not None else None
+
+
+def classes_problem(asked: int | None, data: DatasetFacts | None) -> str | None:
+    """Why a head with so many outputs is none for these labels."""
+    if asked is None or data is None:
+        return None
+    if class_numbers(data):
+        there = count_classes(data)
+        return f"classes is {asked}, and the dataset has {there}" if asked < max(there, 2) else None
+    wanted = labelled_outputs(data)
+    return (
+        f"classes is {asked}, and a target of the dataset has {wanted} numbers" if wanted not in (None, asked) else None
+    )
+
+
+def with_outputs(model: ModelFacts, count: int) -> ModelFacts:
+    """The model with so many first outputs. Macs stay as they are; a head that is several layers stays unknown."""
+    first = model.outputs[0]
+    shape = (first.shape[0], count, *first.shape[2:])
+    outputs = (first.model_copy(update={"shape": shape}), *model.outputs[1:])
+    if model.head is None:
+        return model.model_copy(update={"outputs": outputs})
+    layers = tuple(_widened(layer, count) if layer.name == model.head.name else layer for layer in model.layers)
+    grown = sum(layer.parameters for layer in layers) - sum(layer.parameters for layer in model.layers)
+    changed = {
+        "outputs": outputs,
+        "layers": layers,
+        "parameters": model.parameters + grown,
+        "head": model.head.model_copy(update={"outputs": count}),
+    }
+    return model.model_copy(update=changed)
+
+
+def _widened(layer: LayerFacts, count: int) -> LayerFacts:
+    weight = (count, *layer.shape[1:])
+    bias = layer.parameters > prod(layer.shape)
+    return layer.model_copy(update={"shape": weight, "parameters": prod(weight) + (count if bias else 0)})
