@@ -156,7 +156,7 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     }
 
 
-def latencies(files: Sequence[Path], sample: Arrays) -> list[NDArray[np.float64]]:
+def latencies(files: Sequence[Path], sample: Arrays, seconds: float = LATENCY_SECONDS) -> list[NDArray[np.float64]]:
     """Seconds of each run, one array a file; the files take turns, so that a busy moment hits all of them."""
     sessions = [open_session(path, LATENCY_THREADS) for path in files]
     for session in sessions:
@@ -164,9 +164,7 @@ def latencies(files: Sequence[Path], sample: Arrays) -> list[NDArray[np.float64]
             run_session(session, sample)
     rounds: list[list[float]] = []
     started = time.perf_counter()
-    while len(rounds) < ROUNDS.start or (
-        len(rounds) < ROUNDS.stop - 1 and time.perf_counter() - started < LATENCY_SECONDS
-    ):
+    while len(rounds) < ROUNDS.start or (len(rounds) < ROUNDS.stop - 1 and time.perf_counter() - started < seconds):
         rounds.append([_timed(session, sample) for session in sessions])
     return list(np.array(rounds).T)
 

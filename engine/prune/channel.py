@@ -11,6 +11,8 @@ from fnmatch import filter as fnmatch_filter
 from engine.context import Context
 from engine.model import Model
 from engine.prune.channels import Channels, Group
+from engine.prune.goal import TRIALS, cost_of, ratio_for
+from engine.prune.importance import importance
 from engine.prune.map import width
 from engine.prune.proof import proven
 from engine.train import train
@@ -29,7 +31,7 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
     for phase in ctx.phases(config.iterations):
         if not ctx.resuming:
             channels = proven(model, ignore) if phase else channels
-            channels.remove(chosen(channels, config, sizes, phase))
+            channels.remove(_leaving(channels, config, sizes, ignore, ctx))
             ctx.events.emit("metric", "channels left", widths=_widths(model))
         if config.recovery:
             train(model, ctx.training_data(labels=True), config.recovery, ctx.objective().loss, ctx)
@@ -41,15 +43,40 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
     return model
 
 
-def chosen(channels: Channels, config: PruneChannel, sizes: dict[str, int], phase: int = 0) -> set[int]:
-    """The units that go in this phase; ``sizes`` are the units that each group had at first."""
-    importance = channels.importance(1 if config.importance == "l1" else 2)
-    targets = {group.key: _target(group, sizes.get(group.key, 0), config, phase) for group in channels.groups}
+def _leaving(
+    channels: Channels, config: PruneChannel, sizes: dict[str, int], ignore: set[str], ctx: Context
+) -> set[int]:
+    """The units that go in this phase: so many channels, or so many that the target is reached."""
+    scores = importance(channels, config, ctx)
+    part = config.pruning_ratio * (ctx.phase + 1) / config.iterations
+    if config.target == "channels":
+        return chosen(channels, config, scores, sizes, part)
+    cost = cost_of(config.target, ctx)
+    before = ctx.memo.setdefault("cost", cost(channels.model))
+
+    def units_at(ratio: float) -> set[int]:
+        return chosen(channels, config, scores, sizes, ratio)
+
+    goal = before * (1 - part)
+    ratio = ratio_for(goal, cost, channels.model, ignore, units_at, TRIALS[config.target])
+    if ratio is None:
+        raise ctx.inapplicable(
+            f"no pruning leaves {1 - part:.0%} of the {config.target}: too little of them is in channels that may go",
+            "lower pruning_ratio or round_to, or shorten ignore",
+        )
+    return units_at(ratio)
+
+
+def chosen(
+    channels: Channels, config: PruneChannel, scores: dict[int, float], sizes: dict[str, int], ratio: float
+) -> set[int]:
+    """The units that go for a part of the channels; ``sizes`` are the units that each group had at first."""
+    targets = {group.key: _target(group, sizes.get(group.key, 0), config, ratio) for group in channels.groups}
     if config.scope == "layer":
         left = {key: max(count, 0) for key, count in targets.items()}
     else:
-        left = _left_globally(channels.groups, importance, targets, config.round_to)
-    return {unit for group in channels.groups for unit in _least(group, importance, len(group.units) - left[group.key])}
+        left = _left_globally(channels.groups, scores, targets, config)
+    return {unit for group in channels.groups for unit in _least(group, scores, len(group.units) - left[group.key])}
 
 
 def _named(model: Model, config: PruneChannel, ctx: Context) -> set[str]:
@@ -71,31 +98,32 @@ def _unit_step(group: Group, round_to: int) -> int:
     return math.lcm(*(round_to // math.gcd(round_to, count) for count in group.layers.values()))
 
 
-def _target(group: Group, size: int, config: PruneChannel, phase: int) -> int:
-    """Units that the group shall have after this phase."""
-    ratio = config.pruning_ratio * (phase + 1) / config.iterations
+def _target(group: Group, size: int, config: PruneChannel, ratio: float) -> int:
+    """Units that the group shall have when this part of the channels is gone."""
     step = _unit_step(group, config.round_to)
     return min(len(group.units), max(step, round(size * (1 - ratio) / step) * step))
 
 
-def _least(group: Group, importance: dict[int, float], count: int) -> list[int]:
-    return sorted(group.units.tolist(), key=lambda unit: (importance[unit], unit))[: max(count, 0)]
+def _least(group: Group, scores: dict[int, float], count: int) -> list[int]:
+    return sorted(group.units.tolist(), key=lambda unit: (scores[unit], unit))[: max(count, 0)]
 
 
 def _left_globally(
-    groups: Iterable[Group], importance: dict[int, float], targets: dict[str, int], round_to: int
+    groups: Iterable[Group], scores: dict[int, float], targets: dict[str, int], config: PruneChannel
 ) -> dict[str, int]:
-    """As many go as the targets say in sum, the least important of all, each group measured by its own mean."""
+    """As many go as the targets say in sum, the least important of all. LAMP's numbers compare across layers as they
+    are; others are measured by the mean of their group."""
     groups = list(groups)
     worth = {}
     for group in groups:
-        mean = sum(importance[unit] for unit in group.units.tolist()) / len(group.units) or 1.0
-        worth.update({unit: (importance[unit] / mean, group.key) for unit in group.units.tolist()})
+        mean = sum(scores[unit] for unit in group.units.tolist()) / len(group.units) or 1.0
+        scale = 1.0 if config.importance == "lamp" else mean
+        worth.update({unit: (scores[unit] / scale, group.key) for unit in group.units.tolist()})
     total = sum(len(group.units) - targets[group.key] for group in groups)
     gone = [key for _, key in sorted(worth.values())[:total]]
     left = {}
     for group in groups:
-        step, size = _unit_step(group, round_to), len(group.units)
+        step, size = _unit_step(group, config.round_to), len(group.units)
         rest = max(size - gone.count(group.key), math.ceil(size * _LEAST_LEFT))
         left[group.key] = min(size, max(step, round(rest / step) * step))
     return left

@@ -5,7 +5,7 @@ What is tied to a constant in the graph stays, unless ``parting`` says how: ``en
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import getitem
 
@@ -81,11 +81,15 @@ class Channels:
 
     def importance(self, norm: int) -> dict[int, float]:
         """Of every unit: the sum of |w|^norm over weights that go with it, averaged over the tensors they are in."""
+        return self.sums(lambda owned: owned.tensor.detach().abs().double() ** norm)
+
+    def sums(self, of: Callable[[Owned], Tensor | None]) -> dict[int, float]:
+        """The same of any number for each weight; None leaves a tensor out."""
         totals, counts = np.zeros(self.axes.count), np.zeros(self.axes.count)
         for owned in self.axes.tensors.values():
-            if not _scores(owned):
+            size = of(owned) if _scores(owned) else None
+            if size is None:
                 continue
-            size = owned.tensor.detach().abs().double() ** norm
             for dim, places in enumerate(owned.axes):
                 if places is not None:
                     others = [other for other in range(size.ndim) if other != dim]

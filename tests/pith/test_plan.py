@@ -429,8 +429,8 @@ def test_a_limit_that_nothing_can_be_held_against() -> None:
     assert wrong(found) == [("/constraints/max_metric_drop", "dataset_mismatch")]
 
 
-# What these do is not about convolutions and linear layers alone.
-ANY_LAYERS = {"quantize.float16", "quantize.bfloat16"}
+# Beside every kind of pruning and quantizing.
+ABOUT_LAYERS = {"distill.attention", "distill.hint", "finetune.lora", "finetune.contrastive"}
 
 
 @pytest.mark.parametrize("kind", sorted(step_classes()))
@@ -438,7 +438,7 @@ def test_a_step_without_layers_to_work_on(kind: str) -> None:
     bare = changed(IMAGES, layers=(NORM,))
     others = {TEACHER: model(bare, TEACHER)}
     found = plan(spec(least(kind)), model(bare), dataset(), others)
-    refuses = kind.split(".")[0] in ("prune", "quantize") and kind not in ANY_LAYERS
+    refuses = kind.split(".")[0] in ("prune", "quantize") or kind in ABOUT_LAYERS
     codes = {code for _, code in wrong(found)} - {"merge_mismatch"}  # a model cannot stand behind itself
     assert codes == ({"technique_inapplicable"} if refuses else set())
     assert found.steps[0].does.endswith(".")

@@ -31,7 +31,7 @@ from tests.zoo.result import Result
 _NEW_CLASSES = 7
 _CLOSE = 1e-4
 _SLOPE = 1e-5
-_CONFIG = PruneChannel(pruning_ratio=0.3, round_to=1)
+_CONFIG = PruneChannel(round_to=1)
 
 
 class Failed(Exception):
@@ -182,7 +182,8 @@ def _prune(walked: Walk) -> None:
     reasons = Counter(layer.left_alone for layer in layers if layer.left_alone)
     result.notes = [reason for reason, _ in reasons.most_common(3)]
     channels = proven(walked.model)
-    units = chosen(channels, _CONFIG, {group.key: len(group.units) for group in channels.groups})
+    sizes = {group.key: len(group.units) for group in channels.groups}
+    units = chosen(channels, _CONFIG, channels.importance(2), sizes, 0.3)
     if not units:
         return
     walked.model = walked.model.copy()

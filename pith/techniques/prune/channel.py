@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pith.base import Change
+from pith.base import Change, Need
 from pith.facts import LayerFacts
 from pith.iterative import Iterative
 from pith.narrow import left_alone, narrowed, widths_after
@@ -16,8 +16,9 @@ from pith.patterns import LayerPattern, named_by, unmatched
 class PruneChannel(Iterative):
     """Remove whole channels, with everything that depends on them, so that the model is smaller and faster.
 
-    The classifier's outputs are never removed. Importance of a group of coupled channels is the norm of
-    its weights, averaged over the group.
+    The classifier's outputs are never removed. Coupled channels go together, and their importance is that of all their
+    weights: a norm, a norm that compares across layers (LAMP), the scale of the norms behind them, or how much the loss
+    is expected to change without them (Taylor).
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"shapes", "values"})
@@ -25,8 +26,16 @@ class PruneChannel(Iterative):
     limits: ClassVar[str] = "Attention heads are left as they are."
 
     kind: Literal["prune.channel"] = "prune.channel"
-    pruning_ratio: float = Field(0.5, gt=0, lt=1, description="Fraction of the channels removed.")
-    importance: Literal["l1", "l2"] = Field("l2", description="Norm that scores a channel.")
+    pruning_ratio: float = Field(0.5, gt=0, lt=1, description="Fraction of the target that is removed.")
+    target: Literal["channels", "macs", "parameters", "latency"] = Field(
+        "channels",
+        description="What it is a fraction of. For all but channels the ratio of channels is found by trial; latency is "
+        "measured as in the report, on this worker.",
+    )
+    importance: Literal["l1", "l2", "lamp", "bn_scale", "taylor", "random"] = Field(
+        "l2", description="What scores a channel; taylor needs labelled training data."
+    )
+    samples: int = Field(512, ge=1, le=1_000_000, description="For taylor: samples whose gradients are taken.")
     scope: Literal["layer", "global"] = Field(
         "layer", description="Same ratio in every layer, or the least important channels of the whole model."
     )
@@ -35,11 +44,15 @@ class PruneChannel(Iterative):
         (), max_length=1000, description="Layers left alone: shell patterns over dotted names, such as layer4.*"
     )
 
+    def required(self) -> frozenset[Need]:
+        labels: frozenset[Need] = frozenset({"training_data", "labels"})
+        return super().required() | (labels if self.importance == "taylor" else frozenset())
+
     def outlook(self, given: Given) -> Outlook:
         layers = given.weighted()
         alone = left_alone(layers, self._ignored(layers))
         open_ones = tuple(layer for layer in layers if layer.name not in alone and layer.width)
-        widths = widths_after(open_ones, self.pruning_ratio, self.round_to)
+        widths = widths_after(open_ones, self._ratio(given, open_ones), self.round_to)
         before, after = sum(layer.width or 0 for layer in open_ones), sum(widths.values())
         changed = tuple(layer.name for layer in open_ones if widths[layer.name] != layer.width)
         left = narrowed(given.layers, widths)
@@ -54,8 +67,21 @@ class PruneChannel(Iterative):
             trained=self.trained(given),
             batch=self.together(given),
             refusals=tuple(self._refusals(layers, open_ones, changed)),
-            notes=(_GLOBAL,) if self.scope == "global" else (),
+            run=self.iterations * min(self.samples, given.samples or 0) if self.importance == "taylor" else 0,
+            notes=(*((_GLOBAL,) if self.scope == "global" else ()), *((_LATENCY,) if self.target == "latency" else ())),
         )
+
+    def _ratio(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> float:
+        """The part of the channels that has to go, about; of latency nothing is known, and MACs stand for it."""
+        what: Literal["parameters", "macs"] = "parameters" if self.target == "parameters" else "macs"
+        total = given.parameters if what == "parameters" else given.macs
+        if self.target == "channels" or total is None:
+            return self.pruning_ratio
+        for ratio in (step / 100 for step in range(1, 100)):
+            left = narrowed(given.layers, widths_after(open_ones, ratio, self.round_to))
+            if _fewer(given.layers, left, what) >= self.pruning_ratio * total:
+                return ratio
+        return 0.99
 
     def without_layers(self) -> str:
         """The way out where no layer may lose channels."""
@@ -79,6 +105,7 @@ class PruneChannel(Iterative):
             yield Refusal(reason=wide, way_out="raise pruning_ratio or lower round_to", field="pruning_ratio")
 
 
+_LATENCY = "Latency is found by trial when the job runs; the numbers here are as if it went with the MACs."
 _GLOBAL = "Which layers lose how many channels is decided by their weights; the numbers here are as if all lost alike."
 
 

@@ -6,20 +6,25 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.head import output_layers
 from engine.model import Model
 from engine.prune import channel
 from engine.prune.channels import Channels
+from engine.prune.goal import macs
+from engine.prune.importance import bn_scale, lamp, taylor
 from engine.prune.map import width
+from engine.randomness import generator
 from pith.errors import PithError
 from pith.techniques.prune.channel import PruneChannel
-from tests.engine.conformance import opened
+from tests.engine.conformance import check_same, opened
 from tests.engine.tiny import CLASSES, Cnn, Mlp, Transformer, job_folder, lifted
 
 
 def pruned(root: Path, net: type[nn.Module] = Cnn, **options: Any) -> tuple[Model, Model]:
-    folder = job_folder(root, [{"kind": "prune.channel", **options}], net=net)
+    seed = options.pop("seed", 0)
+    folder = job_folder(root, [{"kind": "prune.channel", **options}], net=net, seed=seed)
     ctx = opened(folder)
     try:
         return ctx.baseline, channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
@@ -77,7 +82,7 @@ def test_removing_channels_that_are_zero_changes_nothing(tmp_path: Path) -> None
     wanted = model.graph(x)
     channels = Channels(model)
     sizes = {group.key: len(group.units) for group in channels.groups}
-    channels.remove(channel.chosen(channels, PruneChannel(pruning_ratio=0.5, round_to=1), sizes))
+    channels.remove(channel.chosen(channels, PruneChannel(round_to=1), channels.importance(2), sizes, 0.5))
     assert widths(model)["stem.0"] == 8 and widths(model)["hidden"] == 16
     assert (model.graph(x) - wanted).abs().max() < 1e-5
 
@@ -181,3 +186,86 @@ def test_the_output_layer_is_found_behind_a_norm() -> None:
             return out
 
     assert output_layers(lifted(Normed).graph) == {"two"}
+
+
+def _channels(net: type[nn.Module] = Cnn) -> Channels:
+    return Channels(lifted(net))
+
+
+def test_lamp_is_the_share_of_what_is_no_smaller() -> None:
+    channels = _channels()
+    sizes, found = channels.importance(2), lamp(channels)
+    for group in channels.groups:
+        units = group.units.tolist()
+        for unit in units:
+            rivals = sum(sizes[other] for other in units if sizes[other] >= sizes[unit])
+            assert found[unit] == pytest.approx(sizes[unit] / rivals)
+        assert max(found[unit] for unit in units) == pytest.approx(1.0)
+
+
+def test_the_scale_of_the_norms_decides_where_there_are_norms() -> None:
+    model = lifted(Cnn)
+    with torch.no_grad():
+        for name in ("stem.1", "block.1"):
+            model.graph.get_submodule(name).weight.copy_(torch.arange(1.0, 17.0))
+    channels = Channels(model)
+    found, sizes = bn_scale(channels), channels.importance(2)
+    stem = next(group for group in channels.groups if "stem.0" in group.layers)
+    hidden = next(group for group in channels.groups if "hidden" in group.layers)
+    assert [found[unit] for unit in stem.units.tolist()] == pytest.approx(list(range(1, 17)))
+    assert all(found[unit] == sizes[unit] for unit in hidden.units.tolist())
+
+
+def test_taylor_is_the_square_of_the_change_that_the_gradient_foretells(tmp_path: Path) -> None:
+    step = {"kind": "prune.channel", "importance": "taylor", "samples": 64}
+    ctx = opened(job_folder(tmp_path, [step], net=Mlp))
+    model = ctx.baseline.copy()
+    channels = Channels(model)
+    found = taylor(channels, 64, ctx)
+    split = ctx.training_data(labels=True)
+    rows = torch.randperm(len(split), generator=generator(0, 0, 0))[:64].numpy()
+    (x,), y = split.inputs(rows, (torch.float32,)), split.labels(rows)
+    first, last = (model.graph.get_submodule(f"layers.{index}") for index in (1, 3))
+    functional.cross_entropy(model.graph(x), y).backward()
+    (group,) = channels.groups
+    inward, outward = (
+        (layer.weight * layer.weight.grad).detach().double().sum(dim) for layer, dim in ((first, 1), (last, 0))
+    )
+    wanted = ((inward + outward) / 2) ** 2
+    ctx.events.close()
+    assert [found[unit] for unit in group.units.tolist()] == pytest.approx(wanted.tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize("target", ["macs", "parameters"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_part_of_the_macs_or_of_the_parameters_goes_and_not_much_more(
+    target: str, scope: str, tmp_path: Path
+) -> None:
+    options = {"target": target, "scope": scope, "pruning_ratio": 0.6, "iterations": 2, "round_to": 1}
+    before, after = pruned(tmp_path, Cnn, **options)
+    cost = macs if target == "macs" else lambda model: sum(each.numel() for each in model.graph.parameters())
+    assert 0.3 < cost(after) / cost(before) <= 0.4
+
+
+class Wide(Cnn):
+    def __init__(self) -> None:
+        super().__init__(128)
+
+
+def test_latency_is_brought_down_by_trial(tmp_path: Path) -> None:
+    before, after = pruned(tmp_path, Wide, target="latency", pruning_ratio=0.3)
+    assert macs(after) < macs(before)
+
+
+def test_a_target_that_cannot_be_reached_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PithError, match="no pruning leaves 1% of the parameters"):
+        pruned(tmp_path, Cnn, target="parameters", pruning_ratio=0.99, ignore=["hidden"])
+
+
+def test_random_channels_are_of_the_seed(tmp_path: Path) -> None:
+    one, same, other = (
+        pruned(tmp_path / name, Mlp, importance="random", **seed)[1]
+        for name, seed in (("one", {}), ("same", {}), ("other", {"seed": 1}))
+    )
+    check_same(one, same)
+    assert not torch.equal(*(each.graph.get_submodule("layers.1").weight for each in (one, other)))

@@ -20,11 +20,8 @@ from tests.engine.tiny import CLASSES, Cnn, Transformer, lifted
 def removed(model: Model, ratio: float = 0.5) -> tuple[Tensor, Tensor, Model]:
     """Outputs with the channels that go at zero, outputs without them, and the model without them."""
     channels = Channels(model)
-    units = chosen(
-        channels,
-        PruneChannel(pruning_ratio=ratio, round_to=1),
-        {group.key: len(group.units) for group in channels.groups},
-    )
+    sizes = {group.key: len(group.units) for group in channels.groups}
+    units = chosen(channels, PruneChannel(round_to=1), channels.importance(2), sizes, ratio)
     channels.zero(units)
     x = torch.randn(3, 1, 8, 8)
     with torch.no_grad():
