@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench fuzz hostile zoo clean
+.PHONY: demo serve test check format bench bench-quality fuzz hostile zoo docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -44,6 +44,13 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# Hours: every technique against its paper or its peer. CASES="soup coding" runs some; each writes its part of the page.
+bench-quality: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.quality $(CASES)
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pith.catalogue > docs/techniques.md
 
 # Every model of the conformance zoo, two at a time; writes docs/zoo.md. ARGS=--failed or a model's name walks fewer.
 zoo: $(VENV)/.dev
