@@ -19,7 +19,8 @@ def fold_norms(graph: fx.GraphModule) -> None:
             continue
         folded = _fold(modules[before.target], modules[node.target])
         if folded is not None:
-            graph.set_submodule(before.target, folded)
+            # A bias that the layer had not before is made without a gradient.
+            graph.set_submodule(before.target, folded.requires_grad_(True))
             node.replace_all_uses_with(before)
             graph.graph.erase_node(node)
     graph.graph.lint()

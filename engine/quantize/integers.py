@@ -1,11 +1,11 @@
 """A quantized ONNX file brought back into the graph: the same integers, the same scales.
 
 So the .pt2 and the safetensors of a quantized model hold what the ONNX file holds. Layers that the quantizer left
-alone stay as they are. Activations between layers are rounded where the ONNX file rounds a layer's input.
+alone stay as they are. Rounded activations are ``engine.quantize.rounding``'s.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,20 +27,19 @@ _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class IntegerWeight:
-    """``real = (values - zero_point) * scale``, the scale being one number or one for each of ``axis``."""
+    """``real = (values - zero_point) * scale``, the scale being one number or one for each of ``axis``.
+
+    ``bias`` is what the file's integers say, where it keeps the bias as integers too.
+    """
 
     values: NDArray[np.int8]
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int32]
     axis: int
-    input_scale: float | None
-    input_zero_point: int
+    bias: NDArray[np.float32] | None = None
 
     def transposed(self) -> "IntegerWeight":
-        values = np.ascontiguousarray(self.values.T)
-        return IntegerWeight(
-            values, self.scale, self.zero_point, 1 - self.axis, self.input_scale, self.input_zero_point
-        )
+        return replace(self, values=np.ascontiguousarray(self.values.T), axis=1 - self.axis)
 
     def centred(self) -> NDArray[np.int8]:
         """The integers with their zero point taken off."""
@@ -68,31 +67,36 @@ class IntegerLayer(nn.Module):
         super().__init__()
         self.register_buffer("weight", torch.from_numpy(integers.centred()))
         self.register_buffer("weight_scale", torch.from_numpy(integers.scales().copy()))
-        bias = layer.bias
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        self.input = (integers.input_scale, integers.input_zero_point)
-        self.compute = _functional(layer)
+        bias = layer.bias.detach().clone() if layer.bias is not None else None
+        if bias is not None and integers.bias is not None:
+            bias = torch.from_numpy(integers.bias.copy())
+        self.register_buffer("bias", bias)
+        self.compute = functional_of(layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, zero_point = self.input
-        if scale is not None:
-            x = (torch.clamp(torch.round(x / scale) + zero_point, 0, 255) - zero_point) * scale
         return self.compute(x, self.weight.to(x.dtype) * self.weight_scale, self.bias)
 
 
 def replace_layers(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:
     """Replace in place every layer whose weight the file holds as integers; says how many."""
-    found = list(integer_weights(proto))
-    count = 0
-    for name, module in list(graph.named_modules()):
-        weight = getattr(module, "weight", None)
-        if not isinstance(module, Layer) or weight is None:
-            continue
-        match = next((integers for integers in found if _same(integers, weight)), None)
-        if match is not None:
-            graph.set_submodule(name, IntegerLayer(module, match))
-            count += 1
-    return count
+    found = integers_of(graph, proto)
+    for name, integers in found.items():
+        layer = graph.get_submodule(name)
+        assert isinstance(layer, Layer)
+        graph.set_submodule(name, IntegerLayer(layer, integers))
+    return len(found)
+
+
+def integers_of(graph: fx.GraphModule, proto: onnx.ModelProto) -> dict[str, IntegerWeight]:
+    """What the file holds for each layer, by its path."""
+    weights = list(integer_weights(proto))
+    found = {}
+    for name, module in graph.named_modules():
+        if isinstance(module, Layer):
+            match = next((integers for integers in weights if _same(integers, module.weight)), None)
+            if match is not None:
+                found[name] = match
+    return found
 
 
 def integer_weights(proto: onnx.ModelProto) -> Iterator[IntegerWeight]:
@@ -122,16 +126,15 @@ def _weight(
         if source.input[0] not in arrays:
             return None
         axis = next((attribute.i for attribute in source.attribute if attribute.name == "axis"), 0)
-        scale, zero = _activation(node.input[0], arrays, made)
-        return _integers(arrays, list(source.input), axis, scale, zero)
+        return _integers(arrays, list(source.input), axis, _bias(node, arrays, made))
     if node.op_type == "MatMulInteger" and name in arrays:
         stem = name.removesuffix("_quantized")
-        return _integers(arrays, [name, f"{stem}_scale", f"{stem}_zero_point"], 1, None, 0)
+        return _integers(arrays, [name, f"{stem}_scale", f"{stem}_zero_point"], 1, None)
     return None
 
 
 def _integers(
-    arrays: dict[str, onnx.TensorProto], names: list[str], axis: int, input_scale: float | None, input_zero: int
+    arrays: dict[str, onnx.TensorProto], names: list[str], axis: int, bias: NDArray[np.float32] | None
 ) -> IntegerWeight | None:
     if any(name not in arrays for name in names):
         return None
@@ -139,17 +142,18 @@ def _integers(
     zero_point = zero[0].astype(np.int32) if zero else np.zeros(1, np.int32)
     if values.ndim < 2 or values.dtype != np.int8:
         return None
-    return IntegerWeight(values, scale.reshape(-1), zero_point.reshape(-1), axis, input_scale, input_zero)
+    return IntegerWeight(values, scale.reshape(-1), zero_point.reshape(-1), axis, bias)
 
 
-def _activation(
-    name: str, arrays: dict[str, onnx.TensorProto], made: dict[str, onnx.NodeProto]
-) -> tuple[float | None, int]:
-    source = made.get(name)
-    if source is None or source.op_type != "DequantizeLinear":
-        return None, 0
-    scale, zero = (numpy_helper.to_array(arrays[entry]) for entry in source.input[1:3])
-    return float(scale), int(zero)
+def _bias(
+    node: onnx.NodeProto, arrays: dict[str, onnx.TensorProto], made: dict[str, onnx.NodeProto]
+) -> NDArray[np.float32] | None:
+    """A bias of 32-bit integers, each ``scale`` of the input times that of its channel's weight."""
+    source = made.get(node.input[2]) if len(node.input) > 2 else None
+    if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in arrays:
+        return None
+    values, scale = (numpy_helper.to_array(arrays[name]) for name in source.input[:2])
+    return (values * scale).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def _same(integers: IntegerWeight, weight: Tensor) -> bool:
@@ -160,7 +164,7 @@ def _same(integers: IntegerWeight, weight: Tensor) -> bool:
     return bool(difference.max() <= 1.01 * float(integers.scale.max()))
 
 
-def _functional(layer: Layer) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+def functional_of(layer: Layer) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     if isinstance(layer, nn.Linear):
         return functional.linear
     return partial(

@@ -1,10 +1,12 @@
 """From a model to the floating-point ONNX file that a quantizer takes, and back from what it wrote."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import onnxruntime
 from onnx import version_converter
+from torch import fx
 
 from engine.context import Context
 from engine.export import write_onnx
@@ -12,6 +14,8 @@ from engine.fusion import fold_norms
 from engine.model import Model
 from engine.onnx_model.weights import integer_layers, layers
 from engine.quantize.integers import replace_layers
+from engine.quantize.placing import Scale
+from engine.quantize.rounding import Rounding, insert
 
 # Scales for each channel exist from this opset on.
 _OPSET = 13
@@ -33,14 +37,21 @@ def write_float(model: Model, path: Path, ctx: Context) -> onnx.ModelProto:
     return proto
 
 
-def quantized(model: Model, target: Path) -> tuple[Model, int, int]:
-    """The quantized model, how many of its layers hold integers, and how many there are."""
+def quantized(
+    model: Model, target: Path, after: Mapping[str, fx.Node] | None = None, scales: Mapping[str, Scale] | None = None
+) -> tuple[Model, int, int]:
+    """The quantized model, how many of its layers hold integers, and how many there are.
+
+    Where the file rounds activations, ``after`` says which nodes of the graph they are, and ``scales`` how.
+    """
     proto = onnx.load(target)
     if not model.trainable:
         count, total = integer_layers(proto.graph), len(list(layers(proto.graph)))
         return Model(None, model.signature, finished=target), count, total
     total = len(list(model.layers()))
     count = replace_layers(model.graph, proto)
+    if after and scales:
+        insert(model.graph, after, {name: Rounding(scales[name]) for name in after})
     return Model(model.graph, model.signature, finished=target), count, total
 
 

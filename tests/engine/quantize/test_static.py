@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from engine.fusion import fold_norms
+from engine.measure import sqnr_db
 from engine.quantize import processor
 from engine.quantize.integers import IntegerLayer, IntegerWeight
+from engine.quantize.placing import Scale
+from engine.quantize.rounding import Rounding
 from engine.registry import technique
+from engine.session import open_session, run_session
 from pith.errors import PithError
 from tests.engine.conformance import applied, opened
+from tests.engine.quantize.optimized import optimized
 from tests.engine.tiny import CLASSES, Cnn, Mlp, Transformer, arrays, job_folder, lifted
 
 
@@ -47,7 +52,15 @@ def test_a_norm_that_cannot_be_folded_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"granularity": "tensor"}, {"calibration": "percentile"}, {"calibration": "entropy"}]
+    "options",
+    [
+        {"granularity": "tensor"},
+        {"calibration": "minmax"},
+        {"calibration": "percentile", "percentile": 99.5},
+        {"calibration": "entropy"},
+        {"equalize": False},
+        {"bias_correction": False},
+    ],
 )
 def test_every_option_of_static_runs_and_keeps_the_predictions(options: dict[str, Any], tmp_path: Path) -> None:
     before, after = applied("quantize.static", tmp_path, Mlp, **options)
@@ -66,15 +79,35 @@ def test_activations_are_unsigned_and_weights_signed_and_reduced_where_needed(tm
     assert any(tensor.data_type == onnx.TensorProto.UINT8 for name, tensor in kinds.items() if "zero_point" in name)
 
 
-def test_an_integer_layer_rounds_its_input_and_scales_its_weight() -> None:
+def test_an_integer_layer_scales_its_weight_and_takes_the_bias_of_the_file() -> None:
     values = np.array([[10, -20], [127, 3]], np.int8)
-    integers = IntegerWeight(values, np.float32([0.5, 0.25]), np.zeros(1, np.int32), 0, 0.1, 100)
+    integers = IntegerWeight(values, np.float32([0.5, 0.25]), np.zeros(1, np.int32), 0, np.float32([1.0, 2.0]))
     layer = IntegerLayer(nn.Linear(2, 2), integers)
-    x = torch.tensor([[0.234, -50.0]])
-    rounded = torch.tensor([[0.2, -10.0]])  # to the nearest tenth, and no lower than (0 - 100) tenths
+    x = torch.tensor([[0.2, -10.0]])
     weight = torch.tensor([[5.0, -10.0], [31.75, 0.75]])
-    assert torch.allclose(layer(x), rounded @ weight.T + layer.bias)
+    assert torch.allclose(layer(x), x @ weight.T + torch.tensor([1.0, 2.0]))
     assert integers.transposed().scales().shape == (1, 2)
+
+
+def test_rounding_goes_to_the_nearest_step_and_no_further_than_the_last() -> None:
+    x = torch.tensor([0.234, -50.0, 50.0])
+    assert torch.allclose(Rounding(Scale(0.1, 100))(x), torch.tensor([0.2, -10.0, 15.5]))
+
+
+@pytest.mark.parametrize("net", [Cnn, Mlp])
+def test_the_graph_and_the_file_of_integers_compute_the_same(net: type[nn.Module], tmp_path: Path) -> None:
+    _, after = applied("quantize.static", tmp_path, net)
+    x = arrays(net)["x_test"]
+    with torch.no_grad():
+        here = after.graph(torch.from_numpy(x)).numpy()
+    assert sqnr_db(run_session(open_session(after.finished, 1), (x,))[0], here) > 60
+
+
+def test_the_runtime_computes_the_file_in_integers(tmp_path: Path) -> None:
+    _, after = applied("quantize.static", tmp_path, Cnn)
+    kinds = optimized(after.finished, tmp_path)
+    assert kinds.count("QLinearConv") == 3 and kinds.count("QGemm") == 2 and "QLinearAdd" in kinds
+    assert not {"Conv", "Gemm", "Add"} & set(kinds)
 
 
 def test_attention_is_warned_of(tmp_path: Path) -> None:
