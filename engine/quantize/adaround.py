@@ -18,6 +18,6 @@ def apply(model: Model, config: QuantizeAdaround, ctx: Context) -> Model:
     bits = {each.name: config.bits for each in weights}
     learning = Learning(model, weights, bits, config, ctx)
     found = learning.run(calibration(model, config.calibration_samples, ctx))
-    result = store(model, found, ctx)
+    result = store(model, weights, found, ctx)
     check_left(before, result, found, weights, ctx)
     return result

@@ -32,7 +32,7 @@ def apply(model: Model, config: QuantizeMixed, ctx: Context) -> Model:
         found = Learning(model, weights, bits, config, ctx).run(calibration(model, config.calibration_samples, ctx))
     else:
         found = {each.name: nearest(each, bits[each.name], config.group_size) for each in weights}
-    result = store(model, found, ctx)
+    result = store(model, weights, found, ctx)
     check_left(before, result, found, weights, ctx)
     return result
 

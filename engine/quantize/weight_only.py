@@ -18,7 +18,7 @@ def apply(model: Model, config: QuantizeWeightOnly, ctx: Context) -> Model:
     for index, each in enumerate(weights):
         ctx.progress(index / len(weights), f"levels of {each.name}")
         found[each.name] = nearest(each, config.bits, config.group_size)
-    result = store(model, found, ctx)
+    result = store(model, weights, found, ctx)
     check_left(before, result, found, weights, ctx)
     return result
 

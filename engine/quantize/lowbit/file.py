@@ -12,16 +12,20 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from torch import Tensor
 
 from engine.quantize.lowbit.layer import LowBitWeight
 from engine.quantize.lowbit.packing import field_bytes, fields
 
 
-def replace_weights(proto: onnx.ModelProto, weights: Iterable[LowBitWeight]) -> int:
-    """Pack in place every initializer that is one of these weights, or its transpose: bit for bit; says how many."""
+def replace_weights(proto: onnx.ModelProto, weights: Iterable[tuple[Tensor, LowBitWeight]]) -> int:
+    """Pack in place every initializer that is one of these tensors, or its transpose: bit for bit; says how many.
+
+    Each comes with the weight that takes its place.
+    """
     known = {}
-    for weight in weights:
-        real = weight.real().numpy()
+    for held, weight in weights:
+        real = held.numpy()
         known[_digest(real)] = weight, False
         if real.ndim == 2:
             known.setdefault(_digest(np.ascontiguousarray(real.T)), (weight, True))

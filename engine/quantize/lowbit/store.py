@@ -20,21 +20,21 @@ from engine.quantize.source import write_float
 from engine.session import Arrays, cast, open_session, run_session
 
 _CHECKED = 64
-# Less than this, and the outputs hold more noise than signal.
-_LEAST_DB = 0.0
+# A model that says nothing has 0 dB.
+_LEAST_DB = 1.0
 
 
-def store(model: Model, weights: Mapping[str, LowBitWeight], ctx: Context) -> Model:
-    """Replace these layers of a graph whose norms are folded, or these weights of a file."""
+def store(model: Model, weights: list[Chosen], found: Mapping[str, LowBitWeight], ctx: Context) -> Model:
+    """Replace these layers of a graph whose norms are folded, or these weights of a file, by what was found for them."""
     target = scratch_file(ctx.folder, f"lowbit-{ctx.step}.onnx")
     if not model.trainable:
         proto = write_float(model, target, ctx)
-        replace_weights(proto, weights.values())
+        replace_weights(proto, ((each.weight, found[each.name]) for each in weights))
         onnx.save(proto, target)
         return Model(None, model.signature, finished=target)
-    packed = _packed(model, weights)
+    packed = _packed(model, found)
     proto = write_float(model, target, ctx)
-    replace_weights(proto, weights.values())
+    replace_weights(proto, ((each.real(), each) for each in found.values()))
     onnx.save(proto, target)
     for name, layer in packed.items():
         model.graph.set_submodule(name, layer)
@@ -88,7 +88,7 @@ def trial(model: Model, ctx: Context) -> Trial:
 def check_left(
     before: Trial, after: Model, stored: Mapping[str, LowBitWeight], weights: list[Chosen], ctx: Context
 ) -> None:
-    """Refuse a result whose outputs hold more noise than signal; note what is left otherwise.
+    """Refuse a result whose outputs hold hardly more signal than noise; note what is left otherwise.
 
     Raises:
         PithError: ``technique_inapplicable``.
@@ -101,8 +101,8 @@ def check_left(
     worst = min(weights, key=lambda each: weight_db(each.weight, stored[each.name]))
     bits = stored[worst.name].bits
     reason = (
-        f"{bits} bits leave more noise than signal in the outputs ({left:.1f} dB); {worst.name} loses most, and keeps "
-        f"{weight_db(worst.weight, stored[worst.name]):.1f} dB"
+        f"{bits} bits leave hardly more signal than noise in the outputs ({left:.1f} dB); {worst.name} loses most, "
+        f"and keeps {weight_db(worst.weight, stored[worst.name]):.1f} dB"
     )
     raise ctx.inapplicable(reason, _way_out(worst, bits))
 

@@ -19,7 +19,8 @@ class QuantizeWeightOnly(LowBit):
         "section 4, find their clipping; groups as Dettmers et al. 2022, arXiv 2110.02861"
     )
     limits: ClassVar[str] = (
-        STORED + "3, 5 and 6 bits are really stored as such. A model whose outputs would hold more noise than signal "
+        STORED
+        + "3, 5 and 6 bits are really stored as such. A model whose outputs would hold hardly more signal than noise "
         "is refused."
     )
 
