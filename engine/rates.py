@@ -30,10 +30,13 @@ class Groups:
 
 
 def groups_of(graph: nn.Module, helpers: nn.Module, rate: Rate | None, epochs: int) -> Groups:
-    """The parameters that ask for gradients: the model's by their rates, the helpers' at the full rate."""
+    """The parameters that ask for gradients: the model's by their rates, the helpers' at the full rate.
+
+    They are sorted by name, as a graph that is lifted again from a checkpoint may have its modules in another order.
+    """
     found: dict[tuple[float, ...], list[nn.Parameter]] = {}
     full = (1.0,) * epochs
-    for name, parameter in graph.named_parameters():
+    for name, parameter in sorted(graph.named_parameters()):
         if parameter.requires_grad:
             factors = full if rate is None else tuple(rate(name, epoch) for epoch in range(epochs))
             found.setdefault(factors, []).append(parameter)

@@ -108,16 +108,16 @@ def as_model(module: nn.Module, specs: Sequence[TensorSpec]) -> Model:
 class Mixture(nn.Module):
     """Outputs averaged with fixed weights, one a member."""
 
-    weights: Tensor
+    shares: Tensor
 
     def __init__(self, weights: Sequence[float], probabilities: bool) -> None:
         super().__init__()
         share = torch.tensor(weights, dtype=torch.float64)
-        self.register_buffer("weights", (share / share.sum()).float())
+        self.register_buffer("shares", (share / share.sum()).float())
         self.probabilities = probabilities
 
     def forward(self, *stacked: Tensor) -> tuple[Tensor, ...]:
-        shares = self.weights[:, None]
+        shares = self.shares[:, None]
         first = mixed(stacked[0], shares.log()) if self.probabilities else averaged(stacked[0], shares)
         return first, *(averaged(each, shares) for each in stacked[1:])
 

@@ -19,7 +19,7 @@ from engine.registry import technique
 from engine.run import open_job
 from engine.session import open_session, run_session
 from pith.recipe import step_classes
-from tests.engine.tiny import TEACHER_ID, arrays, inputs_of, job_folder, other_dataset, other_model
+from tests.engine.tiny import TEACHER_ID, Scores, arrays, inputs_of, job_folder, other_dataset, other_model
 
 # The least that makes a technique do something on these models; a kind without an entry runs with its defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -28,6 +28,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prune.layer": {"iterations": 2, "recovery": {"epochs": 1}},
     "prune.magnitude": {"iterations": 2, "recovery": {"epochs": 1}},
 }
+# What a technique's other models are, where they are not of the same network.
+OTHERS: dict[str, type[nn.Module]] = {"merge.sequential": Scores}
 
 
 def least(kind: str) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def asked(kind: str, root: Path, net: type[nn.Module], **options: Any) -> JobDir
     step = {**least(kind), **options}
     folder = job_folder(root, [step], net=net, checkpoint_seconds=seconds)
     for number, id in enumerate(folder.read().spec.models()):
-        other_model(folder, id, net, seed=5 + number)
+        other_model(folder, id, OTHERS.get(kind, net), seed=5 + number)
     for id in folder.read().spec.datasets():
         other_dataset(folder, id, arrays(net))
     return folder

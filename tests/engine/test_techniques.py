@@ -17,6 +17,8 @@ NO_CLASSES = "holds no scores of classes"
 NONE_FOR: dict[str, dict[str, str]] = {
     "distill.attention": {"Mlp": FLAT, "Regression": FLAT},
     "distill.decoupled": {"Regression": NO_CLASSES},
+    "merge.sequential": {"Regression": "float32 (1) of the model before it"},
+    "merge.vote": {"Regression": "for classes, which this task has not"},
     "prune.head": dict.fromkeys(("Cnn", "Mlp", "Tokens", "TwoHeads", "Regression"), "the model has no attention"),
     "prune.layer": dict.fromkeys(("Mlp", "Tokens", "TwoHeads", "Regression"), "no block that may be removed"),
 }

@@ -128,8 +128,22 @@ class Regression(nn.Module):
         return out
 
 
+class Scores(nn.Module):
+    """Takes what the others give: scores of classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(CLASSES, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        return out
+
+
 def examples(net: nn.Module | type[nn.Module], samples: int) -> tuple[Tensor, ...]:
     """Inputs of the right kind for this network."""
+    if net is Scores or isinstance(net, Scores):
+        return (torch.randn(samples, CLASSES),)
     if net is Tokens or isinstance(net, Tokens):
         return torch.randint(0, WORDS, (samples, 6)), torch.ones(samples, 6, dtype=torch.int64)
     return (torch.randn(samples, 1, 8, 8),)
