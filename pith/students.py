@@ -125,4 +125,33 @@ def _narrow(student: Narrower, source: ModelFacts | None) -> Pupil:
 
 
 def _shallow(student: Shallower, source: ModelFacts | None) -> Pupil:
-    return Pupil(None, f"a student of {student.depth:.0%} of the first teacher's blocks")
+    said = f"a student of {student.depth:.0%} of the first teacher's blocks"
+    if source is None:
+        return Pupil(None, said)
+    kept = kept_evenly(len(source.blocks), student.depth)
+    gone = [block for index, block in enumerate(source.blocks) if index not in kept]
+    if not gone:
+        return Pupil(None, said, (without_blocks(student.depth, len(source.blocks)),))
+    parameters = source.parameters - sum(block.parameters for block in gone)
+    macs = None if source.macs is None else source.macs - sum(block.macs or 0 for block in gone)
+    names = tuple(block.name for block in gone)
+    facts = source.model_copy(
+        update={
+            "layers": tuple(layer for layer in source.layers if not _within(layer.name, names)),
+            "hints": tuple(hint for hint in source.hints if not _within(hint.name, names)),
+            "blocks": tuple(block for block in source.blocks if block not in gone),
+            "parameters": parameters,
+            "macs": macs,
+        }
+    )
+    return Pupil(facts, f"{said} with {parameters:,} parameters")
+
+
+def kept_evenly(count: int, depth: float) -> frozenset[int]:
+    """Which of so many blocks stay, spread from the first to the last, so that a fraction ``depth`` does."""
+    left = max(1, round(depth * count))
+    return frozenset(round(index * (count - 1) / (left - 1)) if left > 1 else 0 for index in range(left))
+
+
+def _within(name: str, blocks: tuple[str, ...]) -> bool:
+    return any(name == block or name.startswith(f"{block}.") for block in blocks)

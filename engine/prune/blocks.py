@@ -10,11 +10,11 @@ Where nothing is residual, layers with as many outputs as inputs are. Not covere
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import fx
 
 from engine.model import Model
 from engine.prune.residual import Found, Wiring, plain, residual_modules, residual_sums
+from pith.students import kept_evenly
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def without(model: Model, gone: Iterable[Block]) -> Model:
 def evenly(found: Sequence[Block], depth: float) -> tuple[Block, ...]:
     """The blocks that go so that a fraction ``depth`` of them, at least one, stays, spread from the first to the last:
     of twelve a half is 0, 2, 4, 7, 9 and 11, as for DistilBERT (Sanh et al. 2019, arXiv 1910.01108)."""
-    count = max(1, round(depth * len(found)))
-    kept = set(np.linspace(0, len(found) - 1, count).round().astype(int).tolist())
+    kept = kept_evenly(len(found), depth)
     return tuple(block for index, block in enumerate(found) if index not in kept)
 
 
