@@ -119,7 +119,7 @@ def _attention_layers(model: Model, macs: dict[str, int]) -> tuple[AttentionFact
         found.append(
             AttentionFacts(
                 name=each.name,
-                heads=len(each.units),
+                heads=each.heads,
                 head_size=each.size,
                 together=1 if group is None else len(each.units) // len(group.units),
                 group=index,

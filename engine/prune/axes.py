@@ -42,6 +42,7 @@ class Axes:
         self.tensors: dict[int, Owned] = {}
         self.constants: list[Constant] = []
         self.normed: list[Places] = []
+        self._stretched: set[int] = set()
         self._ties: list[tuple[Places, Places]] = []
         self._pins: list[tuple[Places, str]] = []
 
@@ -54,6 +55,15 @@ class Axes:
         places = self.fresh(size)
         self.pin(places, reason)
         return places
+
+    def stretched(self, size: int) -> Places:
+        """Places that are all alike, as a constant stretches one to many."""
+        places = self.fresh(size)
+        self._stretched.update(places.tolist())
+        return places
+
+    def alike(self, axis: Places) -> bool:
+        return self._stretched.issuperset(axis.tolist())
 
     def pin(self, axis: Axis, reason: str) -> None:
         if axis is not None and len(axis):

@@ -137,7 +137,7 @@ def _raise(refusal: Refusal | None, ctx: Context) -> None:
 
 
 def _counts(heads: Heads) -> dict[str, int]:
-    return {each.name: len(each.units) for each in heads.attentions}
+    return {each.name: each.heads for each in heads.attentions}
 
 
 def _ranked(group: HeadGroup, importance: dict[int, float]) -> list[int]:

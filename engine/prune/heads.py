@@ -27,11 +27,13 @@ _TRIED = "the graph was tried without one of its heads and did not compute the s
 
 @dataclass(frozen=True)
 class Attention:
-    """``node`` names the node that gives the mixed values. ``units`` has a number for each head, in their order: heads
-    with one number go together. ``left_alone`` says why none of them may go."""
+    """``node`` names the node that gives the mixed values. ``units`` has a number for each head, in order, and heads
+    with one number go together; there are none, and ``heads`` is 0, where they are not known. ``left_alone`` says why
+    no head may go."""
 
     name: str
     node: str
+    heads: int
     units: tuple[int, ...]
     size: int
     left_alone: str | None
@@ -116,8 +118,9 @@ def _attentions(channels: Channels, held: Mapping[str, str]) -> Iterable[Attenti
         name = f"{name}.{attended.node.name}" if name in taken else name
         taken.add(name)
         units = _units(channels, attended)
-        reason = held.get(name) or _reason(channels, attended, units)
-        yield Attention(name, attended.node.name, units, attended.shape[-1], reason)
+        single = len(attended.shape) > 3 and attended.shape[-3] == 1
+        reason = held.get(name) or ("it has one head" if single else _reason(channels, units))
+        yield Attention(name, attended.node.name, 1 if single else len(units), units, attended.shape[-1], reason)
 
 
 def _units(channels: Channels, attended: Attended) -> tuple[int, ...]:
@@ -132,9 +135,7 @@ def _units(channels: Channels, attended: Attended) -> tuple[int, ...]:
     return tuple(channels.labels[first].tolist())
 
 
-def _reason(channels: Channels, attended: Attended, units: tuple[int, ...]) -> str | None:
-    if len(attended.shape) > 3 and attended.shape[-3] == 1:
-        return "it has one head"
+def _reason(channels: Channels, units: tuple[int, ...]) -> str | None:
     if not units:
         return "it has one head, or heads that are not channels set apart by a reshape"
     held = next((channels.pinned[unit] for unit in units if unit in channels.pinned), None)

@@ -232,7 +232,7 @@ def _expand(trace: Trace, node: fx.Node, args: Arguments) -> Result:
     value, before = (*[None] * added, *value), (*[1] * added, *before)
     constant = [isinstance(size, int) and size != -1 for size in args["size"]]
     result = [
-        axis if old == new else trace.axes.fresh(new) if written else None
+        axis if old == new else trace.axes.stretched(new) if written else None
         for axis, old, new, written in zip(value, before, after, constant, strict=True)
     ]
     for index, axis in enumerate(result):

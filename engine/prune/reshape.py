@@ -56,6 +56,8 @@ def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where
     if not movable:
         return [None] * len(wanted)
     if len(movable) > 1:
+        movable = _without_stretched(axes, parts, movable)
+    if len(movable) > 1:
         return _held(axes, parts, wanted, f"two sizes that may shrink are merged at {where}")
     (index,) = movable
     shape = [1] * len(sizes)
@@ -77,6 +79,16 @@ def _block(axes: Axes, parts: list[Axis], sizes: list[int], wanted: Shape, where
     elif 1 in wanted:
         result[wanted.index(1)] = parts[index]
     return result
+
+
+def _without_stretched(axes: Axes, parts: list[Axis], movable: list[int]) -> list[int]:
+    """Where repeats of keys are merged with their heads, it is the heads that may go; how often they repeat stays."""
+    alike = [index for index in movable if (axis := parts[index]) is not None and axes.alike(axis)]
+    if len(movable) - len(alike) != 1:
+        return movable
+    for index in alike:
+        axes.pin(parts[index], "repeated")
+    return [index for index in movable if index not in alike]
 
 
 def _constant_along(places: np.ndarray, dim: int) -> bool:
