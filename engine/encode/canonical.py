@@ -5,7 +5,7 @@ Not covered: rewriting operators. Only -0 becomes 0, in the weights of sums of p
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, defs, numpy_helper
 
 from engine.onnx_model.canonical import canonical as plain
 from engine.onnx_model.operators import graphs_of
@@ -23,6 +23,7 @@ def canonical(proto: ModelProto) -> tuple[bytes, list[Tensor]]:
     """
     proto = plain(proto)
     graph = proto.graph
+    _drop_defaults(proto)
     _drop_unused(graph)
     kept = [tensor for tensor in graph.initializer if _can_move(tensor, graph)]
     _short_names(graph, [tensor.name for tensor in kept])
@@ -39,6 +40,20 @@ def _can_move(tensor: TensorProto, graph: GraphProto) -> bool:
     ports = {value.name for value in (*graph.input, *graph.output)}
     plain_bytes = tensor.data_type in BITS and not tensor.external_data and len(tensor.dims) <= MOST_RANK
     return plain_bytes and tensor.name not in ports
+
+
+def _drop_defaults(proto: ModelProto) -> None:
+    """Attributes that say what the operator does anyway; the others in the order of their names."""
+    versions = {one.domain: one.version for one in proto.opset_import}
+    standard = versions.get("", versions.get("ai.onnx", 0))
+    for graph in graphs_of(proto.graph):
+        for node in graph.node:
+            known = node.domain in ("", "ai.onnx") and defs.has(node.op_type)
+            usual = defs.get_schema(node.op_type, standard).attributes if known else {}
+            kept = [AttributeProto.FromString(one.SerializeToString()) for one in node.attribute]
+            kept = [one for one in kept if one.name not in usual or usual[one.name].default_value != one]
+            del node.attribute[:]
+            node.attribute.extend(sorted(kept, key=lambda one: str(one.name)))
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -198,7 +198,7 @@ def _layouts(shape: tuple[int, ...]) -> Iterator[tuple[Layout, int, bool]]:
         found = layout(shape, width)
         if found is not None:
             yield found, width, False
-    turned = layout(shape[::-1])
+    turned = layout(shape[::-1], turned=True)
     if turned is not None:
         yield turned, 0, True
 

@@ -66,8 +66,8 @@ class Memory:
         return coded.numbers
 
     def _linked(self, shape: Layout) -> Ints:
-        """How rich the row was that makes each column, of the latest layer that fits."""
-        for rows in reversed(self.richness):
+        """How rich the output was that feeds each column, of the latest layer that fits; zeros where none does."""
+        for rows in () if shape.turned else reversed(self.richness):
             if shape.columns == len(rows) * shape.kernel or (shape.kernel == 1 and shape.columns % len(rows) == 0):
                 return np.repeat(rows, shape.columns // len(rows))
         return np.zeros(shape.columns, np.int64)
@@ -156,7 +156,7 @@ class _Tensor:
 
     def run(self, wanted: Ints | None) -> _Coded:
         shape = self.shape
-        numbers, richness = np.zeros(shape.count, np.int64), [np.zeros(0, np.int64)]
+        numbers = np.zeros(shape.count, np.int64)
         every = np.arange(shape.columns)
         passes = [every[every % 4 == 0], every[every % 4 == 2], every[every % 2 == 1]]
         for first in range(0, shape.rows, shape.rows_at_once):
@@ -170,10 +170,9 @@ class _Tensor:
                     )
                     numbers[places.place] = found
                 known += len(columns)
-            richness.append(_bucket(rows.total * 64 // shape.columns))
             self.columns.add(rows.sizes)
             self.latest = np.concatenate([self.latest, rows.numbers[:, self.inside]])[-2:]
-        return _Coded(numbers, np.concatenate(richness))
+        return _Coded(numbers, _richness(numbers, shape))
 
     def _rows(self, count: int) -> _Rows:
         wide = (count, self.shape.columns + 2 * self.margin)
@@ -297,6 +296,14 @@ class _Tensor:
         )
         flags = None if wanted is None else (wanted < 0).astype(np.int64)
         return self.learnt.signs.code(self.coder, np.stack(contexts), 0, turn, flags, None)
+
+
+def _richness(numbers: Ints, shape: Layout) -> Ints:
+    """How large the weights of each output are on average, as a bucket."""
+    if shape.vector:
+        return np.zeros(0, np.int64)
+    sizes = size_class(numbers).reshape(-1, shape.columns)
+    return _bucket(sizes.sum(0 if shape.turned else 1) * 64 // sizes.shape[0 if shape.turned else 1])
 
 
 def _bucket(numbers: Ints) -> Ints:

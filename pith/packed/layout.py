@@ -9,13 +9,15 @@ _VECTOR = 16
 @dataclass(frozen=True)
 class Layout:
     """``rows`` of ``columns`` weights; the last row may be short. ``near`` are the distances to neighbours in a row,
-    ``kernel`` how many weights follow each other for one input channel."""
+    ``kernel`` how many weights follow each other for one input channel; ``turned`` says that a row belongs to an input,
+    and not to an output."""
 
     count: int
     columns: int
     near: tuple[int, int]
     far: int
     kernel: int
+    turned: bool = False
 
     @property
     def rows(self) -> int:
@@ -32,7 +34,7 @@ class Layout:
         return max(1, -(-least // self.columns))
 
 
-def layout(shape: tuple[int, ...], width: int = 0) -> Layout | None:
+def layout(shape: tuple[int, ...], width: int = 0, turned: bool = False) -> Layout | None:
     """That of a convolution's or a linear layer's weights, or of a vector; None where a row is too wide.
 
     ``width`` is how many columns of a matrix make one line of the picture that it reads, 0 where there is none.
@@ -53,4 +55,4 @@ def layout(shape: tuple[int, ...], width: int = 0) -> Layout | None:
     if len(shape) == 2 and 1 < width < columns:
         steps.append(width)
     second = steps[1] if len(steps) > 1 else 2
-    return Layout(count, columns, (1, second), steps[2] if len(steps) > 2 else 0, max(1, step))
+    return Layout(count, columns, (1, second), steps[2] if len(steps) > 2 else 0, max(1, step), turned)

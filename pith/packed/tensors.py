@@ -184,7 +184,7 @@ class TensorReader:
 
     def _integers(self, entry: Entry) -> Ints:
         if entry.coding is Coding.CONTEXTS:
-            lying = layout(entry.coded_shape, entry.width)
+            lying = layout(entry.coded_shape, entry.width, entry.transposed)
             if lying is None or entry.extent > int(size_class(np.array([LARGEST]))[0]):
                 raise malformed("a tensor is too wide, or its numbers are too large")
             return self.memory.code(self.coder, lying, entry.extent, None) + entry.base
