@@ -8,12 +8,11 @@ from collections.abc import Iterable
 
 from engine.context import Context
 from engine.finetune.labels import outputs_for
-from engine.freezing import owners, rate_after
+from engine.freezing import named, owners, rate_after
 from engine.head import output_layers, replace_head
 from engine.model import Model
 from engine.randomness import stream
 from engine.train import Aids, train
-from pith.patterns import named_by, unmatched
 from pith.techniques.finetune.head import FinetuneHead
 
 
@@ -38,7 +37,4 @@ def _besides(model: Model, config: FinetuneHead, ctx: Context) -> Iterable[str]:
     """What learns besides the head."""
     if isinstance(config.train, str):
         return owners(model) if config.train == "all" else ()
-    known = [name for name, module in model.graph.named_modules() if hasattr(module, "weight") and name]
-    for refusal in unmatched(config.train, known, "train"):
-        raise ctx.inapplicable(refusal.reason, refusal.way_out)
-    return named_by(config.train, owners(model))
+    return named(model, config.train, "train", ctx)
