@@ -180,9 +180,9 @@ def _since(comparison: Comparison, changed: str, alone: str) -> list[str]:
 def _change(comparison: Comparison) -> str:
     """The change of the metric itself: a drop is a fall, but of a loss it is a rise."""
     sign = 1.0 if comparison.quality == "loss" else -1.0
-    said = f"{sign * (comparison.quality_drop or 0.0):+.4f}"
+    said = f"{sign * (comparison.quality_drop or 0.0) + 0.0:+.4f}"
     if comparison.quality_drop_interval is not None:
-        low, high = sorted(sign * bound for bound in comparison.quality_drop_interval)
+        low, high = sorted(sign * bound + 0.0 for bound in comparison.quality_drop_interval)
         said += f", 95 % interval {low:+.4f} to {high:+.4f}"
     return f"{said}; {_flips(comparison)}" if comparison.quality in ("accuracy", "agreement") else said
 

@@ -28,10 +28,12 @@ PRELOAD = (
 )
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 # One thread: a fork copies only the thread that forks. The same hashes: two attempts see sets in the same order.
+# Threads that wait sleep: spinning ones made a training step ten times slower wherever cores were shared.
 # Arrow without its background thread, for the same reason as the first.
 # Without telemetry: onnxruntime would start a thread on import, which reports to its maker's servers.
 _SET = {
     "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONSAFEPATH": "1",
