@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.merge.average import greedy
 from engine.merge.norms import estimate_norms
@@ -61,15 +62,14 @@ def test_without_data_statistics_are_averaged_and_a_note_says_so(tmp_path: Path)
     assert ["averages" in note for note in ctx.notes] == [True]
 
 
-def test_estimating_leaves_dropout_alone_and_norms_at_rest() -> None:
-    model, x = lifted(Cnn), inputs_of(Cnn)
-    norms = [module for module in model.graph.modules() if isinstance(module, nn.BatchNorm2d)]
-    estimate_norms(model, norms, [x, x], 9)
-    once = {name: tensor.clone() for name, tensor in state(model).items()}
-    estimate_norms(model, norms, [x], 9)
-    assert not any(module.training for module in model.graph.modules())
+def test_estimating_forgets_what_was_leaves_dropout_alone_and_puts_norms_to_rest() -> None:
+    (x,), used, fresh = inputs_of(Cnn), lifted(Cnn), lifted(Cnn)
+    for model, batches in ((used, [x + 2]), (used, [x, x]), (fresh, [x])):
+        norms = [module for module in model.graph.modules() if isinstance(module, _BatchNorm)]
+        estimate_norms(model, norms, ((batch,) for batch in batches), 9)
+        assert not any(module.training for module in model.graph.modules())
     for name in ("stem.1.running_mean", "block.1.running_var"):
-        assert torch.allclose(state(model)[name], once[name], atol=1e-6)
+        assert torch.allclose(state(used)[name], state(fresh)[name], atol=1e-6)
 
 
 def _scored(values: dict[frozenset[int], float], models: list[Model]):  # type: ignore[no-untyped-def]
