@@ -1,11 +1,12 @@
 """Bits for each layer, by what rounding it alone does to the outputs, and the best choice within a budget.
 
 ZeroQ (Cai et al. 2020, arXiv 2001.00281, section 3.2) takes errors of single layers to add up; so does this, with the
-squared error of the outputs relative to their own size. The choice is a knapsack, solved exactly but for the
-rounding of sizes to a 20,000th of the budget.
+squared error of the outputs relative to their own size. The choice is a knapsack, solved exactly as long
+as sizes come in no more than 200,000 steps, else to a step of that size.
 """
 
 from collections.abc import Mapping, Sequence
+from math import gcd
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from engine.quantize.lowbit.walk import calibration
 from engine.quantize.weight_only import nearest
 from pith.techniques.quantize.mixed import QuantizeMixed
 
-_UNITS = 20_000
+_UNITS = 200_000
 
 
 def apply(model: Model, config: QuantizeMixed, ctx: Context) -> Model:
@@ -74,35 +75,34 @@ def _noise(wanted: Sequence[Tensor], given: Sequence[Tensor]) -> float:
 def allocate(errors: NDArray[np.float64], sizes: Sequence[int], choices: Sequence[int], budget: int) -> tuple[int, ...]:
     """One of ``choices`` for every layer, with the least sum of errors and at most ``budget`` bits in all."""
     fewest = min(choices)
+    extra = [[(bits - fewest) * size for bits in choices] for size in sizes]
     spare = budget - fewest * sum(sizes)
-    best = np.zeros(_UNITS + 1)
-    picks = np.zeros((len(sizes), _UNITS + 1), np.int64)
-    for row, size in enumerate(sizes):
-        found = np.full(_UNITS + 1, np.inf)
-        for column, bits in enumerate(choices):
-            cost = _units((bits - fewest) * size, spare)
-            if cost <= _UNITS:
-                tried = np.full(_UNITS + 1, np.inf)
-                tried[cost:] = best[: _UNITS + 1 - cost] + errors[row, column]
-                picks[row] = np.where(tried < found, column, picks[row])
-                found = np.minimum(found, tried)
-        best = found
-    return _traced(picks, sizes, choices, spare)
+    unit = max(gcd(*(cost for row in extra for cost in row)), -(-spare // _UNITS), 1)
+    costs = [[-(-cost // unit) for cost in row] for row in extra]  # rounded up, so that the budget holds
+    picks = _best(errors, costs, spare // unit)
+    same = [[column] * len(sizes) for column, bits in enumerate(choices) if bits * sum(sizes) <= budget]
+    rows = range(len(sizes))
+    found = min([picks, *same], key=lambda columns: float(errors[rows, columns].sum()))
+    return tuple(choices[column] for column in found)
 
 
-def _traced(picks: NDArray[np.int64], sizes: Sequence[int], choices: Sequence[int], spare: int) -> tuple[int, ...]:
-    left, bits = _UNITS, []
-    for row in reversed(range(len(sizes))):
-        bits.append(choices[int(picks[row, left])])
-        left -= _units((bits[-1] - min(choices)) * sizes[row], spare)
-    return tuple(reversed(bits))
-
-
-def _units(extra: int, spare: int) -> int:
-    """Rounded up, so that the budget holds; more than all units where there is nothing to spare."""
-    if extra == 0:
-        return 0
-    return -(-extra * _UNITS // spare) if spare > 0 else _UNITS + 1
+def _best(errors: NDArray[np.float64], costs: Sequence[Sequence[int]], units: int) -> list[int]:
+    """The column of every row, by dynamic programming over what is left of the budget."""
+    least = np.zeros(units + 1)
+    picks = np.zeros((len(costs), units + 1), np.int8)
+    for row, row_costs in enumerate(costs):
+        found = np.full(units + 1, np.inf)
+        for column, cost in enumerate(row_costs):
+            if cost <= units:
+                tried = least[: units + 1 - cost] + errors[row, column]
+                better = tried < found[cost:]
+                picks[row, cost:][better], found[cost:][better] = column, tried[better]
+        least = found
+    columns, left = [], units
+    for row in reversed(range(len(costs))):
+        columns.append(int(picks[row, left]))
+        left -= costs[row][columns[-1]]
+    return columns[::-1]
 
 
 def _said(bits: Mapping[str, int]) -> str:

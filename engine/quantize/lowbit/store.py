@@ -25,7 +25,7 @@ _LEAST_DB = 1.0
 
 
 def store(model: Model, weights: list[Chosen], found: Mapping[str, LowBitWeight], ctx: Context) -> Model:
-    """Replace these layers of a graph whose norms are folded, or these weights of a file, by what was found for them."""
+    """Replace these layers of a graph whose norms are folded, or these weights of a file, by what was found."""
     target = scratch_file(ctx.folder, f"lowbit-{ctx.step}.onnx")
     if not model.trainable:
         proto = write_float(model, target, ctx)
