@@ -24,6 +24,7 @@ from pith.calibration import CalibrationOptions
 
 _BATCH = 32
 _OPERATORS = {"Conv", "Gemm", "MatMul"}
+_ATTENTION = {"Softmax", "Attention"}
 _COMPARED = 2
 
 
@@ -85,10 +86,10 @@ def calibrated(model: Model, config: CalibrationOptions, ctx: Context) -> Calibr
     present = {node.op_type for node in proto.graph.node}
     if not present & _OPERATORS:
         raise ctx.inapplicable("the model has no convolution and no linear layer", "leave this step out")
-    if "Softmax" in present or "Attention" in present:
-        ctx.note("The model has attention, which loses much in static quantization; compare quantize.dynamic.")
     reduced = needs_reduced_range() if config.reduce_range == "auto" else config.reduce_range == "on"
-    placing = Placing(config.granularity == "channel", reduced)
+    placing = Placing(config.granularity == "channel", reduced, bool(present & _ATTENTION))
+    if placing.inputs_only:
+        ctx.note("The model has attention: only the inputs of its layers are rounded; compare quantize.dynamic.")
     names = tuple(dict.fromkeys(source for _, source in rounded_tensors(place(source, placing, {}))))
     scales = _calibrate(source, names, samples)
     after = counterparts(model.graph, source, names, samples.together(_COMPARED)) if model.trainable else {}

@@ -4,7 +4,7 @@ Activations are unsigned, weights signed and symmetric: what x86 multiplies fast
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ OPERATORS = (
     *("Relu", "Clip", "LeakyRelu", "Sigmoid", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"),
     *("Slice", "Split", "Pad", "Gather", "Resize", "Where"),
 )
+_LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,29 @@ class Scale:
 
 @dataclass(frozen=True)
 class Placing:
-    """What to round and how, for every call on the same file."""
+    """What to round and how, the same for every call on one file.
+
+    ``inputs_only``: nothing but the inputs of layers, so that sums, norms and attention stay in floating point.
+    """
 
     per_channel: bool
     reduced: bool
-    operators: tuple[str, ...] = OPERATORS
-    left_out: tuple[str, ...] = field(default=())
+    inputs_only: bool = False
+
+    def operators(self) -> list[str]:
+        return list(_LAYERS if self.inputs_only else OPERATORS)
+
+    def options(self) -> dict[str, object]:
+        if not self.inputs_only:
+            return {}
+        return {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]}
 
 
 def place(source: Path, placing: Placing, scales: Mapping[str, Scale]) -> onnx.ModelProto:
     """The file with QuantizeLinear and DequantizeLinear in it; a tensor without a scale gets an arbitrary one."""
     with quiet():
-        proto = _annotated(source)
+        proto = _named(onnx.shape_inference.infer_shapes(onnx.load(source)))
+        given = {name: [_override(scale)] for name, scale in scales.items()}
         quantizer = QDQQuantizer(
             proto,
             placing.per_channel,
@@ -53,9 +65,9 @@ def place(source: Path, placing: Placing, scales: Mapping[str, Scale]) -> onnx.M
             QuantType.QUInt8,
             _ranges(proto),
             None,
-            list(placing.left_out),
-            list(placing.operators),
-            {"TensorQuantOverrides": {name: [_override(scale)] for name, scale in scales.items()}},
+            [] if not placing.inputs_only else _between_activations(proto),
+            placing.operators(),
+            {"TensorQuantOverrides": given, **placing.options()},
         )
         placed: onnx.ModelProto = quantizer.quantize_model()
     return placed
@@ -80,8 +92,17 @@ def scales_of(placed: onnx.ModelProto) -> dict[str, Scale]:
     }
 
 
-def _annotated(source: Path) -> onnx.ModelProto:
-    return onnx.shape_inference.infer_shapes(onnx.load(source))
+def _named(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Every node with a name, by which the quantizer is told what to leave out."""
+    for index, node in enumerate(proto.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    return proto
+
+
+def _between_activations(proto: onnx.ModelProto) -> list[str]:
+    """Products of two activations, which attention is made of."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    return [node.name for node in proto.graph.node if node.op_type == "MatMul" and node.input[1] not in constants]
 
 
 def _ranges(proto: onnx.ModelProto) -> TensorsData:

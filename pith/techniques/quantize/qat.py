@@ -19,7 +19,9 @@ class QuantizeQat(Step, CalibrationOptions, TrainingOptions):
     needs: ClassVar[frozenset[Need]] = frozenset({"training_data", "labels"})
     changes: ClassVar[frozenset[Change]] = frozenset({"values", "dtype"})
     paper: ClassVar[str] = "Jacob et al. 2018, arXiv 1712.05877; Esser et al. 2020, arXiv 1902.08153 (learned scales)"
-    limits: ClassVar[str] = "Batch norms are folded before training; integers inside attention lose quality."
+    limits: ClassVar[str] = (
+        "Batch norms are folded before training; with attention, only the inputs of layers are rounded."
+    )
 
     kind: Literal["quantize.qat"] = "quantize.qat"
     learning_rate: float = Field(1e-4, gt=0, le=10, description="Peak learning rate.")

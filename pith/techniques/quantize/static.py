@@ -18,7 +18,10 @@ class QuantizeStatic(Step, CalibrationOptions):
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration_data"})
     changes: ClassVar[frozenset[Change]] = frozenset({"dtype"})
     paper: ClassVar[str] = "Jacob et al. 2018, arXiv 1712.05877; Nagel et al. 2019, arXiv 1906.04721"
-    limits: ClassVar[str] = "Models with attention lose much quality; use quantize.dynamic there."
+    limits: ClassVar[str] = (
+        "With attention, only the inputs of layers are rounded; compare quantize.dynamic. Models that came as ONNX are "
+        "calibrated, and neither equalized nor corrected."
+    )
 
     kind: Literal["quantize.static"] = "quantize.static"
     equalize: bool = Field(True, description="Share out ranges of weights across layers first.")

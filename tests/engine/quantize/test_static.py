@@ -110,9 +110,12 @@ def test_the_runtime_computes_the_file_in_integers(tmp_path: Path) -> None:
     assert not {"Conv", "Gemm", "Add"} & set(kinds)
 
 
-def test_attention_is_warned_of(tmp_path: Path) -> None:
-    applied("quantize.static", tmp_path, Transformer)
+def test_attention_stays_in_floating_point_and_its_layers_do_not(tmp_path: Path) -> None:
+    before, after = applied("quantize.static", tmp_path, Transformer)
     assert "compare quantize.dynamic" in (tmp_path / "out/events.jsonl").read_text()
+    kinds = optimized(after.finished, tmp_path)
+    assert kinds.count("MatMulIntegerToFloat") >= 8 and "MatMul" in kinds, "queries times keys stay as they are"
+    assert after.integer_layers() == len(list(before.layers()))
 
 
 class _NoLayers(nn.Module):
