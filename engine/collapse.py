@@ -8,25 +8,27 @@ from engine.judge import judge
 from engine.model import Model
 
 WATCHED = 512
+LEARNT = 0.1
 LEFT = 0.25
 
 
 class Collapse:
     """Accuracy on a few samples after each epoch, against its best so far. For tasks of classes with labels alone."""
 
-    def __init__(self, model: Model, ctx: Context) -> None:
+    def __init__(self, model: Model, ctx: Context, watched: bool = True) -> None:
         self.model, self.ctx = model, ctx
         self.best = 0.0
         self.objective = ctx.objective()
-        self.split = self._watched() if self.objective.classes and model.signature.class_scores() else None
+        watched = watched and self.objective.classes and model.signature.class_scores()
+        self.split = self._watched() if watched else None
         self.chance = 0.0 if self.split is None else _largest_share(self.split)
 
     def of_epoch(self) -> str | None:
-        """What happened, as part of a sentence, when no more than a quarter is left of what was above chance."""
+        """What happened, as part of a sentence, when no more than a quarter is left of what was well above chance."""
         if self.split is None:
             return None
         now = judge(self.model, self.split, self.objective, self.ctx.device)
-        if self.best > self.chance and now - self.chance < LEFT * (self.best - self.chance):
+        if self.best - self.chance > LEARNT and now - self.chance < LEFT * (self.best - self.chance):
             return f"accuracy on {len(self.split)} samples fell from {self.best:.3f} to {now:.3f}"
         self.best = max(self.best, now)
         return None

@@ -57,7 +57,7 @@ Origin = Literal["test split", "training inputs", "random inputs"]
 class Keeper(Protocol):
     """A layer that stores its weights in another form than it counts them: in fewer bits, or in bytes."""
 
-    def weights(self) -> list[torch.Tensor]: ...
+    def stored_weights(self) -> list[torch.Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
         sizes = {spec.name: (1, *spec.example[1:]) for spec in model.signature.inputs}
         return {"size_bytes": weighed.stat().st_size, **figures(onnx.load(model.finished), sizes)}
     weights: list[torch.Tensor] = list(model.graph.parameters())
-    weights += [tensor for module in model.graph.modules() if isinstance(module, Keeper) for tensor in module.weights()]
+    weights += [
+        tensor for module in model.graph.modules() if isinstance(module, Keeper) for tensor in module.stored_weights()
+    ]
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -34,7 +34,7 @@ class HalfLayer(nn.Module):
             self.register_buffer(name, kept)
         self._layer = (layer.requires_grad_(False),)  # not a submodule: its float weights are not part of the model
 
-    def weights(self) -> list[Tensor]:
+    def stored_weights(self) -> list[Tensor]:
         """What counts as parameters."""
         return [getattr(self, name) for name in self.names]
 

@@ -67,7 +67,7 @@ class PackedLayer(nn.Module):
         levels = unpack(self.weight, self.bits, prod(self.shape)).reshape(self.view)
         return (levels.to(torch.int16) - self.weight_zero.to(torch.int16)).reshape(self.shape)
 
-    def weights(self) -> list[Tensor]:
+    def stored_weights(self) -> list[Tensor]:
         """What counts as parameters."""
         return [self.integers()] if self.bias is None else [self.integers(), self.bias]
 

@@ -57,7 +57,7 @@ class _Recurrent(nn.Module):
 def test_recurrent_layers_are_halved_too(tmp_path: Path) -> None:
     before, after = applied("quantize.float16", tmp_path, _Recurrent)
     (layer,) = (each for name, each in after.graph.named_modules() if "lstm" in name and isinstance(each, HalfLayer))
-    assert {tensor.dtype for tensor in layer.weights() if tensor.ndim > 1} == {torch.float16}
+    assert {tensor.dtype for tensor in layer.stored_weights() if tensor.ndim > 1} == {torch.float16}
     x = inputs_of(Cnn)
     with torch.no_grad():
         assert torch.allclose(after.run(x)[0], before.run(x)[0], atol=2e-3)
