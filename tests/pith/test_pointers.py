@@ -86,7 +86,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"recipe": [{**PRUNE, "sparsty": 0.5}]},
         "/recipe/0/sparsty",
         "is no option of prune.magnitude (it is 0.5); did you mean sparsity? "
-        "Options: iterations, recovery, sparsity, scope",
+        "Options: ignore, iterations, recovery, sparsity, criterion, scope, gradual",
     ),
     "option of recovery": (
         {"recipe": [{**PRUNE, "recovery": {"zzz": []}}]},
