@@ -30,7 +30,7 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
     if not old:
         raise PithError("head_not_found", reason="no linear layer and no convolution makes the first output")
     torch.manual_seed(seed)
-    fresh = {name: _fresh(layer, classes) for name, layer in old.items()}
+    fresh = {name: fresh_layer(layer, classes) for name, layer in old.items()}
     _put(model, fresh)
     if not _runs(model, classes):
         _put(model, old)
@@ -71,7 +71,7 @@ def _behind(graph: fx.GraphModule, waiting: Iterable[fx.Node]) -> set[str]:
     return found
 
 
-def _fresh(layer: nn.Module, classes: int) -> nn.Module:
+def fresh_layer(layer: nn.Module, classes: int) -> nn.Module:
     """A layer like this one, with other outputs."""
     bias = layer.bias is not None
     if isinstance(layer, nn.Linear):

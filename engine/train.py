@@ -40,6 +40,7 @@ class Aids:
     ``gradients``  is called after each backward pass, before the optimizer's step
     ``after``      ``after(step, steps)`` is called after each optimizer step, without gradients, ``step`` counting from
                    1 over all epochs; True says that it has set other weights to zero, which stay so from then on
+    ``watched``    whether a fall of accuracy is a collapse; not where something else than the outputs is trained
     """
 
     forward: Callable[..., Any] | None = None
@@ -47,6 +48,7 @@ class Aids:
     rate: Callable[[str, int], float] | None = None
     gradients: Callable[[], None] | None = None
     after: Callable[[int, int], bool | None] | None = None
+    watched: bool = True
 
 
 NO_AIDS = Aids()
@@ -80,7 +82,7 @@ class _Training:
         self.optimizer = _optimizer(self.groups, options)
         self.zeros = _zeros(model)
         self.place = (ctx.step, ctx.phase)
-        self.collapse = Collapse(model, ctx)
+        self.collapse = Collapse(model, ctx, aids.watched)
         self.good: dict[str, Any] | None = None
 
     def run(self) -> None:

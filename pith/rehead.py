@@ -1,5 +1,6 @@
 """A new output layer, as far as facts tell: how many outputs a dataset asks for, and what the model looks like then."""
 
+from collections.abc import Iterable
 from math import prod
 
 from pith.dataset import DatasetFacts
@@ -52,3 +53,30 @@ def _widened(layer: LayerFacts, count: int) -> LayerFacts:
     weight = (count, *layer.shape[1:])
     bias = layer.parameters > prod(layer.shape)
     return layer.model_copy(update={"shape": weight, "parameters": prod(weight) + (count if bias else 0)})
+
+
+def with_second_head(model: ModelFacts, count: int) -> ModelFacts:
+    """The model with a further head of so many outputs in front, and its first output last, called ``old``."""
+    first = model.outputs[0]
+    taken = {tensor.name for tensor in (*model.inputs, *model.outputs)}
+    kept = first.model_copy(update={"name": free_name("old", taken)})
+    head = next((layer for layer in model.layers if model.head and layer.name == model.head.name), None)
+    if head is None or model.head is None:
+        fresh = first.model_copy(update={"shape": (first.shape[0], count, *first.shape[2:])})
+        return model.model_copy(update={"outputs": (fresh, *model.outputs[1:], kept)})
+    grown = with_outputs(model, count)
+    name = free_name(f"{head.name}_new", {layer.name for layer in model.layers})
+    second = _widened(head, count).model_copy(update={"name": name})
+    changed = {
+        "outputs": (*grown.outputs, kept),
+        "layers": (*model.layers, second),
+        "parameters": model.parameters + second.parameters,
+        "head": model.head.model_copy(update={"name": name, "outputs": count}),
+    }
+    return model.model_copy(update=changed)
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """``wanted``, or with the first number behind it that nothing has."""
+    known = set(taken)
+    return next(name for name in (wanted, *(f"{wanted}_{n}" for n in range(1, len(known) + 2))) if name not in known)
