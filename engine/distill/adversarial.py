@@ -37,9 +37,9 @@ def _compare(lesson: Lesson, judges: nn.ModuleList, config: DistillAdversarial, 
 
 
 def _seen(lesson: Lesson, output: Tensor, temperature: float) -> Tensor:
-    """Scores as softened log-probabilities; other outputs as they are."""
+    """Scores as softened probabilities, which cannot run away; other outputs as they are."""
     if lesson.classes:
-        return functional.log_softmax(output.float() / temperature, -1)
+        return (output.float() / temperature).softmax(-1)
     return output.float() if output.ndim > 1 else output.float()[:, None]
 
 
