@@ -2,7 +2,7 @@
 
 ``python -m bench.quality.coding MODELS [LENET.npz …]``: MODELS is the folder of the CIFAR-10 ResNets of
 akamaster/pytorch_resnet_cifar10, quantized here to symmetric integers with one step a layer; an .npz holds sparse
-float weights by name. Ours is the whole file with its tables, decoded again and compared; the others are bytes of the
+float weights by name, whose -0 becomes 0 as in the step. Ours is the whole file with its tables, decoded again and compared; the others are bytes of the
 integers alone, xz of all layers in one stretch. zstd has a column where it is installed.
 """
 
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
 def _rows(path: Path) -> list[Row]:
     if path.suffix == ".npz":
         with np.load(path) as arrays:
-            sparse = [arrays[name] for name in arrays if arrays[name].ndim > 1]
+            sparse = [arrays[name] + np.float32(0) for name in arrays if arrays[name].ndim > 1]
         places = [np.unique(array, return_inverse=True)[1].astype(np.int64) for array in sparse]
         return [measured(path.stem, _tensors(sparse, _FLOAT32), places, None)]
     found = []
