@@ -2,8 +2,9 @@
 
 ``python -m bench.quality.coding MODELS [LENET.npz …]``: MODELS is the folder of the CIFAR-10 ResNets of
 akamaster/pytorch_resnet_cifar10, quantized here to symmetric integers with one step a layer; an .npz holds sparse
-float weights by name, whose -0 becomes 0 as in the step. Ours is the whole file with its tables, decoded again and compared; the others are bytes of the
-integers alone, xz of all layers in one stretch. zstd has a column where it is installed.
+float weights by name, whose -0 becomes 0 as in the step. Ours is the whole file with its tables, decoded again and
+compared; the others are bytes of the integers alone, xz of all layers in one stretch. zstd has a column where it is
+installed.
 """
 
 import lzma
