@@ -91,7 +91,7 @@ def _values(field: dict[str, Any], schema: dict[str, Any]) -> str:
     if "$ref" in field:
         return _values({**schema["$defs"][field["$ref"].rsplit("/", 1)[1]]}, schema)
     if "anyOf" in field or "oneOf" in field:
-        options = [_values(each, schema) for each in field.get("anyOf", field.get("oneOf"))]
+        options = [_values(each, schema) for each in field.get("anyOf") or field["oneOf"]]
         return ", or ".join(dict.fromkeys(options))
     if "enum" in field:
         return ", ".join(map(_shown, field["enum"]))
