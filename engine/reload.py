@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.model import first_line
@@ -81,7 +80,7 @@ def read_arrays(path: Path) -> Arrays:
 
 def digests(tensors: dict[str, Tensor]) -> dict[str, str]:
     """What a fresh process must find in the safetensors file: shape, dtype and bytes of every tensor, by name."""
-    return {name: _digest(tensor.detach().contiguous().numpy()) for name, tensor in tensors.items()}
+    return {name: _digest(tensor) for name, tensor in tensors.items()}
 
 
 def _serve(reader: int) -> None:
@@ -108,13 +107,14 @@ def _pt2(path: Path, inputs: Arrays, folder: Path) -> None:
 
 
 def _safetensors(path: Path, inputs: Arrays, folder: Path) -> None:
-    found = {name: _digest(array) for name, array in load_file(path).items()}
-    (folder / "safetensors.json").write_text(json.dumps(found))
+    (folder / "safetensors.json").write_text(json.dumps(digests(load_file(path))))
 
 
-def _digest(array: NDArray[np.generic]) -> str:
-    head = f"{array.dtype}{array.shape}".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+def _digest(tensor: Tensor) -> str:
+    """Of the bytes, so that dtypes which numpy lacks have one too."""
+    head = f"{tensor.dtype}{tuple(tensor.shape)}".encode()
+    data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(head + data).hexdigest()
 
 
 _READERS: dict[str, Callable[[Path, Arrays, Path], None]] = {

@@ -29,6 +29,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prune.magnitude": {"iterations": 2, "recovery": {"epochs": 1}},
     "prune.nm": {"iterations": 2, "recovery": {"epochs": 1}},
     "quantize.codebook": {"bits": 3, "bias_bits": 4, "recovery": {"epochs": 1}},
+    "quantize.adaround": {"iterations": 50},
+    "quantize.mixed": {"iterations": 50, "bits": (8, 4, 2)},
 }
 # What a technique's other models are, where they are not of the same network.
 OTHERS: dict[str, type[nn.Module]] = {"merge.sequential": Scores}

@@ -28,7 +28,7 @@ def test_no_other_choice_is_better(seed: int, average: float) -> None:
         return sum(one * size for one, size in zip(bits, sizes, strict=True))
 
     def error(bits: tuple[int, ...]) -> float:
-        return sum(errors[row, choices.index(one)] for row, one in enumerate(bits))
+        return float(sum(errors[row, choices.index(one)] for row, one in enumerate(bits)))
 
     best = min(error(bits) for bits in product(choices, repeat=5) if cost(bits) <= budget)
     assert cost(picked) <= budget and error(picked) == pytest.approx(best, rel=1e-3)
