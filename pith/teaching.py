@@ -212,6 +212,10 @@ class HintTeaching(FeatureTeaching):
         """What speaks against these pairs."""
         if not pairs:
             yield Refusal(reason="no places of student and teacher suit one another", way_out=BY_NAME, field=place)
+        for each in (each for pair in pairs for each in pair):
+            if each.shape[each.channels] is None:
+                reason = f"the features of {each.name} have no fixed number of channels"
+                yield Refusal(reason=reason, way_out="name another place", field="hints")
 
 
 BY_NAME = "name them with hints, or use distill.logits"

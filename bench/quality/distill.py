@@ -46,7 +46,7 @@ Pictures = tuple[NDArray[np.float32], NDArray[np.int64]]
 IDS = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
 ALONE = "alone (labels)"
 CHECKED = 5000
-MEAN, DEVIATION = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
+MEAN, DEVIATION = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
 METHODS: dict[str, dict[str, Any]] = {
     ALONE: {"kind": "finetune.full"},
     "logits (Hinton's KD)": {"kind": "distill.logits"},

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import engine.distill.decoupled
 from engine.distill.decoupled import apply
+from engine.distill.losses import decoupled
 from engine.model import Model
 from tests.engine.conformance import check_same, opened
 from tests.engine.tiny import TEACHER_ID, Mlp, Transformer, arrays, job_folder
@@ -25,13 +26,12 @@ def distilled(root: Path, data: Any = "default", **options: Any) -> Model:
 def seen(root: Path, monkeypatch: pytest.MonkeyPatch, data: Any = "default", **options: Any) -> list[dict[str, Any]]:
     """The arguments of the loss in every batch."""
     found: list[dict[str, Any]] = []
-    loss = engine.distill.decoupled.decoupled
 
     def listening(
         student: Tensor, teacher: Tensor, target: Tensor, temperature: float, alpha: float, beta: float
     ) -> Tensor:
         found.append({"teacher": teacher, "target": target, "alpha": alpha, "beta": beta})
-        return loss(student, teacher, target, temperature, alpha, beta)
+        return decoupled(student, teacher, target, temperature, alpha, beta)
 
     monkeypatch.setattr(engine.distill.decoupled, "decoupled", listening)
     distilled(root, data, **options)

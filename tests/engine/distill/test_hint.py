@@ -102,7 +102,8 @@ def test_features_come_closer_to_those_of_the_teacher(tmp_path: Path) -> None:
 
     def features(model: Model) -> Tensor:
         with torch.no_grad():
-            return tapped(model, [tap_places(model)["stem"]])(*x)[-1].movedim(1, -1).flatten(0, 2)
+            found: Tensor = tapped(model, [tap_places(model)["stem"]])(*x)[-1].movedim(1, -1).flatten(0, 2)
+        return found
 
     wanted = features(lifted(Cnn, 5))
 

@@ -27,7 +27,8 @@ class Convolved(nn.Module):
         self.head = nn.Conv2d(6, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x)).mean((2, 3))
+        out: Tensor = self.head(self.body(x)).mean((2, 3))
+        return out
 
 
 def summits(model: Model) -> Tensor:
