@@ -22,6 +22,7 @@ from engine.model import first_line
 from engine.pt2.load import load
 from engine.session import Arrays, open_session, run_session
 from engine.signature import as_tuple
+from pith.packed.container import unpack
 
 Reload = Callable[[Path], int]
 
@@ -100,6 +101,13 @@ def _onnx(path: Path, inputs: Arrays, folder: Path) -> None:
     write_arrays(folder / "onnx.npz", run_session(open_session(path, 1), inputs))
 
 
+def _pith(path: Path, inputs: Arrays, folder: Path) -> None:
+    """The packed file, decoded here, must give the same ONNX file again."""
+    decoded = folder / "unpacked.onnx"
+    decoded.write_bytes(unpack(path.read_bytes()).model)
+    write_arrays(folder / "pith.npz", run_session(open_session(decoded, 1), inputs))
+
+
 def _pt2(path: Path, inputs: Arrays, folder: Path) -> None:
     with torch.no_grad():
         outputs = as_tuple(load(path, folder).module()(*map(torch.from_numpy, inputs)))
@@ -121,6 +129,7 @@ _READERS: dict[str, Callable[[Path, Arrays, Path], None]] = {
     "onnx": _onnx,
     "pt2": _pt2,
     "safetensors": _safetensors,
+    "pith": _pith,
 }
 
 if __name__ == "__main__":
