@@ -96,20 +96,16 @@ def dataset_of(net: type[nn.Module], data: dict[str, Any] | None = None, id: str
 
 def planned(net: type[nn.Module], recipe: list[dict[str, Any]], **given: Any) -> Plan:
     data = given.pop("data", arrays(net))
-    teacher = given.pop("teacher", None)
+    teacher, other = given.pop("teacher", None), given.pop("other", data)
     named = {"model": MODEL_ID, "dataset": DATASET_ID if data is not None else None, "recipe": recipe, **given}
     spec = JobSpec.model_validate(named)
     models = {id: model_of(teacher or net, id) for id in spec.models()}
     dataset = dataset_of(net, data) if data is not None else None
-    return plan(spec, model_of(net), dataset, {**models, **{id: dataset_of(net, data, id) for id in spec.datasets()}})
+    return plan(spec, model_of(net), dataset, {**models, **{id: dataset_of(net, other, id) for id in spec.datasets()}})
 
 
-# Every technique on every kind of model runs in test_techniques; here those that change shapes, and the rest on two.
-CASES = [
-    (kind, net)
-    for kind, cls in sorted(step_classes().items())
-    for net in (NETS if "shapes" in cls.changes else (Tokens, Regression))
-]
+# Every technique runs on three other networks in test_techniques.
+CASES = [(kind, net) for kind in sorted(step_classes()) for net in (Tokens, TwoHeads, Regression)]
 
 
 @pytest.mark.parametrize(("kind", "net"), CASES)
