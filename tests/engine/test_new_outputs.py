@@ -15,8 +15,8 @@ from tests.engine.finetune.test_head import pairs
 from tests.engine.test_plan import planned
 from tests.engine.tiny import Cnn, Regression, arrays, job_folder
 
-HEAD = {"kind": "finetune.head", "epochs": 12, "learning_rate": 0.01, "batch_size": 32}
-PRUNE = {"kind": "prune.magnitude", "sparsity": 0.3}
+HEAD: dict[str, Any] = {"kind": "finetune.head", "epochs": 12, "learning_rate": 0.01, "batch_size": 32}
+PRUNE: dict[str, Any] = {"kind": "prune.magnitude", "sparsity": 0.3}
 DROP = {"max_metric_drop": 0.5}
 
 

@@ -51,7 +51,7 @@ def nearest(model: Model, net: type[nn.Module]) -> float:
 def test_neighbours_become_alike_without_labels(net: type[nn.Module], tmp_path: Path) -> None:
     data = {"x_train": arrays(net)["x_train"], "x_test": arrays(net)["x_test"]}
     noise = [{"kind": "noise", "std": 0.3}]
-    options = {"epochs": 20, "learning_rate": 0.003, "batch_size": 64, "temperature": 0.2, "data": data}
+    options: dict[str, Any] = {"epochs": 20, "learning_rate": 0.003, "batch_size": 64, "temperature": 0.2, "data": data}
     before, after = pretrained(tmp_path, net, augmentation=noise, **options)
     assert nearest(after, net) > 0.8 and nearest(after, net) >= nearest(before, net)
 
@@ -117,7 +117,7 @@ def test_what_has_no_one_head_or_mixes_samples_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"epochs": 3, "batch_size": 64}
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 64}
     _, whole = pretrained(tmp_path / "whole", **options)
     resumed, cuts = cut_and_resumed("finetune.contrastive", tmp_path / "cut", Cnn, monkeypatch, **options)
     check_same(whole, resumed)

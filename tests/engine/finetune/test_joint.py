@@ -20,7 +20,7 @@ from tests.engine.test_plan import planned
 from tests.engine.tiny import Cnn, Mlp, Transformer, TwoHeads, arrays, job_folder, lifted, other_dataset
 
 OTHER = "dts_" + "1" * 26
-LONG = {"epochs": 12, "learning_rate": 0.005, "batch_size": 32}
+LONG: dict[str, Any] = {"epochs": 12, "learning_rate": 0.005, "batch_size": 32}
 
 
 def tuned(root: Path, net: type[nn.Module] = Cnn, old: dict[str, Any] | None = None, **options: Any) -> Model:
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_run_that_was_cut_off_ends_with_the_same_bits(
     classes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"epochs": 3, "batch_size": 64, "classes": classes}
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 64, "classes": classes}
     ctx = opened(asked("finetune.joint", tmp_path / "whole", Cnn, **options))
     whole = apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
     ctx.events.close()

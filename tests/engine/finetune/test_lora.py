@@ -136,7 +136,7 @@ def test_the_outputs_are_those_of_a_plain_model(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"epochs": 3, "batch_size": 64, "dropout": 0.2, "targets": ["*"]}
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 64, "dropout": 0.2, "targets": ["*"]}
     _, whole = tuned(tmp_path / "whole", Cnn, **options)
     resumed, cuts = cut_and_resumed("finetune.lora", tmp_path / "cut", Cnn, monkeypatch, **options)
     check_same(whole, resumed)

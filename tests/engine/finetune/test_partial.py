@@ -94,7 +94,7 @@ def test_thawing_reaches_back_as_far_as_the_epochs_do(tmp_path: Path) -> None:
 def test_a_small_decay_moves_the_first_layers_less(tmp_path: Path) -> None:
     def moved(root: Path, **options: Any) -> float:
         before, after = (each.graph.state_dict()["stem.0.weight"] for each in tuned(root, **options))
-        return (after - before).norm().item()
+        return float((after - before).norm())
 
     assert moved(tmp_path / "one", layer_decay=0.2) < 0.2 * moved(tmp_path / "other")
 
@@ -106,7 +106,13 @@ def test_a_choice_of_nothing_is_refused(options: dict[str, Any], tmp_path: Path)
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"epochs": 4, "unfreeze_every": 1, "layer_decay": 0.5, "batch_size": 64, "freeze": ["block.1"]}
+    options: dict[str, Any] = {
+        "epochs": 4,
+        "unfreeze_every": 1,
+        "layer_decay": 0.5,
+        "batch_size": 64,
+        "freeze": ["block.1"],
+    }
     _, whole = tuned(tmp_path / "whole", **options)
     resumed, cuts = cut_and_resumed("finetune.partial", tmp_path / "cut", Cnn, monkeypatch, **options)
     check_same(whole, resumed)

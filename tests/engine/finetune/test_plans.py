@@ -1,0 +1,101 @@
+"""What the finetune family cannot do is refused by the plan with the engine's code, at the option that is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from engine.registry import technique
+from pith.errors import PithError
+from tests.engine.conformance import opened
+from tests.engine.finetune.test_head import pairs
+from tests.engine.test_plan import planned
+from tests.engine.tiny import Cnn, Mlp, Regression, arrays, job_folder, other_dataset
+
+OTHER = "dts_" + "1" * 26
+
+
+class _Convolved(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x).mean((2, 3))
+        return out
+
+
+class _NoHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(64, 4), nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.one(x.flatten(1)) + self.other(x.flatten(1))
+        return out
+
+
+UNLABELLED = {"x_train": arrays()["x_train"]}
+REFUSED: dict[str, tuple[type[nn.Module], dict[str, Any], dict[str, Any], str]] = {
+    "too few classes": (Cnn, {"kind": "finetune.head", "classes": 3}, {}, "/classes"),
+    "a pattern of nothing": (Cnn, {"kind": "finetune.head", "train": ["absent"]}, {}, "/train/0"),
+    "the head for all epochs": (Cnn, {"kind": "finetune.head", "head_epochs": 1}, {}, "/head_epochs"),
+    "smoothing without classes": (
+        Regression,
+        {"kind": "finetune.head", "label_smoothing": 0.1},
+        {},
+        "/label_smoothing",
+    ),
+    "all frozen": (Cnn, {"kind": "finetune.partial", "freeze": ["*"]}, {}, "/freeze"),
+    "a frozen pattern of nothing": (Cnn, {"kind": "finetune.partial", "freeze": ["no"]}, {}, "/freeze/0"),
+    "no linear layer": (_Convolved, {"kind": "finetune.lora"}, {}, "/targets"),
+    "a target of nothing": (Mlp, {"kind": "finetune.lora", "targets": ["no"]}, {}, "/targets/0"),
+    "a warm-up of no head": (Cnn, {"kind": "finetune.joint", "head_epochs": 1}, {}, "/head_epochs"),
+    "other classes": (Cnn, {"kind": "finetune.joint"}, {"data": pairs()}, "/dataset"),
+    "old data without labels": (
+        Cnn,
+        {"kind": "finetune.joint", "old_dataset": OTHER},
+        {"other": UNLABELLED},
+        "/old_dataset",
+    ),
+    "mixed views": (
+        Cnn,
+        {"kind": "finetune.mean_teacher"},
+        {"augmentation": [{"kind": "mixup"}]},
+        "",
+    ),
+    "no unlabelled split": (
+        Cnn,
+        {"kind": "finetune.mean_teacher", "unlabelled": OTHER},
+        {"other": {"x_test": arrays()["x_test"]}},
+        "/unlabelled",
+    ),
+    "no head": (_NoHead, {"kind": "finetune.contrastive"}, {}, ""),
+    "mixed pairs": (Cnn, {"kind": "finetune.contrastive"}, {"augmentation": [{"kind": "mixup"}]}, ""),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_the_engine_refuses(name: str, tmp_path: Path) -> None:
+    net, step, given, place = REFUSED[name]
+    named = {"data": arrays(net), **given}
+    foreseen = planned(net, [step], **named)
+    other = named.pop("other", None)
+    codes = {problem.code: problem.errors[0].pointer for problem in foreseen.problems}
+    with pytest.raises(PithError) as refusal:
+        folder = job_folder(tmp_path, [step], net=net, **named)
+        if other is not None:
+            other_dataset(folder, OTHER, other)
+        ctx = opened(folder)
+        try:
+            technique(str(step["kind"]))(ctx.baseline.copy(), ctx.config, ctx)
+        finally:
+            ctx.events.close()
+    assert codes[refusal.value.code] == (place if place == "/dataset" else f"/recipe/0{place}")
+
+
+def test_what_a_few_epochs_do_not_thaw_is_said() -> None:
+    step = {"kind": "finetune.partial", "epochs": 2, "unfreeze_every": 1}
+    (planned_step,) = planned(Cnn, [step]).steps
+    assert "2 of" in planned_step.notes[0] and "never learn" in planned_step.notes[0]
