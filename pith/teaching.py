@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from pith.base import Change, Frozen, Need, Step
 from pith.facts import ModelFacts
@@ -38,6 +38,16 @@ Teachers = Annotated[
 ]
 
 
+def _how_many(given: object) -> str:
+    return "one" if given is None or isinstance(given, str) else "several"
+
+
+OneOrSeveral = Annotated[
+    Annotated[Named, Tag("one")] | Annotated[Teachers, Tag("several")],
+    Discriminator(_how_many),
+]
+
+
 class Shares(NamedTuple):
     """Weights of the three parts of a loss: of the labels, of the softened scores, of what the technique adds to them,
     which has weights of its own."""
@@ -53,7 +63,7 @@ class Teaching(Step, TrainingOptions):
     needs: ClassVar[frozenset[Need]] = frozenset({"training_data", "teacher"})
     changes: ClassVar[frozenset[Change]] = frozenset({"values", "shapes"})
 
-    teacher: Named | Teachers = Field(
+    teacher: OneOrSeveral = Field(
         "baseline",
         description="The model that was uploaded for this job, the id of another one, or several with their weights.",
     )
