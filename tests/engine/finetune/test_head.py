@@ -18,7 +18,8 @@ from tests.engine.tiny import Cnn, Mlp, Regression, Transformer, arrays, job_fol
 
 def pairs() -> dict[str, Any]:
     """Pictures with two bright quarters, of which there are six pairs."""
-    found, every = {}, list(combinations(range(4), 2))
+    found: dict[str, Any] = {}
+    every = list(combinations(range(4), 2))
     for split, samples in (("train", 192), ("test", 64)):
         random = np.random.default_rng(samples)
         y = random.integers(0, len(every), samples)

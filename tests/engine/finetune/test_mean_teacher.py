@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.finetune.full import apply as plain
 from engine.finetune.mean_teacher import apply, average, difference, ramped
@@ -72,20 +72,18 @@ def test_without_decay_the_teacher_is_the_last_student(tmp_path: Path) -> None:
     check_same(after, other)
 
 
-def test_answers_for_unlabelled_samples_hold_against_noise(tmp_path: Path) -> None:
-    """What the step trains for, and no more: that the samples also make the model more accurate is not claimed here."""
-    data, unlabelled = arrays(), pictures(400, 11)[0]
-    few = {**data, "x_train": data["x_train"][:24], "y_train": data["y_train"][:24]}
-    options: dict[str, Any] = {"epochs": 150, "batch_size": 64, "learning_rate": 0.005, "input_noise": 0.5}
-    torch.manual_seed(0)
-    x = torch.from_numpy(unlabelled)
-    one, other = x + 0.5 * torch.randn_like(x), x + 0.5 * torch.randn_like(x)
+def test_the_unlabelled_samples_are_trained_on_and_their_labels_are_not(tmp_path: Path) -> None:
+    """That they also make a model more accurate depends on the data, and is not claimed here."""
+    x, y = pictures(400, 11)
 
-    def apart(root: Path, weight: float) -> float:
-        model = tuned(root, other={"x_train": unlabelled}, data=few, consistency_weight=weight, **options)
-        return difference(model.graph(one), model.graph(other), True).item()
+    def weights(name: str, weight: float, other: dict[str, Any]) -> Tensor:
+        model = tuned(tmp_path / name, other=other, consistency_weight=weight, ramp_up=0, epochs=2)
+        return model.graph.state_dict()["layers.1.weight"]
 
-    assert apart(tmp_path / "with", 10) < 0.7 * apart(tmp_path / "without", 0)
+    plain, labelled = weights("plain", 10, {"x_train": x}), weights("labelled", 10, {"x_train": x, "y_train": y})
+    assert torch.equal(plain, labelled)
+    assert not torch.equal(plain, weights("others", 10, {"x_train": -x}))
+    assert torch.equal(weights("none", 0, {"x_train": x}), weights("none of others", 0, {"x_train": -x}))
 
 
 def test_numbers_are_learnt_too(tmp_path: Path) -> None:
