@@ -78,10 +78,13 @@ def test_the_unlabelled_samples_are_trained_on_and_their_labels_are_not(tmp_path
 
     def weights(name: str, weight: float, other: dict[str, Any]) -> Tensor:
         model = tuned(tmp_path / name, other=other, consistency_weight=weight, ramp_up=0, epochs=2)
-        return model.graph.state_dict()["layers.1.weight"]
+        weight: Tensor = model.graph.state_dict()["layers.1.weight"]
+        return weight
 
-    plain, labelled = weights("plain", 10, {"x_train": x}), weights("labelled", 10, {"x_train": x, "y_train": y})
-    assert torch.equal(plain, labelled)
+    plain = weights("plain", 10, {"x_train": x})
+    both = {"x_train": x, "x_test": x[:8], "y_test": y[:8]}  # so that no test split is taken by the labels
+    right, wrong = (weights(f"turned {turn}", 10, {**both, "y_train": y[::turn].copy()}) for turn in (1, -1))
+    assert torch.equal(right, wrong)
     assert not torch.equal(plain, weights("others", 10, {"x_train": -x}))
     assert torch.equal(weights("none", 0, {"x_train": x}), weights("none of others", 0, {"x_train": -x}))
 
