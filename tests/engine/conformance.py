@@ -70,7 +70,8 @@ def applied(kind: str, root: Path, net: type[nn.Module], **options: Any) -> tupl
 
 
 def check(kind: str, root: Path, net: type[nn.Module], twice: bool) -> None:
-    """Same seed, same weights, where it is applied ``twice``; the declared change and no other; no NaN; exports, lifts again, computes the same.
+    """Same seed, same weights, where it is applied ``twice``; the declared change and no other; no NaN; exports, lifts
+    again, computes the same.
 
     Raises:
         PithError: this network is none for this technique.
