@@ -19,7 +19,6 @@ from engine.data import tabular
 from pith.catalogue import page
 from pith.dataset import ColumnFacts, FittedPreprocessing, TabularPreprocessing
 from pith.errors import ERRORS
-from pith.recipe import step_classes
 from pith.task import Task
 from store.settings import Settings
 from worker.settings import WorkerSettings

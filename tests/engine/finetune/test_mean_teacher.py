@@ -78,8 +78,8 @@ def test_the_unlabelled_samples_are_trained_on_and_their_labels_are_not(tmp_path
 
     def weights(name: str, weight: float, other: dict[str, Any]) -> Tensor:
         model = tuned(tmp_path / name, other=other, consistency_weight=weight, ramp_up=0, epochs=2)
-        weight: Tensor = model.graph.state_dict()["layers.1.weight"]
-        return weight
+        found: Tensor = model.graph.state_dict()["layers.1.weight"]
+        return found
 
     plain = weights("plain", 10, {"x_train": x})
     both = {"x_train": x, "x_test": x[:8], "y_test": y[:8]}  # so that no test split is taken by the labels
