@@ -93,7 +93,9 @@ def test_a_range_of_something_else_gets_the_whole(http: httpx.Client, done: str)
     assert http.get(f"{done}/artifacts/model.onnx", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("condition", [ETAG, f"W/{ETAG}", f'"x", {ETAG}', "*"])
+@pytest.mark.parametrize(
+    "condition", [ETAG, f"W/{ETAG}", f'"x", {ETAG}', "*"], ids=["the same", "weakly", "one of several", "any"]
+)
 def test_what_the_caller_has_is_not_sent_again(http: httpx.Client, done: str, condition: str) -> None:
     answer = http.get(f"{done}/artifacts/model.onnx", headers={"If-None-Match": condition})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", ETAG)

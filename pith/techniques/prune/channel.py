@@ -29,8 +29,8 @@ class PruneChannel(Iterative):
     pruning_ratio: float = Field(0.5, gt=0, lt=1, description="Fraction of the target that is removed.")
     target: Literal["channels", "macs", "parameters", "latency"] = Field(
         "channels",
-        description="What it is a fraction of. For all but channels, the part of channels is found by trial; latency is "
-        "measured as in the report, on this worker.",
+        description="What it is a fraction of. All but channels are reached by trial; latency is measured as in the "
+        "report, on this worker.",
     )
     importance: Literal["l1", "l2", "lamp", "bn_scale", "taylor", "random"] = Field(
         "l2", description="What scores a channel; taylor needs labelled training data."
