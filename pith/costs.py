@@ -36,9 +36,10 @@ def seconds(asked: Asked, index: int, given: Given, outlook: Outlook) -> Seconds
 
 
 def _runner(asked: Asked, index: int, own: Estimate) -> Estimate:
-    """Whose forward passes they are: the teacher's where the step names one, else the model's own."""
-    teacher = asked.others.get(str(getattr(asked.spec.recipe[index], "teacher", "")))
-    return teacher.estimate if teacher and teacher.estimate else own
+    """Whose forward passes they are: the slowest of the models that the step names, or the model's own."""
+    named = [asked.others.get(id) for id in asked.spec.recipe[index].models().values()]
+    known = [other.estimate for other in named if other and other.estimate]
+    return max(known, key=lambda estimate: estimate.inference_seconds, default=own)
 
 
 def all_seconds(asked: Asked, times: list[Seconds | None]) -> Seconds | None:

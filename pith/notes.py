@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pith.asked import Asked
 from pith.fit import class_numbers, split_of
 from pith.resources import Dataset, Model
+from pith.teaching import Teaching
 
 
 def notes(
@@ -41,7 +42,7 @@ def _on_fresh_weights(asked: Asked) -> Iterator[str]:
         + ("." if alone and not known else f"; {way_out}.")
     )
     for index, step in enumerate(steps):
-        if getattr(step, "teacher", None) == "baseline":
+        if isinstance(step, Teaching) and "baseline" in {each.model for each in step.teachers().values()}:
             yield f"recipe[{index}]: the teacher is the baseline, whose weights are fresh; name one that was trained."
 
 

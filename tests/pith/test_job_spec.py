@@ -25,14 +25,15 @@ def test_a_spec_survives_the_trip_through_json(spec: JobSpec) -> None:
 def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec) -> None:
     bad_order = _disordered(spec.recipe)
     needs_data = any(step.required() & OF_DATA for step in spec.recipe)
+    undefined = spec.constraints.max_metric_drop is not None and spec.recipe[-1].new_outputs()
     lacks_data = spec.dataset is None and (needs_data or spec.constraints.max_metric_drop is not None)
     try:
         spec.check()
-        assert not bad_order and not lacks_data
+        assert not bad_order and not lacks_data and not undefined
     except PithError as error:
-        assert error.code == ("recipe_order" if bad_order else error.code)
-        assert bad_order or lacks_data
-        assert error.code in {"recipe_order", "dataset_required", "dataset_required_by_constraint"}
+        reasons = {"recipe_order"} if bad_order else {"technique_inapplicable"} if undefined else set()
+        reasons |= {"dataset_required", "dataset_required_by_constraint"} if lacks_data and not bad_order else set()
+        assert error.code in reasons
 
 
 def _disordered(recipe: tuple[AnyStep, ...]) -> bool:
@@ -106,7 +107,7 @@ def test_every_step_is_bounded_described_and_closed(kind: str) -> None:
     assert schema["additionalProperties"] is False
     for name, field in schema["properties"].items():
         assert name == "kind" or field.get("description"), name
-        if field.get("type") in {"number", "integer"} and "const" not in field:
+        if field.get("type") in {"number", "integer"} and not {"const", "enum"} & set(field):
             assert {"minimum", "exclusiveMinimum"} & set(field) and {"maximum", "exclusiveMaximum"} & set(field), name
 
 
