@@ -1,18 +1,22 @@
 """Dynamic 8-bit quantization of linear layers by ONNX Runtime (DynamicQuantizeLinear, MatMulInteger).
 
-Convolutions stay in floating point: dynamic ones were measured to run five to ten times slower.
+Tables of embeddings are stored as integers too, with one scale each, and read row by row. Convolutions stay in floating
+point: dynamic ones were measured to run five to ten times slower.
 """
 
+import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from engine.context import Context, scratch_file
 from engine.model import Model
+from engine.quantize.integers import replace_tables
 from engine.quantize.processor import needs_reduced_range
 from engine.quantize.source import quantized, write_float
 from engine.quiet import quiet
 from pith.techniques.quantize.dynamic import QuantizeDynamic
 
 _OPERATORS = ["MatMul", "Gemm"]
+_TABLES = ["Gather"]
 
 
 def apply(model: Model, config: QuantizeDynamic, ctx: Context) -> Model:
@@ -24,11 +28,13 @@ def apply(model: Model, config: QuantizeDynamic, ctx: Context) -> Model:
         quantize_dynamic(
             source,
             target,
-            op_types_to_quantize=_OPERATORS,
+            op_types_to_quantize=_OPERATORS + _TABLES,
             per_channel=config.granularity == "channel",
             reduce_range=needs_reduced_range(),
             weight_type=QuantType.QInt8,
         )
+    if model.trainable:
+        replace_tables(model.graph, onnx.load(target))
     result, count, total = quantized(model, target)
     if count < total:
         ctx.note(f"{count} of {total} layers hold integers; convolutions stay as they are, quantize.static takes them.")

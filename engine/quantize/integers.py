@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+_TABLE = ("_quantized", "_scale", "_zero_point")
 Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: functional.conv1d,
@@ -75,6 +76,50 @@ class IntegerLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.compute(x, self.weight.to(x.dtype) * self.weight_scale, self.bias)
+
+
+class IntegerTable(nn.Module):
+    """An embedding that keeps its table as unsigned 8-bit integers, with one scale and one zero point."""
+
+    weight: Tensor
+    weight_scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, values: NDArray[np.uint8], scale: float, zero_point: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.from_numpy(values.copy()))
+        self.register_buffer("weight_scale", torch.tensor(scale))
+        self.register_buffer("zero_point", torch.tensor(zero_point, dtype=torch.int32))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return (functional.embedding(ids, self.weight).to(torch.int32) - self.zero_point) * self.weight_scale
+
+
+def replace_tables(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:
+    """Replace in place every embedding whose table the file holds as integers; says how many."""
+    arrays = {tensor.name: tensor for tensor in proto.graph.initializer}
+    stems = [node.input[0].removesuffix("_quantized") for node in proto.graph.node if node.op_type == "Gather"]
+    held = [_table(arrays, stem) for stem in stems if f"{stem}_quantized" in arrays]
+    tables = [(name, module) for name, module in graph.named_modules() if isinstance(module, nn.Embedding)]
+    count = 0
+    for name, module in tables:
+        match = next((table for table in held if _is_table(table, module.weight)), None)
+        if match is not None:
+            graph.set_submodule(name, match)
+            count += 1
+    return count
+
+
+def _table(arrays: dict[str, onnx.TensorProto], stem: str) -> IntegerTable:
+    values, scale, zero = (numpy_helper.to_array(arrays[f"{stem}{end}"]) for end in _TABLE)
+    return IntegerTable(values, float(scale), int(zero))
+
+
+def _is_table(table: IntegerTable, weight: Tensor) -> bool:
+    if table.weight.shape != weight.shape:
+        return False
+    given = (table.weight.to(torch.int32) - table.zero_point) * table.weight_scale
+    return bool((given - weight.detach()).abs().max() <= 1.01 * table.weight_scale)
 
 
 def replace_layers(graph: fx.GraphModule, proto: onnx.ModelProto) -> int:

@@ -9,14 +9,14 @@ from pith.outlook import Given, Outlook, Refusal, count_weights, names, share
 
 
 class QuantizeDynamic(Step):
-    """Weights of linear layers to 8 bits; activation ranges are found while the model runs.
+    """Weights of linear layers and embeddings to 8 bits; activation ranges are found while the model runs.
 
     The right choice for transformers. Convolutions stay in floating point: dynamic ones run slower.
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"dtype"})
     paper: ClassVar[str] = "ONNX operators DynamicQuantizeLinear and MatMulInteger, opset 11"
-    limits: ClassVar[str] = "Linear layers only."
+    limits: ClassVar[str] = "Linear layers and embeddings only; a table has one scale."
 
     kind: Literal["quantize.dynamic"] = "quantize.dynamic"
     bits: Literal[8] = Field(8, description="Bits of a weight.")
@@ -29,7 +29,7 @@ class QuantizeDynamic(Step):
         return Outlook(
             does=f"Stores {count_weights(linear)} of {share(len(linear), len(layers), 'layers')} as {self.bits}-bit "
             "integers.",
-            touched=names(linear),
+            touched=names(linear) + tuple(layer.name for layer in given.layers if layer.kind == "Embedding"),
             left_alone={layer.name: "a convolution" for layer in layers if layer.kind != "Linear"},
             refusals=() if linear else (Refusal(reason="the model has no linear layer", way_out=way_out),),
         )
