@@ -23,12 +23,17 @@ class Collapse:
         self.split = self._watched() if watched else None
         self.chance = 0.0 if self.split is None else _largest_share(self.split)
 
+    @property
+    def learnt(self) -> bool:
+        """Whether there is something that can be lost."""
+        return self.best - self.chance > LEARNT
+
     def of_epoch(self) -> str | None:
         """What happened, as part of a sentence, when no more than a quarter is left of what was well above chance."""
         if self.split is None:
             return None
         now = judge(self.model, self.split, self.objective, self.ctx.device)
-        if self.best - self.chance > LEARNT and now - self.chance < LEFT * (self.best - self.chance):
+        if self.learnt and now - self.chance < LEFT * (self.best - self.chance):
             return f"accuracy on {len(self.split)} samples fell from {self.best:.3f} to {now:.3f}"
         self.best = max(self.best, now)
         return None

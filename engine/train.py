@@ -87,6 +87,8 @@ class _Training:
 
     def run(self) -> None:
         epoch, batch = self._resume()
+        if (epoch, batch) == (0, 0):
+            self._begin()
         try:
             for number in range(epoch, self.options.epochs):
                 mean = self._epoch(number, batch if number == epoch else 0)
@@ -161,7 +163,7 @@ class _Training:
 
     def _check(self, total: Tensor, epoch: int, batch: int) -> None:
         if not math.isfinite(total):
-            if self.good is not None:
+            if self.good is not None and self.good["epoch"] >= 0:
                 raise _Diverged(f"the loss became {float(total)} in epoch {epoch + 1}, batch {batch + 1}")
             raise PithError(
                 "training_diverged",
@@ -173,17 +175,23 @@ class _Training:
         done = (epoch + (batch + 1) / self.batches.count) / self.options.epochs
         self.ctx.progress(done, f"epoch {epoch + 1} of {self.options.epochs}")
 
+    def _begin(self) -> None:
+        """What the model can do now is what may collapse."""
+        if self.collapse.of_epoch() is None and self.collapse.learnt:
+            self.good = {"epoch": -1, **copy.deepcopy(self._weights())}
+
     def _end(self, epoch: int) -> None:
         """The epoch was a good one, or the one before it was the last."""
-        if epoch + 1 < self.options.epochs or self.good is not None:
-            if fallen := self.collapse.of_epoch():
-                raise _Diverged(f"{fallen} in epoch {epoch + 1}")
+        if fallen := self.collapse.of_epoch():
+            raise _Diverged(f"{fallen} in epoch {epoch + 1}")
+        if epoch + 1 < self.options.epochs:
             self.good = {"epoch": epoch, **copy.deepcopy(self._weights())}
 
     def _go_back(self, what: str) -> None:
         assert self.good is not None
         self._load_weights(self.good)
-        kept = f"The weights after epoch {self.good['epoch'] + 1} were kept."
+        epochs = self.good["epoch"] + 1
+        kept = f"The weights {f'after epoch {epochs}' if epochs else 'from before it'} were kept."
         rate = self.options.learning_rate
         self.ctx.note(f"Training ended early: {what}. {kept} Lower the learning rate, which was {rate:g}.")
 

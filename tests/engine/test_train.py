@@ -223,3 +223,13 @@ def test_choices_are_made_on_what_is_not_trained_on(tmp_path: Path) -> None:
     right = (ctx.baseline.graph(held).argmax(1) == ctx.validation().labels(slice(None))).float().mean()
     assert ctx.judge(ctx.baseline) == pytest.approx(float(right))
     ctx.events.close()
+
+
+def test_a_model_that_only_one_epoch_ruins_is_kept_as_it_was(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    good = trained(ctx, epochs=8)
+    model, options = good.copy(), TrainingOptions(epochs=1, batch_size=32, learning_rate=10, optimizer="sgd")
+    train(model, ctx.training_data(labels=True), options, cross_entropy(), ctx)
+    ctx.events.close()
+    assert all(torch.equal(value, good.graph.state_dict()[name]) for name, value in model.graph.state_dict().items())
+    assert "in epoch 1. The weights from before it were kept." in ctx.notes[0]
