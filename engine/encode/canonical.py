@@ -112,6 +112,6 @@ def _moved(tensor: TensorProto, positive: bool) -> Tensor:
 
 def _bytes(tensor: TensorProto) -> bytes:
     """Its numbers as ONNX's ``raw_data`` has them, wherever they are."""
-    if tensor.HasField("raw_data") or not any(tensor.dims):
+    if tensor.HasField("raw_data"):
         return bytes(tensor.raw_data)
     return bytes(numpy_helper.from_array(numpy_helper.to_array(tensor)).raw_data)

@@ -13,6 +13,7 @@ from engine.encode.canonical import canonical
 from engine.encode.packing import Packed, pack
 from engine.export import write_onnx
 from engine.model import Model
+from pith.errors import PithError
 from pith.packed.container import unpack
 from pith.techniques.encode.entropy import EncodeEntropy
 
@@ -22,12 +23,26 @@ def apply(model: Model, config: EncodeEntropy, ctx: Context) -> Model:
     write_onnx(model, source)
     before = source.stat().st_size
     packed = pack(*canonical(onnx.load(source)))
-    assert unpack(packed.data).model == packed.model, "what was packed does not come out again"
+    check_readable(packed)
     finished.write_bytes(packed.model)
     target = scratch_file(ctx.folder, "model.pith")
     target.write_bytes(packed.data)
     ctx.note(_said(before, packed))
     return replace(model, finished=finished, packed=target)
+
+
+def check_readable(packed: Packed) -> None:
+    """What comes out must be what went in.
+
+    Raises:
+        RuntimeError: it is not, which is a fault of the engine.
+    """
+    try:
+        found = unpack(packed.data).model
+    except PithError as error:
+        raise RuntimeError("what was packed cannot be read again") from error
+    if found != packed.model:
+        raise RuntimeError("what was packed does not come out again")
 
 
 def _said(before: int, packed: Packed) -> str:

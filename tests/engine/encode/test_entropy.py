@@ -1,22 +1,27 @@
 """``encode.entropy``: the file, what comes out of it, and that it computes the same."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from engine.encode.canonical import canonical
-from engine.encode.entropy import apply
+from engine.encode.entropy import apply, check_readable
+from engine.encode.packing import pack
 from engine.export import write_onnx
+from engine.main import as_error
 from engine.session import open_session, run_session
 from pith.packed.container import unpack
 from pith.packed.wire import with_initializers
 from pith.techniques.encode.entropy import EncodeEntropy
 from tests.engine.conformance import opened
+from tests.engine.encode.graphs import SKELETON, tensors
 from tests.engine.tiny import Cnn, Mlp, Transformer, inputs_of, job_folder
 
 RECIPE = [{"kind": "encode.entropy"}]
@@ -80,15 +85,26 @@ def test_attributes_stay_where_they_matter() -> None:
     assert found == [["beta", "transB"], ["alpha"]] and len(kept) == 1
 
 
-def test_numbers_that_were_not_raw_bytes_are_kept() -> None:
-    torch.manual_seed(0)
-    values = [1.5, -2.0, 3.25]
+@pytest.mark.parametrize("array", [np.array([1.5, -2.0, 3.25], np.float32), np.uint8(7), np.float16(0.3), np.zeros(0)])
+def test_numbers_that_were_not_raw_bytes_are_kept(array: NDArray[Any]) -> None:
+    kind = helper.np_dtype_to_tensor_dtype(np.asarray(array).dtype)
     graph = helper.make_graph(
-        [helper.make_node("Add", ["input", "w"], ["output"])],
+        [helper.make_node("Mul", ["input", "w"], ["output"])],
         "model",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 3])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [3], values)],
+        [helper.make_tensor_value_info("input", kind, ["batch", 3])],
+        [helper.make_tensor_value_info("output", kind, ["batch", 3])],
+        [helper.make_tensor("w", kind, np.shape(array), np.ravel(array))],
     )
     _, (tensor,) = canonical(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
-    assert tensor.data == np.array(values, "<f4").tobytes()
+    assert (tensor.shape, tensor.data) == (np.shape(array), array.tobytes())
+
+
+def test_a_packed_file_that_cannot_be_read_is_the_engines_fault() -> None:
+    """And not that of a file which somebody could fetch again."""
+    whole = pack(SKELETON, tensors(np.arange(9, dtype=np.float32)))
+    check_readable(whole)
+    for broken in (replace(whole, data=whole.data[:-1]), replace(whole, model=whole.model + b"?")):
+        with pytest.raises(RuntimeError, match="what was packed") as caught:
+            check_readable(broken)
+        problem = as_error(caught.value).problem
+        assert (problem.code, problem.status) == ("engine_fault", 500) and "fetch it again" not in problem.detail
