@@ -48,13 +48,12 @@ def _filled(spec: str, root: Path) -> str:
 
 def _typed(*arguments: str, at: Path) -> int:
     print(f"$ pith {' '.join(arguments)}", flush=True)
-    done = subprocess.run([PITH, *arguments], cwd=at, check=False, text=True, capture_output=True, env=_plain())
-    print(done.stdout + done.stderr, end="", flush=True)
+    done = subprocess.run([PITH, *arguments], cwd=at, check=False, env=_plain(), stderr=subprocess.STDOUT)
     return done.returncode
 
 
 def _plain() -> dict[str, str]:
-    return {**os.environ, "NO_COLOR": "1", "COLUMNS": "110"}
+    return {**os.environ, "NO_COLOR": "1", "COLUMNS": "110", "PYTHONUNBUFFERED": "1"}
 
 
 if __name__ == "__main__":
