@@ -157,9 +157,10 @@ def _check_labels(ctx: Context, model: Model, step: Step) -> None:
 
 
 def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
-    """Export the model to be measured, and count what needs no running. The first output is the one weighed."""
+    """Export the model to be measured, and count what needs no running. The first output is the one weighed; where a
+    step encodes, its packed file is, and before it the ONNX file that such a file holds."""
     write_onnx(model, onnx)
-    form = ctx.spec.outputs[0]
+    form = "onnx" if ctx.spec.encodes() else ctx.spec.outputs[0]
     weighed = model.packed or onnx
     if form != "onnx" and model.packed is None:
         weighed = scratch_file(ctx.folder, f"weighed.{form}")

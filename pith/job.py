@@ -63,7 +63,7 @@ class JobSpec(Frozen):
     outputs: Annotated[tuple[OutputFormat, ...], AfterValidator(_some_without_repeats)] = Field(
         ("onnx", "pt2", "safetensors"),
         json_schema_extra={"minItems": 1},
-        description="Formats of the result; the first one is weighed.",
+        description="Formats of the result; the first one is weighed, unless a step encodes.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Every random stream of the job derives from it.")
     preprocessing: Preprocessing | None = Field(

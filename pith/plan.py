@@ -61,7 +61,9 @@ class Plan(Frozen):
     model_format: ModelFormat | None
     dataset_format: DatasetFormat | None
     inputs: tuple[TensorFacts, ...] = Field(description="Of the model, and of each result.")
-    outputs: tuple[OutputFormat, ...] = Field(description="Formats of the result; the first one is weighed.")
+    outputs: tuple[OutputFormat, ...] = Field(
+        description="Formats of the result; the first one is weighed, unless a step encodes."
+    )
     quality: PlannedQuality | None
     notes: tuple[str, ...] = ()
 

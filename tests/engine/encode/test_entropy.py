@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+import engine.reload
 from engine.encode.canonical import canonical
 from engine.encode.entropy import apply, check_readable
 from engine.encode.packing import pack
 from engine.export import write_onnx
 from engine.main import as_error
+from engine.run import run
 from engine.session import open_session, run_session
 from pith.packed.container import unpack
 from pith.packed.wire import with_initializers
@@ -108,3 +110,15 @@ def test_a_packed_file_that_cannot_be_read_is_the_engines_fault() -> None:
             check_readable(broken)
         problem = as_error(caught.value).problem
         assert (problem.code, problem.status) == ("engine_fault", 500) and "fetch it again" not in problem.detail
+
+
+def test_before_it_is_encoded_a_model_weighs_what_its_onnx_file_weighs(tmp_path: Path) -> None:
+    """Whatever else is handed out: packing is what the report compares, and no other format's overhead."""
+    recipe = [{"kind": "quantize.dynamic"}, *RECIPE]
+    sizes = []
+    for form in ("onnx", "pt2"):
+        folder = job_folder(tmp_path / form, recipe, net=Mlp, outputs=[form])
+        report = run(folder.root, engine.reload.main)
+        sizes.append([each.get("size_bytes") for each in (report.baseline, *(step.after for step in report.steps))])
+        assert sizes[-1][-1] == folder.output("pith").stat().st_size == report.result.get("size_bytes")
+    assert sizes[0] == sizes[1]
