@@ -189,8 +189,12 @@ def _change(comparison: Comparison) -> str:
 
 def _flips(comparison: Comparison) -> str:
     if comparison.quality == "agreement":
-        return f"{comparison.flipped_to_wrong} predictions changed"
-    return f"{comparison.flipped_to_wrong} samples became wrong, {comparison.flipped_to_right} right"
+        return f"{_counted(comparison.flipped_to_wrong, 'prediction')} changed"
+    return f"{_counted(comparison.flipped_to_wrong, 'sample')} became wrong, {comparison.flipped_to_right} right"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _value(measurement: Measurement, name: MetricName) -> float:

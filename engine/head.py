@@ -10,6 +10,7 @@ from torch import fx, nn
 from engine.model import WEIGHTED, Model
 from engine.signature import as_tuple
 from pith.errors import PithError
+from pith.rehead import NO_HEAD
 
 
 def output_layers(graph: fx.GraphModule) -> set[str]:
@@ -28,7 +29,7 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
     """
     old = {name: model.graph.get_submodule(name) for name in sorted(output_layers(model.graph))}
     if not old:
-        raise PithError("head_not_found", reason="no linear layer and no convolution makes the first output")
+        raise PithError("head_not_found", reason=NO_HEAD)
     torch.manual_seed(seed)
     fresh = {name: fresh_layer(layer, classes) for name, layer in old.items()}
     _put(model, fresh)

@@ -71,6 +71,9 @@ def foreseen(
         does=does,
         touched=tuple(layer.name for layer in model.layers) if model else (),
         model=model,
+        parameters=model.parameters if model else None,
+        macs=model.macs if model else None,
         refusals=tuple(refusals),
+        notes=(f"All {1 + len(step.peers)} members run for every sample.",),
         **more,
     )

@@ -204,6 +204,10 @@ def given_shape(preprocessing: Preprocessing | None) -> Sizes | None:
 
 # ---- labels
 
+MORE_CLASSES = (
+    "let finetune.head give the model an output for each class as the first step, or use a model that has them"
+)
+
 
 def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
     gives = f"the model's output is ({shown(output.shape)})"
@@ -213,7 +217,7 @@ def _labels(data: DatasetFacts, output: TensorFacts) -> Iterator[PithError]:
             yield _mismatch("the dataset", "has class numbers", f"{gives}, and labels need (samples, classes)")
         elif count_classes(data) > width:
             problem = f"has {count_classes(data)} classes and the model {width} outputs"
-            yield _mismatch("the dataset", problem, "use a model with an output for each class")
+            yield _mismatch("the dataset", problem, MORE_CLASSES)
         return
     label = next((column for column in data.columns if column.role == "label"), None)
     if label is not None and label.shape is not None and not _targets_fit(label.shape, output.shape):

@@ -6,8 +6,12 @@ taken for it, and of several the nearest.
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from typing import Literal
 
 from pith.facts import LayerFacts
+
+FEW = 3
+"""Inputs that are a picture's channels, or one of a depthwise convolution, where all layers are wider."""
 
 
 def left_alone(layers: tuple[LayerFacts, ...], ignored: Mapping[str, str]) -> dict[str, str]:
@@ -29,6 +33,21 @@ def widths_after(layers: tuple[LayerFacts, ...], ratio: float, unit: int) -> dic
 def narrowed(layers: tuple[LayerFacts, ...], widths: Mapping[str, int]) -> tuple[LayerFacts, ...]:
     """All layers with their new widths, and with about the weights and multiplications that are left to them."""
     return tuple(_narrowed(layer, widths, layers[:index]) for index, layer in enumerate(layers))
+
+
+def least_left(layers: tuple[LayerFacts, ...], widths: Mapping[str, int], what: Literal["parameters", "macs"]) -> float:
+    """No more than what is left of all layers with these widths, whichever layer feeds which."""
+    kept = {layer.name: _kept(layer, widths) for layer in layers if layer.name in widths}
+    least, narrowest = (
+        min(kept.values(), default=1.0),
+        min((layer.width or 0 for layer in layers if layer.name in kept), default=0),
+    )
+
+    def left(layer: LayerFacts) -> float:
+        ends = len(layer.shape) > 1 and _inputs(layer) <= FEW and narrowest > 2 * FEW
+        return kept.get(layer.name, 1.0 if layer.width else least) * (1.0 if ends or len(layer.shape) < 2 else least)
+
+    return sum((getattr(layer, what) or 0) * left(layer) for layer in layers)
 
 
 def _narrowed(layer: LayerFacts, widths: Mapping[str, int], before: tuple[LayerFacts, ...]) -> LayerFacts:

@@ -17,6 +17,8 @@ MAX_PEERS = 31
 ONE_ARCHITECTURE = "weights of one architecture can be merged; an ensemble (merge.weighted) takes different ones"
 SAME_INPUTS = "members of an ensemble take the same inputs; send a model that does"
 SAME_OUTPUTS = "members of an ensemble give the same outputs; finetune.head gives a model those of a dataset"
+SAME_MODEL = "no step before this one changed the model, so it is the baseline still and would be merged with itself"
+ANOTHER_MODEL = "name another model, or put a step that trains or prunes the model before this one"
 AVERAGE = "use merge.weighted"
 NEXT_INPUTS = "nothing is converted on the way; send models of which each takes what the one before gives"
 Peer = Literal["baseline"] | ModelId
@@ -66,7 +68,7 @@ def check_weights(weights: tuple[float, ...] | None, models: int) -> None:
     if weights is not None and len(weights) != models:
         raise ValueError(f"has {len(weights)} weights for {models} models: the step's own model, then the peers")
     if weights is not None and not any(weights):
-        raise ValueError("has weights of zero alone")
+        raise ValueError("has weights of zero alone; give at least one model a weight above 0")
 
 
 def unlike(kind: str, step: Combining, given: Given) -> Iterator[Refusal]:
@@ -75,6 +77,8 @@ def unlike(kind: str, step: Combining, given: Given) -> Iterator[Refusal]:
     for place, name, facts in step.known(given):
         if not facts.trainable:
             yield no_layers(place, name)
+        elif name == "baseline" and given.model is given.baseline:
+            yield Refusal(reason=SAME_MODEL, way_out=ANOTHER_MODEL, field=place)
         elif different := _first_difference(mine, {layer.name: layer for layer in facts.layers}):
             yield _mismatch(place, name, *different, ONE_ARCHITECTURE)
 

@@ -1,11 +1,15 @@
 """A new output layer, as far as facts tell: how many outputs a dataset asks for, and what the model looks like then."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import prod
 
 from pith.dataset import DatasetFacts
+from pith.errors import PithError
 from pith.facts import LayerFacts, ModelFacts
 from pith.fit import class_numbers, count_classes
+from pith.outlook import Given, Refusal
+
+NO_HEAD = "no linear layer and no convolution makes the first output"
 
 
 def labelled_outputs(data: DatasetFacts | None) -> int | None:
@@ -29,6 +33,17 @@ def classes_problem(asked: int | None, data: DatasetFacts | None) -> str | None:
     return (
         f"classes is {asked}, and a target of the dataset has {wanted} numbers" if wanted not in (None, asked) else None
     )
+
+
+def headless(given: Given) -> Iterator[Refusal]:
+    """``head_not_found`` where the model has no layer that could be a head, or has one of a kind that is not replaced.
+    A head of several layers is left to the engine."""
+    head = given.model.head
+    kind = next((layer.kind for layer in given.layers if head and layer.name == head.name), "")
+    if head is None and given.model.trainable and not given.weighted():
+        yield Refusal.of(PithError("head_not_found", reason=NO_HEAD))
+    elif "Transpose" in kind:
+        yield Refusal.of(PithError("head_not_found", reason=f"a {kind} makes it"))
 
 
 def with_outputs(model: ModelFacts, count: int) -> ModelFacts:

@@ -82,7 +82,8 @@ def _check_classes(name: str, y: Array, classes: int) -> None:
         raise mismatch(
             name,
             f"has labels from {low} to {high}",
-            f"the model has the classes 0 to {classes - 1}; number the labels as the model does",
+            f"the model has the classes 0 to {classes - 1}; number the labels as the model does, or let finetune.head "
+            "give the model an output for each class as the first step",
         )
 
 

@@ -9,7 +9,7 @@ from engine.head import fresh_layer, output_layers
 from engine.model import Model
 from engine.signature import as_tuple
 from pith.errors import PithError
-from pith.rehead import free_name
+from pith.rehead import NO_HEAD, free_name
 
 
 def with_second_head(model: Model, classes: int, seed: int) -> Model:
@@ -22,7 +22,7 @@ def with_second_head(model: Model, classes: int, seed: int) -> Model:
     model = model.copy()
     old = sorted(output_layers(model.graph))
     if not old:
-        raise PithError("head_not_found", reason="no linear layer and no convolution makes the first output")
+        raise PithError("head_not_found", reason=NO_HEAD)
     torch.manual_seed(seed)
     names = _add(model.graph, old, classes)
     _branch(model.graph, names)

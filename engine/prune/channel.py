@@ -60,10 +60,7 @@ def _leaving(
     goal = before * (1 - part)
     ratio = ratio_for(goal, cost, channels.model, ignore, units_at, TRIALS[config.target])
     if ratio is None:
-        raise ctx.inapplicable(
-            f"no pruning leaves {1 - part:.0%} of the {config.target}: too little of them is in channels that may go",
-            "lower pruning_ratio or round_to, or shorten ignore",
-        )
+        raise ctx.inapplicable(*config.unreachable(part))
     return units_at(ratio)
 
 

@@ -8,9 +8,9 @@ from engine.context import Context
 from engine.model import Model
 from engine.objective import Batch
 from engine.prune.axes import Owned
-from engine.prune.channels import Channels
+from engine.prune.channels import Channels, Group
 from engine.randomness import generator
-from pith.techniques.prune.channel import PruneChannel
+from pith.techniques.prune.channel import PruneChannel, without_norms
 
 _BATCH = 64
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)
@@ -26,6 +26,8 @@ def importance(channels: Channels, config: PruneChannel, ctx: Context) -> dict[i
         case "lamp":
             return lamp(channels)
         case "bn_scale":
+            if bare := _bare(channels, _scales(channels)):
+                _note(without_norms([name for group in bare for name in group.layers]), ctx)
             return bn_scale(channels)
         case "taylor":
             return taylor(channels, config.samples, ctx)
@@ -48,10 +50,23 @@ def lamp(channels: Channels) -> dict[int, float]:
 def bn_scale(channels: Channels) -> dict[int, float]:
     """|γ| of the norms behind a channel (Liu et al. 2017, arXiv 1708.06519); the norm of its weights where a group of
     channels has no norm with a scale."""
-    scales = channels.sums(lambda owned: owned.tensor.detach().abs().double() if _is_scale(owned) else None)
-    sizes = channels.importance(2)
-    bare = [group for group in channels.groups if not any(scales[unit] for unit in group.units.tolist())]
-    return scales | {unit: sizes[unit] for group in bare for unit in group.units.tolist()}
+    scales, sizes = _scales(channels), channels.importance(2)
+    return scales | {unit: sizes[unit] for group in _bare(channels, scales) for unit in group.units.tolist()}
+
+
+def _scales(channels: Channels) -> dict[int, float]:
+    return channels.sums(lambda owned: owned.tensor.detach().abs().double() if _is_scale(owned) else None)
+
+
+def _bare(channels: Channels, scales: dict[int, float]) -> list[Group]:
+    """Groups of channels that have no norm with a scale."""
+    return [group for group in channels.groups if not any(scales[unit] for unit in group.units.tolist())]
+
+
+def _note(sentence: str, ctx: Context) -> None:
+    """Once in a step, not in every phase."""
+    if ctx.phase == 0:
+        ctx.note(sentence)
 
 
 def taylor(channels: Channels, samples: int, ctx: Context) -> dict[int, float]:

@@ -94,7 +94,7 @@ def test_bad_news_comes_first() -> None:
     assert said[1] == "The result is 3.00 times larger than its baseline."
     assert said[2] == "min_speedup is not met: 0.25, and the limit is 2."
     assert "Accuracy 1.0000 → 0.7500 on 4 samples of the test split: -0.2500, 95 % interval" in said[-1]
-    assert "1 samples became wrong, 0 right" in said[-1] and not any("times smaller" in line for line in said)
+    assert "1 sample became wrong, 0 right" in said[-1] and not any("times smaller" in line for line in said)
 
 
 @pytest.mark.parametrize(

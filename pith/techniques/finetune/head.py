@@ -9,7 +9,7 @@ from pith.base import Change, Need, Step
 from pith.facts import LayerFacts
 from pith.outlook import Given, Outlook, Refusal, names
 from pith.patterns import LayerPattern, named_by, unmatched
-from pith.rehead import classes_problem, labelled_outputs, with_outputs
+from pith.rehead import classes_problem, headless, labelled_outputs, with_outputs
 from pith.training import TrainingOptions
 
 Patterns = Annotated[tuple[LayerPattern, ...], Field(min_length=1, max_length=1000)]
@@ -81,6 +81,7 @@ class FinetuneHead(Step, TrainingOptions):
         return f", the head alone in the first {self.head_epochs}" if self.head_epochs and self.train != "head" else ""
 
     def _refusals(self, given: Given) -> Iterator[Refusal]:
+        yield from headless(given)
         if self.label_smoothing and not given.classes:
             reason = "label_smoothing is for classes, which this task has not"
             yield Refusal(reason=reason, way_out="leave it out", field="label_smoothing")

@@ -8,7 +8,7 @@ from pydantic import Field
 from pith.base import Change, Need, Step
 from pith.ids import DatasetId
 from pith.outlook import Given, Outlook, Refusal
-from pith.rehead import labelled_outputs, with_second_head
+from pith.rehead import headless, labelled_outputs, with_second_head
 from pith.second import of_dataset
 from pith.training import TrainingOptions
 
@@ -74,6 +74,8 @@ class FinetuneJoint(Step, TrainingOptions):
         )
 
     def _refusals(self, given: Given) -> Iterator[Refusal]:
+        if self.classes == "new":
+            yield from headless(given)
         if self.label_smoothing and not given.classes:
             reason = "label_smoothing is for classes, which this task has not"
             yield Refusal(reason=reason, way_out="leave it out", field="label_smoothing")

@@ -30,8 +30,14 @@ class MergeAverage(Combining):
 
     @model_validator(mode="after")
     def _weighted(self) -> Self:
-        if (self.method == "weighted") != (self.weights is not None):
-            raise ValueError("weights are for the method weighted, which needs them")
+        if self.method == "weighted" and self.weights is None:
+            raise ValueError(
+                "the method weighted needs weights: give one a model, the step's own first, then the peers"
+            )
+        if self.method != "weighted" and self.weights is not None:
+            raise ValueError(
+                f'weights are not for the method {self.method}; set method to "weighted", or leave them out'
+            )
         check_weights(self.weights, 1 + len(self.peers))
         return self
 

@@ -1,6 +1,6 @@
 """``prune.channel``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -8,7 +8,7 @@ from pydantic import Field
 from pith.base import Change, Need
 from pith.facts import LayerFacts
 from pith.iterative import Iterative
-from pith.narrow import left_alone, narrowed, widths_after
+from pith.narrow import least_left, left_alone, narrowed, widths_after
 from pith.outlook import Given, Outlook, Refusal, names, share
 from pith.patterns import LayerPattern, named_by, unmatched
 
@@ -66,22 +66,48 @@ class PruneChannel(Iterative):
             macs=None if given.macs is None else given.macs - _fewer(given.layers, left, "macs"),
             trained=self.trained(given),
             batch=self.together(given),
-            refusals=tuple(self._refusals(layers, open_ones, changed)),
+            refusals=tuple(self._refusals(given, open_ones, changed)),
             run=self.iterations * min(self.samples, given.samples or 0) if self.importance == "taylor" else 0,
-            notes=(*((_GLOBAL,) if self.scope == "global" else ()), *((_LATENCY,) if self.target == "latency" else ())),
+            notes=tuple(self._notes(given, open_ones)),
         )
+
+    def _notes(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> Iterator[str]:
+        if self.scope == "global":
+            yield _GLOBAL
+        if self.target == "latency":
+            yield _LATENCY
+        if self.importance == "bn_scale" and not any("Norm" in layer.kind for layer in given.layers):
+            yield without_norms(names(open_ones))
 
     def _ratio(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> float:
         """The part of the channels that has to go, about; of latency nothing is known, and MACs stand for it."""
-        what: Literal["parameters", "macs"] = "parameters" if self.target == "parameters" else "macs"
-        total = given.parameters if what == "parameters" else given.macs
+        what, total = self._cost(given)
         if self.target == "channels" or total is None:
             return self.pruning_ratio
-        for ratio in (step / 100 for step in range(1, 100)):
+        for ratio in (step / 100 for step in range(1, 101)):
             left = narrowed(given.layers, widths_after(open_ones, ratio, self.round_to))
             if _fewer(given.layers, left, what) >= self.pruning_ratio * total:
                 return ratio
-        return 0.99
+        return 1.0
+
+    def _cost(self, given: Given) -> tuple[Literal["parameters", "macs"], int | None]:
+        return ("parameters", given.parameters) if self.target == "parameters" else ("macs", given.macs)
+
+    def _reachable(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> bool:
+        """Whether the target may be reached: it is taken that any layer's inputs come from the one that loses most."""
+        what, total = self._cost(given)
+        if self.target not in ("parameters", "macs") or total is None:
+            return True
+        left = least_left(given.layers, widths_after(open_ones, 1.0, self.round_to), what)
+        return left <= (1 - self.pruning_ratio) * total
+
+    def unreachable(self, part: float) -> tuple[str, str]:
+        """Why no pruning takes so much of the target away, and the way out."""
+        little = f"too little of {'it' if self.target == 'latency' else 'them'} is in channels that may go"
+        ways = (
+            "lower pruning_ratio or round_to, or shorten ignore" if self.ignore else "lower pruning_ratio or round_to"
+        )
+        return f"no pruning leaves {_percent(1 - part)} of the {self.target}: {little}", ways
 
     def without_layers(self) -> str:
         """The way out where no layer may lose channels."""
@@ -93,20 +119,32 @@ class PruneChannel(Iterative):
     def _ignored(self, layers: tuple[LayerFacts, ...]) -> dict[str, str]:
         return {name: f"matches {pattern}" for name, pattern in named_by(self.ignore, names(layers)).items()}
 
-    def _refusals(
-        self, layers: tuple[LayerFacts, ...], open_ones: tuple[LayerFacts, ...], changed: tuple[str, ...]
-    ) -> Iterator[Refusal]:
-        yield from unmatched(self.ignore, names(layers), "ignore")
+    def _refusals(self, given: Given, open_ones: tuple[LayerFacts, ...], changed: tuple[str, ...]) -> Iterator[Refusal]:
+        yield from unmatched(self.ignore, names(given.weighted()), "ignore")
         if not open_ones:
             reason = "no layer has channels that may be removed"
             yield Refusal(reason=reason, way_out=self.without_layers())
         elif not changed:
             wide = f"no layer is wide enough to lose {self.pruning_ratio:.0%} and stay a multiple of {self.round_to}"
             yield Refusal(reason=wide, way_out="raise pruning_ratio or lower round_to", field="pruning_ratio")
+        elif not self._reachable(given, open_ones):
+            reason, way_out = self.unreachable(self.pruning_ratio)
+            yield Refusal(reason=reason, way_out=way_out, field="pruning_ratio")
 
 
 _LATENCY = "Latency is found by trial when the job runs; the numbers here are as if it went with the MACs."
 _GLOBAL = "Which layers lose how many channels is decided by their weights; the numbers here are as if all lost alike."
+
+
+def without_norms(layers: Sequence[str]) -> str:
+    """What importance is where it was to be the scale of norms, and there are none."""
+    shown = ", ".join(layers[:10]) + (f" and {len(layers) - 10} more" if len(layers) > 10 else "")
+    return f"No norm with a scale is behind {shown}: the norm of the weights is taken instead."
+
+
+def _percent(part: float) -> str:
+    """As ``50 %`` and ``0.1 %``, never rounded to nothing."""
+    return f"{100 * part:.3g}%"
 
 
 def _fewer(before: tuple[LayerFacts, ...], after: tuple[LayerFacts, ...], what: Literal["parameters", "macs"]) -> int:

@@ -71,7 +71,7 @@ class PruneLayer(Iterative):
             run=self._measured(given, len(free), count),
             batch=self.together(given),
             refusals=tuple(self._refusals(given.model.blocks, len(free))),
-            notes=(_MEASURED,),
+            notes=(_MEASURED,) if count < len(free) else (),
         )
 
     def refused(self, free: int) -> Refusal | None:

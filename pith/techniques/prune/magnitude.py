@@ -21,7 +21,7 @@ class Gradual(Frozen):
     @model_validator(mode="after")
     def _in_order(self) -> "Gradual":
         if self.begin >= self.end:
-            raise ValueError("begin comes before end")
+            raise ValueError(f"begin is {self.begin:g} and end is {self.end:g}; set begin to less than end")
         return self
 
 

@@ -29,7 +29,7 @@ class PruneNm(Iterative, Selective):
     @model_validator(mode="after")
     def _some_go(self) -> "PruneNm":
         if self.n >= self.m:
-            raise ValueError("n is less than m, or nothing is pruned")
+            raise ValueError(f"n is {self.n} and m is {self.m}, so nothing would be pruned; set n to less than m")
         return self
 
     def outlook(self, given: Given) -> Outlook:

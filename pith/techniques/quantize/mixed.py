@@ -41,7 +41,8 @@ class QuantizeMixed(Learned):
     @model_validator(mode="after")
     def _affordable(self) -> Self:
         if self.average_bits < min(self.bits):
-            raise ValueError(f"average_bits is {self.average_bits:g}, and the fewest of bits are {min(self.bits)}")
+            few = f"average_bits is {self.average_bits:g}, and the fewest of bits are {min(self.bits)}"
+            raise ValueError(f"{few}; raise average_bits to {min(self.bits)}, or add fewer bits to bits")
         return self
 
     def outlook(self, given: Given) -> Outlook:

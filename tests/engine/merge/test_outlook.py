@@ -117,6 +117,7 @@ def test_the_greedy_soup_asks_for_labels() -> None:
 def test_the_baseline_may_be_a_peer(tmp_path: Path) -> None:
     step = TypeAdapter(AnyStep).validate_python({"kind": "merge.slerp", "peers": ["baseline"]})
     before = facts(lifted(Cnn))
-    assert step.models() == {} and step.outlook(Given(model=before, baseline=before)).refusals == ()
+    trained = before.model_copy()
+    assert step.models() == {} and step.outlook(Given(model=trained, baseline=before)).refusals == ()
     narrower = before.model_copy(update={"layers": before.layers[1:]})
     assert [each.field for each in step.outlook(Given(model=narrower, baseline=before)).refusals] == ["peers/0"]

@@ -185,7 +185,10 @@ def test_what_cannot_work_is_said(name: str, tmp_path: Path) -> None:
     [
         ({"gradual": {}}, "add recovery"),
         ({"gradual": {}, "recovery": {}, "iterations": 2}, "not both"),
-        ({"gradual": {"begin": 0.6, "end": 0.5}, "recovery": {}}, "begin comes before end"),
+        (
+            {"gradual": {"begin": 0.6, "end": 0.5}, "recovery": {}},
+            "begin is 0.6 and end is 0.5; set begin to less than end",
+        ),
     ],
 )
 def test_schedules_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:

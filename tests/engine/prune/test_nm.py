@@ -117,5 +117,5 @@ def _lift(net: type[nn.Module]) -> Any:
 
 
 def test_a_pattern_that_prunes_nothing_is_refused() -> None:
-    with pytest.raises(ValidationError, match="n is less than m"):
+    with pytest.raises(ValidationError, match="so nothing would be pruned; set n to less than m"):
         PruneNm(n=4, m=4)

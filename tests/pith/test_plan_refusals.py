@@ -1,0 +1,93 @@
+"""Plans that are refused because the job could only fail or do nothing, and notes on what is not as it seems."""
+
+from typing import Any
+
+import pytest
+
+from pith.facts import BlockFacts
+from pith.plan import Plan, plan
+from tests.pith.test_plan import (
+    BODY,
+    HEAD,
+    IMAGES,
+    NORM,
+    PICTURES,
+    PRUNE,
+    STEM,
+    TEACHER_ID,
+    changed,
+    dataset,
+    model,
+    spec,
+    wrong,
+)
+
+
+def planned(*recipe: dict[str, Any], facts: Any = IMAGES) -> Plan:
+    return plan(spec(*recipe), model(facts), dataset(), {TEACHER_ID: model(id=TEACHER_ID)})
+
+
+@pytest.mark.parametrize("step", [{"kind": "finetune.head"}, {"kind": "finetune.joint", "classes": "new"}])
+def test_a_model_without_layers_has_no_head_to_replace(step: dict[str, Any]) -> None:
+    assert wrong(planned(step, facts=changed(IMAGES, layers=(NORM,)))) == [("/recipe/0", "head_not_found")]
+    assert wrong(planned(step)) == []
+
+
+def test_a_model_without_layers_may_be_taught_the_same_classes() -> None:
+    assert wrong(planned({"kind": "finetune.joint"}, facts=changed(IMAGES, layers=(NORM,)))) == []
+
+
+@pytest.mark.parametrize("target", ["parameters", "macs"])
+def test_a_part_that_no_pruning_takes_away_is_refused(target: str) -> None:
+    found = planned({**PRUNE, "target": target, "pruning_ratio": 0.999})
+    assert wrong(found) == [("/recipe/0/pruning_ratio", "technique_inapplicable")]
+    assert f"no pruning leaves 0.1% of the {target}: too little of them is" in found.problems[0].detail
+    assert found.problems[0].detail.endswith("; lower pruning_ratio or round_to.")
+    assert wrong(planned({**PRUNE, "target": target, "pruning_ratio": 0.9})) == []
+
+
+def test_layers_that_are_left_alone_hold_what_cannot_go() -> None:
+    wide = changed(HEAD, name="wide", shape=(512, 3, 3, 3), parameters=13_824, macs=10**7, width=512, kind="Conv2d")
+    facts = changed(IMAGES, layers=(STEM, BODY, wide, HEAD), macs=11_000_640)
+    step = {**PRUNE, "target": "macs", "pruning_ratio": 0.5}
+    assert wrong(planned(step, facts=facts)) == [("/recipe/0/pruning_ratio", "technique_inapplicable")]
+
+
+def test_scales_of_norms_that_are_not_there_are_noted() -> None:
+    scale = {**PRUNE, "importance": "bn_scale"}
+    (note,) = planned(scale, facts=changed(IMAGES, layers=(STEM, BODY, HEAD))).steps[0].notes
+    assert note == "No norm with a scale is behind stem, body: the norm of the weights is taken instead."
+    assert planned(scale).steps[0].notes == ()
+
+
+@pytest.mark.parametrize("kind", ["merge.average", "merge.slerp", "merge.task_arithmetic", "merge.ties"])
+def test_a_model_is_not_merged_with_itself(kind: str) -> None:
+    merge = {"kind": kind, "peers": ["baseline"]}
+    found = planned(merge)
+    assert wrong(found) == [("/recipe/0/peers/0", "technique_inapplicable")]
+    assert "it is the baseline still and would be merged with itself; name another model" in found.problems[0].detail
+    assert wrong(planned({"kind": "finetune.full"}, merge)) == []
+
+
+@pytest.mark.parametrize("kind", ["merge.vote", "merge.weighted", "merge.gated"])
+def test_an_ensemble_is_as_large_as_its_members(kind: str) -> None:
+    found = planned({"kind": kind, "peers": [TEACHER_ID]})
+    (step,) = found.steps
+    assert (step.parameters.before, step.parameters.after) == (39_370, 2 * 39_370)
+    assert (step.macs.before, step.macs.after) == (1_000_640, 2 * 1_000_640)
+    assert step.notes == ("All 2 members run for every sample.",)
+
+
+def test_where_all_blocks_go_no_mean_is_taken() -> None:
+    blocks = tuple(BlockFacts(name=f"b{n}", shape=(None, 64), parameters=9, residual=True) for n in range(2))
+    facts = changed(IMAGES, blocks=blocks)
+    (some,) = planned({"kind": "prune.layer", "layers": 1}, facts=facts).steps[0].notes
+    assert "of the mean block" in some
+    assert planned({"kind": "prune.layer", "layers": 2}, facts=facts).steps[0].notes == ()
+
+
+def test_other_classes_are_told_of_finetune_head() -> None:
+    data = dataset(changed(PICTURES, classes=tuple("abcdefghijk")))
+    found = plan(spec(PRUNE), model(), data, {})
+    assert "let finetune.head give the model an output for each class" in found.problems[0].detail
+    assert wrong(plan(spec({"kind": "finetune.head"}, PRUNE), model(), data, {})) == []
