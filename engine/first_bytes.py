@@ -18,6 +18,7 @@ SEND_AGAIN: Final = "download the real file and send that"
 
 _MOST_FIELDS: Final = 2000
 _ONNX_VERSION: Final = b"\x08"  # the field that writers put first
+_PACKED: Final = b"PITH\x01"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -50,6 +51,8 @@ def model_members(names: Sequence[str]) -> str | None:
 
 def delivered_instead(head: bytes) -> tuple[str, str] | None:
     """What came in place of the file that was meant, and what to do."""
+    if head.startswith(_PACKED):
+        return "a model.pith, a model that encode.entropy packed", "pith unpack gives the ONNX file that is in it"
     text = head.lstrip(_BYTE_ORDER_MARK + b" \t\r\n").lower()
     if text.startswith(b"version https://git-lfs.github.com/"):
         return "a Git LFS pointer, not the file", "run git lfs pull, and send the file"

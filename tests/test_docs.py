@@ -16,9 +16,11 @@ from app.main import app
 from app.settings import ApiSettings
 from engine.architectures import from_pith
 from engine.data import tabular
+from pith.artifact import ResultFormat
 from pith.catalogue import page
 from pith.dataset import ColumnFacts, FittedPreprocessing, TabularPreprocessing
 from pith.errors import ERRORS
+from pith.job import JobSpec
 from pith.task import Task
 from store.settings import Settings
 from worker.settings import WorkerSettings
@@ -51,6 +53,11 @@ def test_every_error_is_in_the_guide_with_its_status() -> None:
     assert not missing
     listed = re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", GUIDE.partition("## Errors")[2], re.MULTILINE)
     assert set(listed) == set(ERRORS)
+
+
+def test_every_form_of_a_result_is_in_the_guide() -> None:
+    table = GUIDE.partition("## What comes out")[2].partition("```")[0]
+    assert [form for form in get_args(ResultFormat) if f"| `model.{form}` |" not in table] == []
 
 
 def test_every_route_is_in_the_guide() -> None:
@@ -95,6 +102,14 @@ def test_constraints_name_no_address() -> None:
     assert all(
         re.fullmatch(r"[A-Za-z0-9_.\-]+==[^@/]+", line) for line in (ROOT / "constraints.txt").read_text().split()
     )
+
+
+@pytest.mark.parametrize("example", sorted(ROOT.glob("examples/*/job.json")), ids=lambda path: path.parent.name)
+def test_every_example_is_a_job(example: Path) -> None:
+    text = example.read_text()
+    for number, place in enumerate(sorted(set(re.findall(r"<[^<>]+\.pt2>", text)))):
+        text = text.replace(place, f"mdl_{number + 1:026}")
+    JobSpec.model_validate({"model": f"mdl_{0:026}", "dataset": f"dts_{0:026}", **json.loads(text)}).check()
 
 
 def test_every_task_is_in_the_guide() -> None:

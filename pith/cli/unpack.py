@@ -13,17 +13,20 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("unpack")
 @click.argument("packed", type=_FILE)
-@click.option("-o", "--out", type=_FILE, help="File to write; by default the same name, ending in .onnx.")
-@click.option("--safetensors", is_flag=True, help="Write the weights too, beside it, ending in .safetensors.")
+@click.option("-o", "--out", type=_FILE, help="ONNX file to write; by default the same name, ending in .onnx.")
+@click.option("--safetensors", is_flag=True, help="Write the weights too, beside the ONNX file, as .safetensors.")
 def unpack(packed: Path, out: Path | None, safetensors: bool) -> None:
     """Write the ONNX file that a model.pith holds."""
+    target = out or packed.with_suffix(".onnx")
+    weights = target.with_suffix(".safetensors")
+    if safetensors and weights == target:
+        raise click.UsageError(f"-o names the ONNX file, and the weights would overwrite it; try -o {target.stem}.onnx")
     container = _needs("pith.packed.container")
     found = container.unpack(_read(packed))
-    target = out or packed.with_suffix(".onnx")
     _write(target, found.model)
     if safetensors:
         writer = _needs("pith.packed.weights")
-        _write(target.with_suffix(".safetensors"), writer.as_safetensors(found.tensors))
+        _write(weights, writer.as_safetensors(found.tensors))
 
 
 def _needs(module: str) -> Any:

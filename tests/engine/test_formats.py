@@ -143,6 +143,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "an empty zip": (lambda: zipped({}), "an empty archive", "pack the model's files"),
     "noise": (lambda: b"\x01\xfe\x99" * 99, "unknown kind", "export it"),
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture", "download"),
+    "what pith packed": (lambda: b"PITH\x01" + bytes(90), "a model.pith", "pith unpack gives the ONNX file"),
     "two graphs": (lambda: zipped({"a.onnx": b"", "b.onnx": b""}), "2 .onnx files", "one model at a time"),
     "a packed state dict": (lambda: tarred({"deep/weights.pth": b"x"}), "'deep/weights.pth' inside", "that file"),
     "an archive of code": (lambda: zipped({"net.py": b"", "run.sh": b""}), "net.py, run.sh", "export it"),

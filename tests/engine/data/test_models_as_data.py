@@ -41,6 +41,13 @@ def test_a_model_is_told_where_models_go(what: str, tmp_path: Path) -> None:
     assert f"{said}; send it to /v1/models" in caught.value.problem.detail
 
 
+def test_a_packed_model_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(PithError, match="dataset_format_unknown") as caught:
+        check(tmp_path, b"PITH\x01" + bytes(90))
+    assert "upload is a model.pith" in caught.value.problem.detail
+    assert "pith unpack gives the ONNX file that is in it" in caught.value.problem.detail
+
+
 @pytest.mark.parametrize("head", ["B1,label", "(,label"])
 def test_letters_that_would_be_a_field_of_onnx_are_no_model(head: str, tmp_path: Path) -> None:
     path = tmp_path / "upload"

@@ -39,6 +39,15 @@ def test_the_name_of_the_file_can_be_chosen(file: Path) -> None:
     assert out.read_bytes() == PACKED.model and not file.with_suffix(".onnx").exists()
 
 
+def test_the_weights_go_beside_the_onnx_file_and_never_over_it(file: Path) -> None:
+    out = file.with_name("u.st")
+    assert CliRunner().invoke(unpack, [str(file), "-o", str(out), "--safetensors"]).exit_code == 0
+    assert out.read_bytes() == PACKED.model and "0" in load_file(out.with_suffix(".safetensors"))
+    wrong = file.with_name("v.safetensors")
+    refused = CliRunner().invoke(unpack, [str(file), "-o", str(wrong), "--safetensors"])
+    assert refused.exit_code == 2 and "names the ONNX file" in refused.output and not wrong.exists()
+
+
 @pytest.mark.parametrize(("name", "code"), [("none.pith", "file_unreadable"), ("damaged.pith", "packed_malformed")])
 def test_what_cannot_be_read_is_one_error_and_no_file(file: Path, name: str, code: str) -> None:
     file.with_name("damaged.pith").write_bytes(PACKED.data[:-9])
