@@ -1,6 +1,8 @@
 """What pydantic found wrong with one field, as a sentence with the value and the way out. Knows what callers send: job
 specs, architectures and schemas."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any, get_args
@@ -11,16 +13,37 @@ from pith.dataset import DatasetSchema, Preprocessing
 from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.recipe import step_classes
+from pith.students import STUDENTS, Narrower, Shallower
 
 LONGEST = 300
 NEAREST = 6
 _NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
-_PREFIXES = {"model": "mdl", "teacher": "mdl", "dataset": "dts"}
+_PREFIXES = {
+    "model": "mdl",
+    "teacher": "mdl",
+    "peers": "mdl",
+    "base": "mdl",
+    "dataset": "dts",
+    "unlabelled": "dts",
+    "old_dataset": "dts",
+}
+_OR_BASELINE = {"teacher", "peers", "base"}
 _DOCUMENTS: dict[type[BaseModel], str] = {
     JobSpec: "a job spec",
     Architecture: "an architecture",
     DatasetSchema: "a schema",
+    Narrower: "a student of less width",
+    Shallower: "a student of less depth",
 }
+_UPLOADED = {"mdl", "dts"}
+_LISTED = {
+    "mdl": "GET /v1/models lists them",
+    "dts": "GET /v1/datasets lists them",
+    "job": "GET /v1/jobs lists them",
+    "art": "GET /v1/jobs/{id} lists a job's",
+}
+_PREFIX = re.compile(r"pattern '\^(mdl|dts|job|art)_")
+_LENGTH = re.compile(r"at (least|most) (\d+) items? after validation, not (\w+)")
 _PLAIN = {
     "missing": "is missing",
     "dict_type": "should be a JSON object",
@@ -54,8 +77,19 @@ def _special(error: Mapping[str, Any], document: type[BaseModel]) -> str | None:
         case "union_tag_invalid" | "union_tag_not_found":
             return _no_kind(error)
         case "string_pattern_mismatch" | "string_type" | "literal_error":
-            return _no_id(error) if document is JobSpec else None
+            return _no_id(error, document)
+        case "too_short" | "too_long":
+            return _length(error)
     return None
+
+
+def _length(error: Mapping[str, Any]) -> str | None:
+    """For a list with too few or too many entries."""
+    found = _LENGTH.search(error["msg"])
+    if found is None:
+        return None
+    bound, wanted, there = found.groups()
+    return "is empty; name at least one" if there == "0" else f"takes at {bound} {wanted}, and has {there}"
 
 
 def _no_kind(error: Mapping[str, Any]) -> str:
@@ -78,7 +112,7 @@ def _unknown_option(error: Mapping[str, Any], document: type[BaseModel]) -> str:
 
 def _owner(loc: Iterable[str | int], owner: type[BaseModel]) -> type[BaseModel]:
     """The class whose field the last step of ``loc`` was meant to be, from the class of the whole document on."""
-    kinds = step_classes() | _PREPROCESSING
+    kinds: dict[str, type[BaseModel]] = {**step_classes(), **_PREPROCESSING, **STUDENTS}
     for step in list(loc)[:-1]:
         if isinstance(step, str):
             field = owner.model_fields.get(step)
@@ -104,19 +138,19 @@ def _techniques(kind: str) -> str:
     return f"{', '.join(nearest)} and {len(likeness) - NEAREST} more, which GET /v1/techniques lists"
 
 
-def _no_id(error: Mapping[str, Any]) -> str | None:
+def _no_id(error: Mapping[str, Any], document: type[BaseModel]) -> str | None:
     """For an id that is none, whichever branch of the field's type it failed."""
-    value = error.get("input")
-    field = next((step for step in error["loc"] if step in _PREFIXES), None)
-    if field is None:
+    value, told = error.get("input"), _PREFIX.search(error["msg"])
+    field = next((step for step in reversed(error["loc"]) if step in _PREFIXES), None) if document is JobSpec else None
+    prefix = told[1] if told else _PREFIXES.get(str(field))
+    if prefix is None:
         return None
-    prefix = _PREFIXES[field]
-    noun = _NOUNS[prefix].removeprefix("a ").removesuffix("'s")
+    noun = _NOUNS[prefix].split()[1].removesuffix("'s")
     found = value[:3] if isinstance(value, str) and value[3:4] == "_" else ""
     if found in _NOUNS and found != prefix:
-        return f"{_shown(value)} is {_NOUNS[found]} id; put {_NOUNS[prefix]} id here (GET /v1/{noun}s lists them)"
-    nor = " and not 'baseline'" if field == "teacher" else ""
-    way_out = f"upload the {noun} first, POST or PUT /v1/{noun}s"
+        return f"{_shown(value)} is {_NOUNS[found]} id; put {_NOUNS[prefix]} id here ({_LISTED[prefix]})"
+    nor = " and not 'baseline'" if _OR_BASELINE.intersection(error["loc"]) else ""
+    way_out = f"upload the {noun} first, POST or PUT /v1/{noun}s" if prefix in _UPLOADED else _LISTED[prefix]
     return f"{_shown(value)} is no {noun} id ({prefix}_ and 26 characters){nor}; {way_out}"
 
 
@@ -138,4 +172,4 @@ def _value(error: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    return short(repr(value), 50)
+    return short(json.dumps(value) if value is None or isinstance(value, bool) else repr(value), 50)

@@ -1,9 +1,9 @@
 """The student of a distillation: the job's model itself, another one, or one that is made for it."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pith.base import Frozen
 from pith.facts import ModelFacts
@@ -31,7 +31,39 @@ class Shallower(Frozen):
     init: Literal["pruned", "fresh"] = Field("pruned", description=WEIGHTS)
 
 
-Student = ModelId | Architecture | Narrower | Shallower
+STUDENTS = {"architecture": Architecture, "narrower": Narrower, "shallower": Shallower}
+"""What a student that is made may be, by the names of the branches of its type."""
+_SAID_BY = {"name": "architecture", "width": "narrower", "depth": "shallower"}
+
+_ALL = {2: "both", 3: "all"}
+
+
+def _form(given: object) -> str | None:
+    """Which branch a value is for, by the field that only it has."""
+    if isinstance(given, str):
+        return "model"
+    if isinstance(given, dict):
+        return next((form for field, form in _SAID_BY.items() if field in given), None)
+    return next((form for form, cls in STUDENTS.items() if isinstance(given, cls)), None)
+
+
+def _one_form(given: object) -> object:
+    fields = [field for field in _SAID_BY if field in given] if isinstance(given, dict) else []
+    if len(fields) > 1:
+        raise ValueError(f"has {' and '.join(fields)}; give {' or '.join(fields)}, not {_ALL[len(fields)]}")
+    if given is not None and _form(given) is None:
+        raise ValueError("is no student; give a model's id, or an object with name (an architecture), width or depth")
+    return given
+
+
+Student = Annotated[
+    Annotated[ModelId, Tag("model")]
+    | Annotated[Architecture, Tag("architecture")]
+    | Annotated[Narrower, Tag("narrower")]
+    | Annotated[Shallower, Tag("shallower")],
+    Discriminator(_form),
+    BeforeValidator(_one_form),
+]
 
 
 class Pupil(NamedTuple):

@@ -57,6 +57,15 @@ class Shares(NamedTuple):
     own: float
 
 
+def check_some_weight(**weights: float) -> None:
+    """
+    Raises:
+        ValueError: all of them are zero, so that nothing would be learnt.
+    """
+    if not any(weights.values()):
+        raise ValueError(f"{', '.join(weights)} are all 0, so nothing would be learnt; set one of them above 0")
+
+
 class Teaching(Step, TrainingOptions):
     """A step that trains a student to be like its teachers."""
 

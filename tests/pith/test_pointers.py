@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pith.artifact import Name
 from pith.dataset import DatasetSchema
 from pith.errors import Problem
+from pith.ids import JobId
 from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.pointers import LOOKED_AT, MOST, field_problems, malformed
@@ -151,6 +152,37 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
         "'me' is no model id (mdl_ and 26 characters) and not 'baseline'; "
         "upload the model first, POST or PUT /v1/models",
     ),
+    "no peer": (
+        {"recipe": [{"kind": "merge.slerp", "peers": ["x"]}]},
+        "/recipe/0/peers/0",
+        "'x' is no model id (mdl_ and 26 characters) and not 'baseline'; "
+        "upload the model first, POST or PUT /v1/models",
+    ),
+    "model for unlabelled data": (
+        {"recipe": [{"kind": "distill.logits", "unlabelled": "mdl_1"}]},
+        "/recipe/0/unlabelled",
+        "'mdl_1' is a model's id; put a dataset's id here (GET /v1/datasets lists them)",
+    ),
+    "nobody": (
+        {"recipe": [{"kind": "merge.average", "peers": []}]},
+        "/recipe/0/peers",
+        "is empty; name at least one",
+    ),
+    "too many": (
+        {"recipe": [{"kind": "merge.slerp", "peers": ["mdl_" + "1" * 26, "baseline"]}]},
+        "/recipe/0/peers",
+        "takes at most 1, and has 2",
+    ),
+    "as JSON has it": (
+        {"recipe": [{**PRUNE, "sparsity": True}]},
+        "/recipe/0/sparsity",
+        "should be less than 1 (it is true)",
+    ),
+    "nothing": (
+        {"recipe": [{**PRUNE, "sparsity": None}]},
+        "/recipe/0/sparsity",
+        "should be a valid number (it is null)",
+    ),
     "no step": ({"recipe": [17]}, "/recipe/0", "should be a JSON object (it is 17)"),
     "unknown format": (
         {"outputs": ["tflite"]},
@@ -199,6 +231,93 @@ def test_an_architecture_and_a_schema_are_named_as_such() -> None:
             kind.model_validate_json(json.dumps(document))
         (one,) = malformed(fault.value.errors(include_url=False), document, kind).problem.errors
         assert one.detail.startswith(detail)
+
+
+STUDENTS: list[tuple[Any, str, str]] = [
+    ({"width": 0.5, "depth": 0.5}, "", "has width and depth; give width or depth, not both"),
+    ({"name": "pith/lenet_5", "width": 0.5}, "", "has name and width; give name or width, not both"),
+    ({"width": 2}, "/width", "should be less than 1 (it is 2)"),
+    ({"depth": 0}, "/depth", "should be greater than 0 (it is 0)"),
+    (
+        {"width": 0.5, "rund_to": 2},
+        "/rund_to",
+        "is no option of a student of less width (it is 2); did you mean round_to? ",
+    ),
+    ({"name": "resnet"}, "/name", "names a library and a network, such as timm/resnet18"),
+    ({"nam": 1}, "", "is no student; give a model's id, or an object with name (an architecture), width or depth"),
+    ("me", "", "'me' is no model id (mdl_ and 26 characters); upload the model first"),
+    (DATASET, "", f"'{DATASET}' is a dataset's id; put a model's id here"),
+]
+
+
+@pytest.mark.parametrize(("student", "pointer", "said"), STUDENTS)
+def test_a_student_that_is_none_is_told_one_thing(student: Any, pointer: str, said: str) -> None:
+    (one,) = refusal({**GOOD, "recipe": [{"kind": "distill.logits", "student": student}]}).errors
+    assert one.pointer == f"/recipe/0/student{pointer}" and one.detail.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "student", ["mdl_" + "0" * 26, {"width": 0.5}, {"depth": 0.5, "init": "fresh"}, {"name": "pith/lenet_5"}, None]
+)
+def test_every_kind_of_student_comes_back_as_it_went(student: Any) -> None:
+    spec = JobSpec.model_validate({**GOOD, "recipe": [{"kind": "distill.logits", "student": student}]})
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == JobSpec.model_validate(spec.model_dump()) == spec
+
+
+WAYS_OUT: list[tuple[dict[str, Any], str]] = [
+    (
+        {
+            "kind": "distill.relation",
+            "distance_weight": 0,
+            "angle_weight": 0,
+            "logits_weight": 0,
+            "hard_label_weight": 0,
+        },
+        "distance_weight, angle_weight, logits_weight, hard_label_weight are all 0, so nothing would be learnt",
+    ),
+    (
+        {"kind": "distill.decoupled", "alpha": 0, "beta": 0, "hard_label_weight": 0},
+        "alpha, beta, hard_label_weight are all 0, so nothing would be learnt; set one of them above 0",
+    ),
+    (
+        {"kind": "merge.average", "peers": ["baseline"], "method": "weighted"},
+        "the method weighted needs weights: give one a model, the step's own first",
+    ),
+    (
+        {"kind": "merge.average", "peers": ["baseline"], "weights": [1, 1]},
+        'weights are not for the method uniform; set method to "weighted", or leave them out',
+    ),
+    ({"kind": "merge.weighted", "peers": ["baseline"], "weights": [0, 0]}, "give at least one model a weight above 0"),
+    ({"kind": "quantize.mixed", "average_bits": 4, "bits": [8]}, "raise average_bits to 8, or add fewer bits to bits"),
+    ({"kind": "prune.nm", "n": 4, "m": 4}, "n is 4 and m is 4, so nothing would be pruned; set n to less than m"),
+    (
+        {"kind": "prune.magnitude", "gradual": {"begin": 0.6, "end": 0.5}, "recovery": {}},
+        "begin is 0.6 and end is 0.5; set begin to less than end",
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "said"), WAYS_OUT)
+def test_options_that_contradict_one_another_are_told_what_to_do(step: dict[str, Any], said: str) -> None:
+    (one,) = refusal({**GOOD, "recipe": [step]}).errors
+    assert said in one.detail
+
+
+@pytest.mark.parametrize("off", ["alpha", "beta", "hard_label_weight"])
+def test_one_weight_is_enough(off: str) -> None:
+    weights = {"alpha": 0, "beta": 0, "hard_label_weight": 0, off: 1}
+    JobSpec.model_validate({**GOOD, "recipe": [{"kind": "distill.decoupled", **weights}]})
+
+
+def test_an_id_in_an_address_is_told_as_in_a_spec() -> None:
+    with pytest.raises(ValidationError) as fault:
+        TypeAdapter(JobId).validate_python("x")
+    errors = [{**error, "loc": ("path", "id")} for error in fault.value.errors()]
+    (one,) = malformed(errors, None).problem.errors
+    assert (one.pointer, one.detail) == (
+        "/path/id",
+        "'x' is no job id (job_ and 26 characters); GET /v1/jobs lists them",
+    )
 
 
 def test_several_wrong_fields_are_counted() -> None:

@@ -1,13 +1,13 @@
 """``distill.decoupled``."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.facts import ModelFacts
 from pith.outlook import Refusal
-from pith.teaching import Shares, Teaching, no_classes
+from pith.teaching import Shares, Teaching, check_some_weight, no_classes
 
 
 class DistillDecoupled(Teaching):
@@ -27,6 +27,11 @@ class DistillDecoupled(Teaching):
     hard_label_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the task's loss with the labels, where there are labels."
     )
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        check_some_weight(alpha=self.alpha, beta=self.beta, hard_label_weight=self.hard_label_weight)
+        return self
 
     def shares(self) -> Shares:
         return Shares(self.hard_label_weight, 0.0, 1.0)

@@ -1,10 +1,10 @@
 """``distill.relation``."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pith.teaching import FeatureTeaching
+from pith.teaching import FeatureTeaching, check_some_weight
 
 
 class DistillRelation(FeatureTeaching):
@@ -20,6 +20,16 @@ class DistillRelation(FeatureTeaching):
     kind: Literal["distill.relation"] = "distill.relation"
     distance_weight: float = Field(25.0, ge=0, le=1e6, description="Weight of the distances.")
     angle_weight: float = Field(50.0, ge=0, le=1e6, description="Weight of the angles.")
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        check_some_weight(
+            distance_weight=self.distance_weight,
+            angle_weight=self.angle_weight,
+            logits_weight=self.logits_weight,
+            hard_label_weight=self.hard_label_weight,
+        )
+        return self
 
     def matched(self, classes: bool) -> str:
         return "relations among samples and " + super().matched(classes)
