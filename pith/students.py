@@ -31,7 +31,7 @@ class Shallower(Frozen):
     init: Literal["pruned", "fresh"] = Field("pruned", description=WEIGHTS)
 
 
-STUDENTS = {"architecture": Architecture, "narrower": Narrower, "shallower": Shallower}
+STUDENTS: dict[str, type[Frozen]] = {"architecture": Architecture, "narrower": Narrower, "shallower": Shallower}
 """What a student that is made may be, by the names of the branches of its type."""
 _SAID_BY = {"name": "architecture", "width": "narrower", "depth": "shallower"}
 

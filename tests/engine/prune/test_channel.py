@@ -216,6 +216,18 @@ def test_the_scale_of_the_norms_decides_where_there_are_norms() -> None:
     assert all(found[unit] == sizes[unit] for unit in hidden.units.tolist())
 
 
+def test_the_report_says_where_no_norm_has_a_scale(tmp_path: Path) -> None:
+    ctx = opened(job_folder(tmp_path, [{"kind": "prune.channel", "importance": "bn_scale"}], net=Mlp))
+    channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
+    ctx.events.close()
+    assert ctx.notes == ["No norm with a scale is behind layers.1: the norm of the weights is taken instead."]
+
+
+def test_what_is_left_is_not_rounded_to_nothing(tmp_path: Path) -> None:
+    with pytest.raises(PithError, match=r"no pruning leaves 0\.1% of the macs: .*; lower pruning_ratio or round_to\."):
+        pruned(tmp_path, Cnn, target="macs", pruning_ratio=0.999)
+
+
 def test_taylor_is_the_square_of_the_change_that_the_gradient_foretells(tmp_path: Path) -> None:
     step = {"kind": "prune.channel", "importance": "taylor", "samples": 64}
     ctx = opened(job_folder(tmp_path, [step], net=Mlp))
