@@ -60,13 +60,15 @@ def foreseen(
     does: str,
     refusals: Sequence[Refusal] = (),
     outputs: tuple[TensorFacts, ...] | None = None,
+    extra: int = 0,
     **more: Any,
 ) -> Outlook:
-    """The outlook of an ensemble of the given model and the step's peers; ``more`` are further fields of it."""
+    """The outlook of an ensemble of the given model and the step's peers; ``extra`` as in ``together``; ``more`` are
+    further fields of it."""
     known = step.known(given)
     members = {"member0": given.model, **{f"member{index}": each[2] for index, each in enumerate(known, 1)}}
     complete = len(known) == len(step.peers) and not refusals
-    model = together(members, outputs or given.model.outputs) if complete else None
+    model = together(members, outputs or given.model.outputs, extra) if complete else None
     return Outlook(
         does=does,
         touched=tuple(layer.name for layer in model.layers) if model else (),

@@ -1,11 +1,13 @@
 """``merge.gated``."""
 
+from math import ceil, prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pith.base import Change, Need
 from pith.ensembles import foreseen
+from pith.kinds import floating
 from pith.outlook import Given, Outlook
 from pith.peers import Combining, unfit
 from pith.training import TrainingOptions
@@ -41,6 +43,33 @@ class MergeGated(Combining, TrainingOptions):
             f"Makes one model of {1 + len(self.peers)}, weighed by a gate on {seen} that is trained for "
             f"{self.foreseen(given.samples)}.",
             tuple(unfit(self, given)),
+            extra=self._gate(given),
             run=self.epochs * (given.samples or 0) * (1 + len(self.peers)),
             batch=self.together(given.samples),
         )
+
+    def _gate(self, given: Given) -> int:
+        """About how many parameters the gate has."""
+        members, model = 1 + len(self.peers), given.model
+        tables = [layer.shape[0] for layer in model.layers if layer.kind == "Embedding" and layer.shape]
+        width = rows = 0
+        for tensor in model.inputs if self.sees != "outputs" else ():
+            if floating(tensor.dtype):
+                width += _features(tensor.shape[1:])
+            elif tables:
+                width, rows = width + WORD, rows + tables.pop(0)
+        width += members * _features(model.outputs[0].shape[1:]) if self.sees != "inputs" else 0
+        return rows * WORD + self.hidden * (width + 1) + members * (self.hidden + 1)
+
+
+WORD, PICTURE, LONGEST = 16, 8, 1024
+
+
+def _features(shape: tuple[int | None, ...]) -> int:
+    """Numbers that the gate sees of a tensor: pictures are pooled, sizes that are free averaged over."""
+    free = None in shape
+    sizes = [size for size in shape if size is not None]
+    if len(shape) == 3 and not free:
+        sizes = [sizes[0], *(size // ceil(size / PICTURE) for size in sizes[1:])]
+    count = prod(sizes)
+    return count // ceil(count / LONGEST)
