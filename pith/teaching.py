@@ -96,7 +96,7 @@ class Teaching(Step, TrainingOptions):
         description="Divisor of both logits before softmax; of no effect where outputs are no scores of classes.",
     )
     hard_label_weight: float = Field(
-        0.1, ge=0, lt=1, description="Weight of the task's loss with the labels; the rest goes to the teacher."
+        0.1, ge=0, le=1, description="Weight of the task's loss with the labels; the rest goes to the teacher."
     )
 
     def teachers(self) -> dict[str, WeightedTeacher]:

@@ -145,6 +145,7 @@ def shapes(proto: ModelProto, sizes: Mapping[str, tuple[int, ...]]) -> dict[str,
     """The sizes of every value that can be known before running, for inputs of these sizes."""
     sized = ModelProto()
     sized.CopyFrom(proto)
+    del sized.graph.value_info[:]  # of any batch
     for value in sized.graph.input:
         for dim, size in zip(value.type.tensor_type.shape.dim, sizes[value.name], strict=True):
             dim.dim_value = size

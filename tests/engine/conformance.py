@@ -28,7 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prune.layer": {"iterations": 2, "recovery": {"epochs": 1}},
     "prune.magnitude": {"iterations": 2, "recovery": {"epochs": 1}},
     "prune.nm": {"iterations": 2, "recovery": {"epochs": 1}},
-    "quantize.codebook": {"bits": 3, "bias_bits": 4, "recovery": {"epochs": 1}},
+    "quantize.codebook": {"bits": 3, "bias_bits": 4, "recovery": {"epochs": 1, "batch_size": 32}},
     "quantize.adaround": {"iterations": 50},
     "quantize.mixed": {"iterations": 50, "bits": (8, 4, 2)},
 }

@@ -16,7 +16,7 @@ from pith.job import JobSpec
 from pith.plan import Plan, plan
 from pith.recipe import step_classes
 from pith.resources import Dataset, Model
-from tests.engine.conformance import OPTIONS, applied, least, opened
+from tests.engine.conformance import OPTIONS, OTHERS, applied, least, opened
 from tests.engine.tiny import (
     CLASSES,
     DATASET_ID,
@@ -110,7 +110,7 @@ CASES = [(kind, net) for kind in sorted(step_classes()) for net in (Tokens, TwoH
 
 @pytest.mark.parametrize(("kind", "net"), CASES)
 def test_what_is_possible_runs_and_does_what_was_said(kind: str, net: type[nn.Module], tmp_path: Path) -> None:
-    foreseen = planned(net, [least(kind)])
+    foreseen = planned(net, [least(kind)], teacher=OTHERS.get(kind))
     (step,) = foreseen.steps
     try:
         before, after = applied(kind, tmp_path, net)
