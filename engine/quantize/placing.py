@@ -69,7 +69,10 @@ def place(source: Path, placing: Placing, scales: Mapping[str, Scale]) -> onnx.M
             placing.operators(),
             {"TensorQuantOverrides": given, **placing.options()},
         )
-        placed: onnx.ModelProto = quantizer.quantize_model()
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        placed: onnx.ModelProto = quantizer.model.model
+    del placed.graph.value_info[:]
     return placed
 
 

@@ -180,3 +180,9 @@ def test_a_processor_that_cannot_be_looked_at_gets_the_safe_choice(monkeypatch: 
 
 def test_the_registry_gives_the_functions() -> None:
     assert technique("quantize.static").__module__ == "engine.quantize.static"
+
+
+def test_the_file_is_sound_by_the_standard(tmp_path: Path) -> None:
+    _, after = applied("quantize.static", tmp_path, Cnn)
+    assert after.finished is not None
+    onnx.checker.check_model(onnx.load(after.finished), full_check=True)
