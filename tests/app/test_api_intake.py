@@ -77,7 +77,7 @@ NOT_ARCHITECTURES = {
     "no object": ({**WORDS, "arguments": "[1]"}, "arguments", "should be a JSON object"),
     "no JSON": ({**WORDS, "arguments": "{"}, "arguments", "should be a JSON object"),
     "no shape": ({**WORDS, "input_shape": "1,x"}, "input_shape", "should be whole numbers"),
-    "too long a shape": ({**WORDS, "input_shape": "1,1,1,1,1,1,1,1,1"}, "input_shape", "at most 8 items"),
+    "too long a shape": ({**WORDS, "input_shape": "1,1,1,1,1,1,1,1,1"}, "input_shape", "takes at most 8, and has 9"),
     "no seed": ({**WORDS, "seed": "-1"}, "seed", "should be whole numbers"),
     "a number that is none": ({**WORDS, "arguments": '{"a": NaN}'}, "architecture", "no NaN"),
     "a character that is none": ({**WORDS, "arguments": '{"a": "\\u0000"}'}, "architecture", "no control characters"),

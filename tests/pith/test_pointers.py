@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -49,6 +49,7 @@ def resolve(pointer: str, document: Any) -> Any:
     return document
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw builds the strategy
 @given(documents)
 def test_every_pointer_leads_to_the_value_or_to_where_it_is_missing(document: dict[str, Any]) -> None:
     try:
