@@ -137,6 +137,13 @@ def metric(name: MetricName, value: float) -> Metric:
     return Metric(name=name, value=value, unit=unit, better="higher" if higher else "lower")
 
 
+def macs_of(model: Model) -> int:
+    """Multiply-accumulates of one sample, of a model with layers."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.at_rest()(*model.signature.tensors(1))
+    return int(counter.get_total_flops() // 2)
+
+
 def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     """Size, parameters and MACs. Integer weights count as parameters; MACs are of one sample."""
     if not model.trainable and model.finished is not None:
@@ -148,13 +155,11 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     ]
     weights += [buffer for name, buffer in model.graph.named_buffers() if _is_weight(model, name)]
     unique = {weight.data_ptr(): weight for weight in weights}.values()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.at_rest()(*model.signature.tensors(1))
     return {
         "size_bytes": weighed.stat().st_size,
         "parameters": sum(weight.numel() for weight in unique),
         "nonzero_parameters": sum(int(weight.count_nonzero()) for weight in unique),
-        "macs": counter.get_total_flops() // 2,
+        "macs": macs_of(model),
     }
 
 

@@ -6,7 +6,6 @@ graph (attention heads, reshapes into parts) are left alone; ``engine.prune.map`
 
 import math
 from collections.abc import Iterable
-from fnmatch import filter as fnmatch_filter
 
 from engine.context import Context
 from engine.model import Model
@@ -15,6 +14,7 @@ from engine.prune.goal import TRIALS, cost_of, ratio_for
 from engine.prune.importance import importance
 from engine.prune.map import width
 from engine.prune.proof import proven
+from engine.selected import ignored
 from engine.train import train
 from pith.techniques.prune.channel import PruneChannel
 
@@ -22,7 +22,7 @@ _LEAST_LEFT = 0.1
 
 
 def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
-    ignore = _named(model, config, ctx)
+    ignore = ignored((name for name, _ in model.layers()), config.ignore, ctx)
     channels = proven(model, ignore)
     widths = ctx.memo.setdefault("widths", _widths(model))
     sizes = ctx.memo.setdefault("units", {group.key: len(group.units) for group in channels.groups})
@@ -74,16 +74,6 @@ def chosen(
     else:
         left = _left_globally(channels.groups, scores, targets, config)
     return {unit for group in channels.groups for unit in _least(group, scores, len(group.units) - left[group.key])}
-
-
-def _named(model: Model, config: PruneChannel, ctx: Context) -> set[str]:
-    """The layers that the caller wants left alone; a pattern that names none is a mistake, and never a silent one."""
-    names = [name for name, _ in model.layers()]
-    for pattern in config.ignore:
-        if not fnmatch_filter(names, pattern):
-            shown = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
-            raise ctx.inapplicable(f"ignore has {pattern!r}, which matches no layer", f"name some of {shown}")
-    return {name for pattern in config.ignore for name in fnmatch_filter(names, pattern)}
 
 
 def _widths(model: Model) -> dict[str, int]:

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Set
 
 import numpy as np
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from engine.context import Context, scratch_file
 from engine.export import write_onnx
-from engine.measure import latencies
+from engine.measure import latencies, macs_of
 from engine.model import Model
 from engine.prune.channels import Channels
 
@@ -19,7 +17,7 @@ TRIALS = {"macs": 12, "parameters": 12, "latency": 6}
 def cost_of(target: str, ctx: Context) -> Cost:
     """``macs`` of one sample, ``parameters``, or ``latency`` as a part of the uploaded model's, measured beside it."""
     if target == "macs":
-        return macs
+        return macs_of
     if target == "parameters":
         return lambda model: float(sum(each.numel() for each in model.graph.parameters()))
     return lambda model: _latency(model, ctx)
@@ -45,12 +43,6 @@ def ratio_for(
         middle = (low + high) / 2
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
-
-
-def macs(model: Model) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.at_rest()(*model.signature.tensors(1))
-    return float(counter.get_total_flops() // 2)
 
 
 def _latency(model: Model, ctx: Context) -> float:

@@ -16,25 +16,25 @@ from engine.context import Context
 from engine.model import Model
 from engine.objective import Batch, Loss
 from engine.prune.heads import Attention, HeadGroup, Heads, proven
+from engine.selected import ignored
 from engine.signature import as_tuple
 from engine.train import train
 from pith.outlook import Refusal
-from pith.patterns import named_by, unmatched
 from pith.techniques.prune.head import PruneHead
 
 _BATCH = 32
 
 
 def apply(model: Model, config: PruneHead, ctx: Context) -> Model:
-    ignored = dict.fromkeys(_ignored(model, config, ctx), "it is named in ignore")
-    heads = proven(model, ignored)
+    alone = dict.fromkeys(_ignored(model, config, ctx), "it is named in ignore")
+    heads = proven(model, alone)
     sizes = ctx.memo.setdefault("heads", {group.key: len(group.units) for group in heads.groups})
     _check(heads, sizes, config, ctx)
     for phase in ctx.phases(config.iterations):
         if not ctx.resuming:
-            heads = proven(model, ignored) if phase else heads
+            heads = proven(model, alone) if phase else heads
             heads.remove(chosen(heads, importance(heads, model, config, ctx), config, sizes, phase))
-            ctx.events.emit("metric", "heads left", heads=_counts(proven(model, ignored)))
+            ctx.events.emit("metric", "heads left", heads=_counts(proven(model, alone)))
         if config.recovery:
             train(model, ctx.training_data(labels=True), config.recovery, ctx.objective().loss, ctx)
     return model
@@ -120,8 +120,7 @@ def _ignored(model: Model, config: PruneHead, ctx: Context) -> Iterable[str]:
     if not config.ignore:
         return ()
     names = [each.name for each in Heads(model, {}).attentions]
-    _raise(next(unmatched(config.ignore, names, "ignore"), None), ctx)
-    return named_by(config.ignore, names)
+    return ignored(names, config.ignore, ctx)
 
 
 def _check(heads: Heads, sizes: dict[str, int], config: PruneHead, ctx: Context) -> None:

@@ -2,10 +2,10 @@
 
 What ``torch.export.load`` and ``ExportedProgram.module()`` of torch 2.14 would run out of a file, and where it stops
 here. Look again at each with a new torch: ``_export/serde/serialize.py``, ``export/pt2_archive/_package.py``,
-``export/_unlift.py``, ``utils/_pytree.py``, ``fx/graph.py``. Nothing below is called here (# safe: a table of what is
-refused, in a docstring).
+``export/_unlift.py``, ``utils/_pytree.py``, ``fx/graph.py``. Nothing below is called here; it is a table of what is
+refused.
 
-    torch.load(weights_only=False)     sample inputs; use_pickle; models and constants as .pt    archive, payload
+    torch.load, unpickling everything  sample inputs; use_pickle; models and constants as .pt    archive, payload
     pickle.loads, _pickle_load_obj     opaque_obj_*, custom_obj_*                                payload
     dlopen                             data/aotinductor/                                         archive
     the layout of torch 2.7            any archive whose load raises RuntimeError                load

@@ -94,11 +94,8 @@ def test_attention_layers_are_found_however_they_are_written() -> None:
         assert torch.allclose(found.sum(-1), torch.ones(found.shape[:-1]))
 
 
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("mask", [None, "bool", "float"])
+@pytest.mark.parametrize(("causal", "mask"), [(False, None), (False, "bool"), (False, "float"), (True, None)])
 def test_probabilities_are_those_of_the_fused_operator(causal: bool, mask: str | None) -> None:
-    if causal and mask:
-        pytest.skip("the operator refuses both")
     torch.manual_seed(0)
     q, k, v = torch.randn(2, 3, 5, 4), torch.randn(2, 3, 5, 4), torch.randn(2, 3, 5, 4)
     given = None if mask is None else torch.rand(5, 5) > 0.3 if mask == "bool" else torch.randn(5, 5)

@@ -13,7 +13,7 @@ from engine.taps import before_head
 from pith.errors import PithError
 from tests.engine.conformance import check_same, cut_and_resumed, opened
 from tests.engine.finetune.test_partial import changed
-from tests.engine.tiny import Cnn, Mlp, Tokens, Transformer, arrays, job_folder, lifted
+from tests.engine.tiny import Cnn, Mlp, NoHead, Tokens, Transformer, arrays, job_folder, lifted
 
 
 def pretrained(root: Path, net: type[nn.Module] = Cnn, **options: Any) -> tuple[Model, Model]:
@@ -99,19 +99,9 @@ def test_features_of_many_places_are_their_mean(net: type[nn.Module]) -> None:
     assert torch.allclose(Features(model, tap, last=net is _Sequence)((x,)), by_hand, atol=1e-6)
 
 
-class _NoHead(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.other = nn.Linear(64, 4), nn.Linear(64, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.one(x.flatten(1)) + self.other(x.flatten(1))
-        return out
-
-
 def test_what_has_no_one_head_or_mixes_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PithError, match="nothing to take features before"):
-        pretrained(tmp_path / "head", _NoHead)
+        pretrained(tmp_path / "head", NoHead)
     with pytest.raises(PithError, match="mixup and cutmix"):
         pretrained(tmp_path / "mixed", augmentation=[{"kind": "mixup"}])
 

@@ -11,7 +11,7 @@ from pith.errors import PithError
 from tests.engine.conformance import opened
 from tests.engine.finetune.test_head import pairs
 from tests.engine.test_plan import planned
-from tests.engine.tiny import Cnn, Mlp, Regression, arrays, job_folder, other_dataset
+from tests.engine.tiny import Cnn, Mlp, NoHead, Regression, arrays, job_folder, other_dataset
 
 OTHER = "dts_" + "1" * 26
 
@@ -23,16 +23,6 @@ class _Convolved(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(x).mean((2, 3))
-        return out
-
-
-class _NoHead(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.other = nn.Linear(64, 4), nn.Linear(64, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.one(x.flatten(1)) + self.other(x.flatten(1))
         return out
 
 
@@ -71,7 +61,7 @@ REFUSED: dict[str, tuple[type[nn.Module], dict[str, Any], dict[str, Any], str]] 
         {"other": {"x_test": arrays()["x_test"]}},
         "/unlabelled",
     ),
-    "no head": (_NoHead, {"kind": "finetune.contrastive"}, {}, ""),
+    "no head": (NoHead, {"kind": "finetune.contrastive"}, {}, ""),
     "mixed pairs": (Cnn, {"kind": "finetune.contrastive"}, {"augmentation": [{"kind": "mixup"}]}, ""),
 }
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.head import output_layers
+from engine.measure import macs_of
 from engine.model import Model
 from engine.prune import channel
 from engine.prune.channels import Channels
-from engine.prune.goal import macs
 from engine.prune.importance import bn_scale, lamp, taylor
 from engine.prune.map import width
 from engine.randomness import generator
@@ -255,7 +255,7 @@ def test_a_part_of_the_macs_or_of_the_parameters_goes_and_not_much_more(
 ) -> None:
     options = {"target": target, "scope": scope, "pruning_ratio": 0.6, "iterations": 2, "round_to": 1}
     before, after = pruned(tmp_path, Cnn, **options)
-    cost = macs if target == "macs" else lambda model: sum(each.numel() for each in model.graph.parameters())
+    cost = macs_of if target == "macs" else lambda model: sum(each.numel() for each in model.graph.parameters())
     assert 0.3 < cost(after) / cost(before) <= 0.4
 
 
@@ -266,7 +266,7 @@ class Wide(Cnn):
 
 def test_latency_is_brought_down_by_trial(tmp_path: Path) -> None:
     before, after = pruned(tmp_path, Wide, target="latency", pruning_ratio=0.3)
-    assert macs(after) < macs(before)
+    assert macs_of(after) < macs_of(before)
 
 
 def test_a_target_that_cannot_be_reached_is_refused(tmp_path: Path) -> None:
