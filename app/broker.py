@@ -21,11 +21,12 @@ USUAL = re.compile(
 
 
 class Broker(NamedTuple):
-    """``command`` starts it; None when there is nothing to start."""
+    """``command`` starts it; None when there is nothing to start. ``temporary`` is a folder to remove at its end."""
 
     url: str
     described: str
     command: tuple[str, ...] | None = None
+    temporary: Path | None = None
 
 
 def choose(settings: Settings) -> Broker:
@@ -51,8 +52,9 @@ def _server() -> Path | None:
 
 def _embedded(server: Path, folder: Path) -> Broker:
     """A Redis that only this user reaches, by a socket and a new password; it keeps nothing on disk."""
+    temporary = None
     if len(bytes(folder / "redis.sock")) > LONGEST_SOCKET_PATH:
-        folder = Path(tempfile.mkdtemp(prefix="pith-redis-"))
+        folder = temporary = Path(tempfile.mkdtemp(prefix="pith-redis-"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     password = secrets.token_urlsafe(32)
@@ -64,6 +66,7 @@ def _embedded(server: Path, folder: Path) -> Broker:
         f"redis+socket://:{password}@{folder / 'redis.sock'}",
         f"an embedded Redis in {folder}",
         (str(server), str(config)),
+        temporary,
     )
 
 

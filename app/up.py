@@ -11,6 +11,7 @@ The others are started again when they end, after 1 s, then 2 s, up to 30 s.
 
 import fcntl
 import os
+import shutil
 import socket
 import sys
 import time
@@ -102,6 +103,8 @@ def run(api: ApiSettings, store: Settings) -> int:
             break
         readiness.look()
     household.end(lambda: stop.asked > 1)
+    if queue.temporary is not None:
+        shutil.rmtree(queue.temporary, ignore_errors=True)
     return 0 if stop.asked else 1
 
 
