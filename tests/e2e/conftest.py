@@ -6,12 +6,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import torch
 
 from pith.client import Pith
 from pith.job import Job, JobSpec
 from tests.app.embedded import Up, up
-from tests.engine.tiny import Cnn, arrays, built, exported
+from tests.engine.tiny import Cnn, arrays, saved
 from tests.waiting import eventually
 
 LEASES = {"PITH_LEASE_SECONDS": 4, "PITH_HEARTBEAT_SECONDS": 1, "PITH_REAP_SECONDS": 1}
@@ -38,7 +37,7 @@ def pith(service: Up) -> Iterator[Pith]:
 def ids(pith: Pith, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A model and a dataset that fit each other, uploaded, checked and found good."""
     folder = tmp_path_factory.mktemp("files")
-    torch.export.save(exported(built(Cnn)), folder / "model.pt2")
+    (folder / "model.pt2").write_bytes(saved(Cnn))
     np.savez(folder / "dataset.npz", **arrays())
     model, dataset = pith.models.upload(folder / "model.pt2"), pith.datasets.upload(folder / "dataset.npz")
     return {"model": pith.models.ready(model.id).id, "dataset": pith.datasets.ready(dataset.id).id}

@@ -16,16 +16,9 @@ from pith.errors import PithError
 from pith.resources import Dataset, Model
 from tests.app.embedded import Up
 from tests.e2e.conftest import Submit
-from tests.engine import exploits, exported, tampering
+from tests.engine import exploits, exported, tampering, tiny
 from tests.engine.exploits import _Touch
-from tests.engine.tiny import Cnn, arrays, built
-from tests.engine.tiny import exported as export
-
-
-def good(folder: Path) -> bytes:
-    path = folder / "good.pt2"
-    torch.export.save(export(built(Cnn)), path)
-    return path.read_bytes()
+from tests.engine.tiny import Cnn, arrays
 
 
 def saved(value: Any) -> bytes:
@@ -50,7 +43,7 @@ def planted(exploit: exploits.Exploit) -> Callable[[Path], bytes]:
 
 MODELS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "text": (lambda folder: b"#!/bin/sh\necho hello\n", "model_format_unknown"),
-    "half": (lambda folder: good(folder)[:-4000], "model_truncated"),
+    "half": (lambda folder: tiny.saved(Cnn)[:-4000], "model_truncated"),
     "a pickle": (lambda folder: pickle.dumps(_Touch(folder / "canary")), "model_pickled"),
     "a pickled module": (lambda folder: saved(nn.Linear(2, 2)), "model_pickled"),
     "a pickled module with code": (lambda folder: saved(_Touch(folder / "canary")), "model_unsafe"),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pith.client import Pith
 from pith.dataset import DatasetSchema
@@ -18,14 +17,14 @@ from pith.intake import Architecture
 from pith.job import JobSpec
 from tests.app.embedded import Up
 from tests.e2e.test_faults import worker_of
-from tests.engine.tiny import Cnn, arrays, built, exported
+from tests.engine.tiny import Cnn, arrays, saved
 from tests.processes import descendants
 from tests.waiting import eventually
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    torch.export.save(exported(built(Cnn)), tmp_path / "model.pt2")
+    (tmp_path / "model.pt2").write_bytes(saved(Cnn))
     np.savez(tmp_path / "data.npz", **arrays())
     return tmp_path
 

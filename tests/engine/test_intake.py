@@ -13,7 +13,7 @@ from engine.main import FAILED, SUCCEEDED, main
 from engine.model import read_model
 from engine.weights import read_tensors
 from pith.intake import Architecture, LearntModel
-from tests.engine.tiny import Cnn, built, exported
+from tests.engine.tiny import Cnn, built, exported, saved
 
 DIGEST = "sha256:" + "0" * 64
 MLP = Architecture(name="pith/mlp", arguments={"in_features": 12, "hidden": [16], "out_features": 3})
@@ -41,7 +41,7 @@ def refused(folder: JobDir) -> dict[str, Any]:
 
 def test_a_program_is_cleaned_and_described(tmp_path: Path) -> None:
     folder = folder_for(tmp_path / "job", "net.pt2")
-    torch.export.save(exported(built(Cnn)), folder.upload)
+    folder.upload.write_bytes(saved(Cnn))
     found = learnt(folder)
     facts = found.facts
     assert found.parts == ("model.pt2",) and folder.part("model.pt2").exists()
@@ -128,7 +128,7 @@ def test_a_mismatch_lists_what_differs(tmp_path: Path) -> None:
 
 def test_a_graph_needs_no_architecture(tmp_path: Path) -> None:
     folder = folder_for(tmp_path / "job", "net.pt2", architecture=MLP)
-    torch.export.save(exported(built(Cnn)), folder.upload)
+    folder.upload.write_bytes(saved(Cnn))
     assert refused(folder)["code"] == "architecture_needless"
 
 
@@ -159,6 +159,6 @@ def test_a_fixed_batch_is_made_dynamic_once_and_said(tmp_path: Path) -> None:
 
 def test_blocks_are_named_as_places_for_hints(tmp_path: Path) -> None:
     folder = folder_for(tmp_path / "job", "net.pt2")
-    torch.export.save(exported(built(Cnn)), folder.upload)
+    folder.upload.write_bytes(saved(Cnn))
     hints = {hint.name: hint.shape for hint in learnt(folder).facts.hints}
     assert hints["stem"] == hints["block"] == (None, 16, 8, 8) and hints["hidden"] == (None, 32)

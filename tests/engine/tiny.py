@@ -1,6 +1,8 @@
 """Models and data that build in milliseconds, and job folders made of them."""
 
+import functools
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +185,29 @@ def _call(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     return net(inputs[0], mask=inputs[1]) if isinstance(net, Tokens) else net(*inputs)
 
 
+def saved(kind: type[nn.Module], seed: int = 0) -> bytes:
+    """The ``.pt2`` file of a fresh network, exported once; the generator stands at the same place after each call."""
+    file = _saved(kind, seed)
+    torch.manual_seed(seed)
+    return file
+
+
+@functools.cache
+def _saved(kind: type[nn.Module], seed: int) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(exported(built(kind, seed)), buffer)
+    return buffer.getvalue()
+
+
 def lifted(kind: type[nn.Module], seed: int = 0) -> Model:
+    """A fresh network as the engine has it, exported and lifted once, and each time a copy."""
+    model = _lifted(kind, seed).copy()
+    torch.manual_seed(seed)
+    return model
+
+
+@functools.cache
+def _lifted(kind: type[nn.Module], seed: int) -> Model:
     return Model(*lift(exported(built(kind, seed))))
 
 
@@ -236,7 +260,7 @@ def job_folder(root: Path, recipe: list[dict[str, Any]], **given: Any) -> JobDir
     seconds = given.pop("checkpoint_seconds", 60.0)
     net, data = given.pop("net", Cnn), given.pop("data", "default")
     data = arrays(net) if data == "default" else data
-    torch.export.save(exported(built(net)), folder.model)
+    folder.model.write_bytes(saved(net))
     if data is not None:
         staged_dataset(folder, data, given.pop("schema", None))
     if teacher := given.pop("teacher", None):
@@ -253,7 +277,7 @@ def other_model(folder: JobDir, id: str, net: type[nn.Module], seed: int) -> Non
     """A model that a step names, where a worker would put it."""
     target = folder.other_input(id, "model.pt2")
     target.parent.mkdir(parents=True, exist_ok=True)
-    torch.export.save(exported(built(net, seed)), target)
+    target.write_bytes(saved(net, seed))
 
 
 def other_dataset(folder: JobDir, id: str, data: dict[str, Any]) -> None:
