@@ -27,6 +27,9 @@ class LayerFacts(Frozen):
     shape: tuple[int, ...] = Field(description="Of its weight.")
     parameters: int = Field(ge=0)
     macs: int | None = Field(None, ge=0, description="Of one sample; null where they cannot be counted.")
+    inputs: int | None = Field(
+        None, ge=0, description="Numbers that a matrix of an ONNX file reads, which its shape does not tell."
+    )
     width: int | None = Field(None, description="Output channels, which prune.channel would remove.")
     group: int | None = Field(None, description="Layers with the same number lose their channels together.")
     left_alone: str | None = Field(
@@ -101,4 +104,5 @@ class ModelFacts(Frozen):
     preprocessing: Preprocessing | None = Field(None, description="What the model's folder or architecture asks for.")
     tokenizer: bool = Field(False, description="Whether the upload brought a tokenizer.")
     estimate: Estimate | None = None
+    finished_layers: int = Field(0, ge=0, description="Layers that hold integers or halves already.")
     notes: tuple[str, ...] = Field((), description="What was done on the way: prefixes taken off, precision converted.")

@@ -1,7 +1,7 @@
 """What steps share that store weights in few bits: which layers, in how large groups, and what that refuses."""
 
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, prod
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,7 +12,13 @@ from pith.outlook import CONVOLUTIONS, Given, Refusal
 from pith.patterns import LayerPattern, named_by, unmatched
 
 Bits = Literal[2, 3, 4, 5, 6, 8]
+MEASURED = (
+    "What rounding does to the outputs is measured when the job runs, and is not known before: a model whose outputs "
+    "would hold hardly more signal than noise is refused then, with the layer that loses most and the bits that may do."
+)
 MATRICES = ("Linear", "Embedding")
+# The moments of more inputs would take more than half a gigabyte.
+MOST_INPUTS = 8192
 STORED = (
     "Computes in floating point: ONNX Runtime unpacks the weights once when it loads the file, so the file is small, "
     "and speed and memory while running stay those of the float model. "
@@ -58,6 +64,15 @@ class LowBit(Step):
             found = (Refusal(reason="ignore leaves no layer", way_out="ignore fewer layers", field="ignore"),)
         return (*found, *self._groups(chosen, given.model.trainable))
 
+    def few(self, bits: int) -> tuple[str, ...]:
+        """What a plan cannot know of so few bits."""
+        if bits >= 4:
+            return ()
+        seen = "is measured when the job runs, and too little is refused then"
+        return (
+            f"Whether {bits} bits leave enough of each layer {seen}; quantize.mixed finds the layers that need more.",
+        )
+
     def _groups(self, layers: tuple[LayerFacts, ...], oriented: bool) -> Iterator[Refusal]:
         if self.group_size is None:
             return
@@ -66,7 +81,7 @@ class LowBit(Step):
             way_out = "leave group_size out; a convolution has a scale for each output channel"
             yield Refusal(reason="the model has no linear layer and no embedding", way_out=way_out, field="group_size")
         for layer in matrices:
-            sizes = layer.shape[1:] if oriented else layer.shape
+            sizes = _inputs(layer) if oriented or layer.inputs is not None else layer.shape
             if all(size % self.group_size for size in sizes):
                 yield group_refusal(layer.name, sizes[0], self.group_size)
 
@@ -88,6 +103,17 @@ class Learned(LowBit):
 
     def calibrated(self, given: Given) -> int:
         return min(self.calibration_samples, given.samples or self.calibration_samples)
+
+    def unlearned(self, given: Given) -> tuple[str, ...]:
+        """A note on the layers whose rounding is not learned."""
+        left = [
+            each.name for each in self.chosen(given) if each.kind == "Embedding" or prod(each.shape[1:]) > MOST_INPUTS
+        ]
+        return (f"Rounded to the nearest level, and not learned: {', '.join(left)}.",) if left else ()
+
+
+def _inputs(layer: LayerFacts) -> tuple[int, ...]:
+    return layer.shape[1:] if layer.inputs is None else (layer.inputs,)
 
 
 def group_refusal(layer: str, size: int, group_size: int) -> Refusal:

@@ -28,7 +28,9 @@ def obstacles(asked: Asked, outlooks: list[Outlook]) -> Iterator[Problem]:
 
 
 def _finished(asked: Asked) -> set[int]:
-    """Steps that are refused because the model is a finished graph."""
+    """Steps that are refused because the model is a finished graph, or quantized."""
+    if asked.model is not None and asked.model.finished_layers:
+        return set(range(len(asked.spec.recipe)))
     if asked.model is None or asked.model.trainable:
         return set()
     return {index for index, _ in finished_problems(asked.spec.recipe)}
@@ -63,6 +65,9 @@ def _of_spec(asked: Asked) -> Iterator[Problem]:
     if asked.model is not None and not asked.model.trainable:
         for pointer, problem in asked.spec.finished_problems():
             yield _at(pointer, problem)
+    if asked.model is not None and asked.model.finished_layers:
+        count, kind = asked.model.finished_layers, asked.spec.recipe[0].kind
+        yield _at("/model", PithError("model_finished", count=count, kind=kind))
     if asked.spec.constraints.max_metric_drop is not None and asked.data and asked.model:
         found = quality(asked)
         if found is not None and found[0] == "sqnr_db":

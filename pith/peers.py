@@ -75,8 +75,8 @@ def unlike(kind: str, step: Combining, given: Given) -> Iterator[Refusal]:
     """Refusals for models whose weights cannot be put together one by one with the given model's."""
     mine = {layer.name: layer for layer in given.layers}
     for place, name, facts in step.known(given):
-        if not facts.trainable:
-            yield no_layers(place, name)
+        if refusal := unusable(kind, place, name, facts):
+            yield refusal
         elif name == "baseline" and given.model is given.baseline:
             yield Refusal(reason=SAME_MODEL, way_out=ANOTHER_MODEL, field=place)
         elif different := _first_difference(mine, {layer.name: layer for layer in facts.layers}):
@@ -95,8 +95,8 @@ class Ends(Protocol):
 def unfit(step: Combining, given: Given) -> Iterator[Refusal]:
     """Refusals for models that cannot stand beside the given one in an ensemble."""
     for place, name, facts in step.known(given):
-        if not facts.trainable:
-            yield no_layers(place, name)
+        if refusal := unusable(step.kind, place, name, facts):  # type: ignore[attr-defined]
+            yield refusal
         else:
             yield from beside(place, name, facts, given.model)
     yield from no_average(given.model)
@@ -140,9 +140,14 @@ def no_classes(kind: str, model: Ends, classes: bool) -> Iterator[Refusal]:
         yield Refusal(reason=reason if classes else f"{kind} is for classes, which this task has not", way_out=AVERAGE)
 
 
-def no_layers(place: str, name: str) -> Refusal:
-    reason, way_out = finished(name)
-    return Refusal(reason=reason, way_out=way_out, field=place)
+def unusable(kind: str, place: str, name: str, facts: ModelFacts) -> Refusal | None:
+    """Why no step can combine this model with another: it is an ONNX file, or quantized."""
+    if not facts.trainable:
+        reason, way_out = finished(name)
+        return Refusal(reason=reason, way_out=way_out, field=place)
+    if facts.finished_layers:
+        return Refusal.of(PithError("model_finished", count=facts.finished_layers, kind=kind), place)
+    return None
 
 
 def finished(name: str) -> tuple[str, str]:

@@ -63,6 +63,7 @@ def describe(model: Model, origin: Origin) -> ModelFacts:
         preprocessing=origin.preprocessing,
         tokenizer=origin.tokenizer,
         estimate=estimate(model),
+        finished_layers=model.integer_layers(),
         notes=origin.notes,
     )
 

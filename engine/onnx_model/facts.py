@@ -56,6 +56,7 @@ def facts_of(proto: ModelProto, inputs: tuple[Port, ...], probed: Probed, opset:
             fixed_bytes=2 * proto.ByteSize() + _PROCESS_BYTES,
             sample_bytes=4 * numbers,
         ),
+        finished_layers=integer_layers(proto.graph),
         notes=_notes(proto, probed),
     )
 

@@ -38,6 +38,7 @@ _LAYERS: dict[str, tuple[int, int | None]] = {
     "GRU": (1, 3),
     "RNN": (1, 3),
 }
+_MATRICES = frozenset({"Gemm", "MatMul", "FusedGemm", "FusedMatMul"})
 # Recurrent layers, and how many gates they have.
 _RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # Inputs that scale or shift and are no parameters of their own.
@@ -85,6 +86,12 @@ class Layer:
     @property
     def integer(self) -> bool:
         return self.weight.data_type in _INTEGERS
+
+    def inputs(self) -> int | None:
+        """How many numbers a matrix reads; None of other weights, and of packed ones."""
+        if self.node.op_type not in _MATRICES:
+            return None
+        return int(self.weight.dims[-1 if _flag(self.node, "transB") else -2])
 
     def numbers(self) -> int:
         bias = 0 if self.bias is None else math.prod(self.bias.dims)
@@ -180,7 +187,7 @@ def macs(node: NodeProto, known: Mapping[str, tuple[int, ...]]) -> int | None:
         return None
     if "Conv" in kind:
         return math.prod(y) * math.prod(w[1:])
-    inner = x[0] if _transposed(node) else x[-1]
+    inner = x[0] if _flag(node, "transA") else x[-1]
     return math.prod(y) * inner
 
 
@@ -191,6 +198,7 @@ def layer_facts(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> Iter
             kind=layer.kind,
             shape=tuple(layer.weight.dims),
             parameters=layer.numbers(),
+            inputs=layer.inputs(),
             macs=macs(layer.node, known),
             left_alone=FINISHED,
         )
@@ -203,8 +211,8 @@ def total_macs(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> int |
     return None if branches or None in counts else sum(count or 0 for count in counts)
 
 
-def _transposed(node: NodeProto) -> bool:
-    return any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+def _flag(node: NodeProto, name: str) -> bool:
+    return any(attribute.name == name and attribute.i for attribute in node.attribute)
 
 
 def _input(node: NodeProto, at: int | None) -> str:

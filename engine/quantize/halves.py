@@ -18,9 +18,9 @@ from engine.context import Context, scratch_file
 from engine.model import Model
 from engine.quantize.lowbit.chosen import folded
 from engine.quantize.source import write_float
+from pith.halves import LEAST
 
 _ONNX = {torch.float16: TensorProto.FLOAT16, torch.bfloat16: TensorProto.BFLOAT16}
-_LEAST = 32
 
 
 class HalfLayer(nn.Module):
@@ -60,7 +60,8 @@ def halved(model: Model, dtype: torch.dtype, ctx: Context) -> Model:
     proto = write_float(model, target, ctx)
     count = _replace(proto, dtype, ctx, exact=model.trainable)
     if count == 0:
-        raise ctx.inapplicable("the model has no weight of two dimensions or more", "leave this step out")
+        reason = f"the model has no weight of two dimensions or more and {LEAST} numbers"
+        raise ctx.inapplicable(reason, "leave this step out")
     onnx.save(proto, target)
     if not model.trainable:
         return Model(None, model.signature, finished=target)
@@ -69,7 +70,7 @@ def halved(model: Model, dtype: torch.dtype, ctx: Context) -> Model:
 
 
 def _is_weight(tensor: Tensor) -> bool:
-    return tensor.dtype is torch.float32 and tensor.ndim >= 2 and tensor.numel() >= _LEAST
+    return tensor.dtype is torch.float32 and tensor.ndim >= 2 and tensor.numel() >= LEAST
 
 
 def _round(model: Model, dtype: torch.dtype, ctx: Context) -> None:

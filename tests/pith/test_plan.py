@@ -435,7 +435,7 @@ ABOUT_LAYERS = {"distill.attention", "distill.hint", "finetune.lora", "finetune.
 
 @pytest.mark.parametrize("kind", sorted(step_classes()))
 def test_a_step_without_layers_to_work_on(kind: str) -> None:
-    bare = changed(IMAGES, layers=(NORM,))
+    bare = changed(IMAGES, layers=(NORM,), parameters=128)
     others = {TEACHER: model(bare, TEACHER)}
     found = plan(spec(least(kind)), model(bare), dataset(), others)
     refuses = kind.split(".")[0] in ("prune", "quantize") or kind in ABOUT_LAYERS

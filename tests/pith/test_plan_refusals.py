@@ -87,6 +87,58 @@ def test_where_all_blocks_go_no_mean_is_taken() -> None:
     assert planned({"kind": "prune.layer", "layers": 2}, facts=facts).steps[0].notes == ()
 
 
+def matrix(inputs: int | None) -> Any:
+    head = changed(HEAD, shape=(96, 64), inputs=inputs)
+    return changed(IMAGES, format="onnx", trainable=False, layers=(head,))
+
+
+def test_groups_must_divide_the_side_of_an_onnx_matrix_that_reads() -> None:
+    def asked(inputs: int | None) -> list[str]:
+        step = {"kind": "quantize.weight_only", "group_size": 96}
+        job = spec(step, outputs=["onnx"])
+        return [problem.detail for problem in plan(job, model(matrix(inputs)), dataset(), {}).problems]
+
+    (refused,) = asked(64)
+    assert "head has 64 inputs, which do not divide into groups of 96; use group_size=32" in refused
+    assert asked(96) == asked(None) == []  # None: learnt before the sides were told apart
+
+
+def test_a_quantized_model_takes_no_step() -> None:
+    found = planned({"kind": "quantize.weight_only", "bits": 2}, facts=changed(IMAGES, finished_layers=3))
+    assert wrong(found) == [("/model", "model_finished")]
+    assert "holds 3 layers" in found.problems[0].detail and "start from the model it was made from" in str(found)
+
+
+@pytest.mark.parametrize("kind", ["merge.average", "merge.vote", "merge.sequential"])
+def test_a_quantized_model_is_no_peer(kind: str) -> None:
+    others = {TEACHER_ID: model(changed(IMAGES, finished_layers=3), id=TEACHER_ID)}
+    found = plan(spec({"kind": kind, "peers": [TEACHER_ID]}), model(), dataset(), others)
+    assert ("/recipe/0/peers/0", "model_finished") in wrong(found)
+
+
+@pytest.mark.parametrize("kind", ["quantize.weight_only", "quantize.adaround"])
+def test_what_only_measuring_tells_of_few_bits_is_said(kind: str) -> None:
+    said = "Whether 2 bits leave enough of each layer is measured when the job runs"
+    assert any(note.startswith(said) for note in planned({"kind": kind, "bits": 2}).steps[0].notes)
+    assert not any("measured" in note for note in planned({"kind": kind, "bits": 4}).steps[0].notes)
+
+
+@pytest.mark.parametrize("kind", ["quantize.adaround", "quantize.mixed"])
+def test_layers_whose_rounding_is_not_learned_are_named(kind: str) -> None:
+    wide = changed(HEAD, name="wide", shape=(10, 8193))
+    found = planned({"kind": kind}, facts=changed(IMAGES, layers=(STEM, wide, HEAD)))
+    assert found.steps[0].notes == ("Rounded to the nearest level, and not learned: wide.",)
+
+
+def test_weights_too_few_to_be_halved() -> None:
+    few = changed(HEAD, shape=(1, 31), parameters=32)
+    step = {"kind": "quantize.float16"}
+    facts = changed(IMAGES, layers=(few,), parameters=32)
+    assert wrong(planned(step, facts=facts)) == [("/recipe/0", "technique_inapplicable")]
+    assert wrong(planned(step, facts=changed(facts, parameters=300))) == []  # the rest may be recurrent
+    assert wrong(planned(step, facts=changed(facts, layers=(changed(few, shape=(1, 32)),)))) == []
+
+
 def test_other_classes_are_told_of_finetune_head() -> None:
     data = dataset(changed(PICTURES, classes=tuple("abcdefghijk")))
     found = plan(spec(PRUNE), model(), data, {})

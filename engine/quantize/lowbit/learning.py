@@ -13,10 +13,7 @@ from engine.quantize.lowbit.layer import LowBitWeight
 from engine.quantize.lowbit.learned import learn
 from engine.quantize.lowbit.patches import moments
 from engine.quantize.lowbit.walk import walk
-from pith.lowbit import Learned
-
-# The moments of more inputs would take more than half a gigabyte.
-_MOST_INPUTS = 8192
+from pith.lowbit import MOST_INPUTS, Learned
 
 
 class Learning:
@@ -49,7 +46,7 @@ class Learning:
             return
         layer = self.model.graph.get_submodule(name)
         grid = self._grid(weight)
-        if not isinstance(layer, get_args(Weighted)) or weight.weight[0].numel() > _MOST_INPUTS:
+        if not isinstance(layer, get_args(Weighted)) or weight.weight[0].numel() > MOST_INPUTS:
             self._keep(weight, grid.nearest(weight.weight))
         else:
             seen = moments(layer, float_inputs, rounded_inputs)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pith.base import Change
 from pith.ensembles import foreseen
 from pith.outlook import Given, Outlook, Refusal
-from pith.peers import Combining, behind, no_layers
+from pith.peers import Combining, behind, unusable
 
 
 class MergeSequential(Combining):
@@ -35,8 +35,8 @@ class MergeSequential(Combining):
         for place, name in self.named().items():
             if name not in facts:
                 return
-            if not facts[name].trainable:
-                yield no_layers(place, name)
+            if refusal := unusable(self.kind, place, name, facts[name]):
+                yield refusal
             else:
                 yield from behind(place, name, facts[name], before)
             before = facts[name]

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pith.lowbit import STORED, Bits, Learned
+from pith.lowbit import MEASURED, STORED, Bits, Learned
 from pith.outlook import Given, Outlook, count_weights, names, share
 
 
@@ -20,7 +20,7 @@ class QuantizeAdaround(Learned):
     )
     limits: ClassVar[str] = (
         STORED + "The activation function after a layer is not looked at. Embeddings, and layers of more than 8,192 "
-        "inputs, are rounded to nearest."
+        "inputs, are rounded to nearest. " + MEASURED
     )
 
     kind: Literal["quantize.adaround"] = "quantize.adaround"
@@ -36,4 +36,5 @@ class QuantizeAdaround(Learned):
             left_alone=self.alone(given),
             run=2 * used,
             refusals=self.refused(given),
+            notes=(*self.unlearned(given), *self.few(self.bits)),
         )

@@ -15,7 +15,8 @@ class QuantizeFloat16(Halves):
     limits: ClassVar[str] = (
         "Inputs and outputs stay float32. With arithmetic in float32 speed and memory while running stay: weights are "
         "cast once, when the file is loaded. Arithmetic in float16 is for GPUs; an x86 CPU casts back and forth and is "
-        "no faster, often slower, and the .pt2 computes in float32 all the same."
+        "no faster, often slower, and the .pt2 computes in float32 all the same. A weight beyond 65,504 is refused "
+        "when the job runs."
     )
 
     kind: Literal["quantize.float16"] = "quantize.float16"

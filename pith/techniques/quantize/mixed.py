@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pith.lowbit import STORED, Bits, Learned
+from pith.lowbit import MEASURED, STORED, Bits, Learned
 from pith.outlook import Given, Outlook, count_weights, names, share
 
 
@@ -22,7 +22,9 @@ class QuantizeMixed(Learned):
         "ZeroQ: Cai et al. 2020, arXiv 2001.00281, section 3.2 (each layer alone, errors add up), with the "
         "squared error of the outputs; knapsack as HAWQ-V3: Yao et al. 2021, arXiv 2011.10680"
     )
-    limits: ClassVar[str] = STORED + "Bits belong to a whole layer. Biases, norms and scales are not in the budget."
+    limits: ClassVar[str] = (
+        STORED + "Bits belong to a whole layer. Biases, norms and scales are not in the budget. " + MEASURED
+    )
 
     kind: Literal["quantize.mixed"] = "quantize.mixed"
     bits: Annotated[tuple[Bits, ...], AfterValidator(_descending)] = Field(
@@ -57,4 +59,5 @@ class QuantizeMixed(Learned):
             left_alone=self.alone(given),
             run=tried * (1 + len(self.bits) * len(layers)) + learned,
             refusals=self.refused(given),
+            notes=(*(self.unlearned(given) if learned else ()), *self.few(max(self.bits))),
         )

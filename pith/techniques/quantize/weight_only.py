@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pith.lowbit import STORED, Bits, LowBit
+from pith.lowbit import MEASURED, STORED, Bits, LowBit
 from pith.outlook import Given, Outlook, count_weights, names, share
 
 
@@ -18,11 +18,7 @@ class QuantizeWeightOnly(LowBit):
         "Uniform affine quantization with steps of least squared error, as Banner et al. 2019, arXiv 1810.05723, "
         "section 4, find their clipping; groups as Dettmers et al. 2022, arXiv 2110.02861"
     )
-    limits: ClassVar[str] = (
-        STORED
-        + "3, 5 and 6 bits are really stored as such. A model whose outputs would hold hardly more signal than noise "
-        "is refused."
-    )
+    limits: ClassVar[str] = STORED + "3, 5 and 6 bits are really stored as such. " + MEASURED
 
     kind: Literal["quantize.weight_only"] = "quantize.weight_only"
     bits: Bits = Field(8, description="Bits of a weight.")
@@ -30,12 +26,12 @@ class QuantizeWeightOnly(LowBit):
     def outlook(self, given: Given) -> Outlook:
         layers, all_layers = self.chosen(given), self.packable(given)
         groups = "" if self.group_size is None else f", in groups of {self.group_size}"
-        few = "Few levels without learned rounding lose much; compare quantize.adaround."
+        learned = ("Few levels without learned rounding lose much; compare quantize.adaround.",)
         return Outlook(
             does=f"Stores {count_weights(layers)} of {share(len(layers), len(all_layers), 'layers')} as "
             f"{self.bits}-bit integers{groups}.",
             touched=names(layers),
             left_alone=self.alone(given),
             refusals=self.refused(given),
-            notes=(few,) if self.bits < 4 else (),
+            notes=(*learned, *self.few(self.bits)) if self.bits < 4 else (),
         )
