@@ -4,7 +4,9 @@ Which layer feeds which is not among the facts. The widest layer before it whose
 taken for it, and of several the nearest.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
@@ -28,6 +30,26 @@ def widths_after(layers: tuple[LayerFacts, ...], ratio: float, unit: int) -> dic
     """Channels that each of these layers shall have: a multiple of ``unit``, and never none."""
     widths = {layer.name: layer.width for layer in layers if layer.width is not None}
     return {name: min(size, max(unit, round(size * (1 - ratio) / unit) * unit)) for name, size in widths.items()}
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """The next widths of layers that lose channels together."""
+
+    group: str
+    widths: dict[str, int]
+
+
+def narrowings(layers: tuple[LayerFacts, ...], unit: int) -> list[Narrowing]:
+    """All that these layers may lose, a multiple of ``unit`` at a time, in such an order that all lose like parts."""
+    found: dict[tuple[float, str], dict[str, int]] = defaultdict(dict)
+    for layer in layers:
+        width, end = layer.width or 0, (layer.width or 0) % unit or unit
+        group, start = layer.name if layer.group is None else str(layer.group), 0
+        while width - end >= unit:
+            found[(start + end) / 2 / width, group][layer.name] = width - end
+            start, end = end, end + unit
+    return [Narrowing(group, found[part, group]) for part, group in sorted(found)]
 
 
 def narrowed(layers: tuple[LayerFacts, ...], widths: Mapping[str, int]) -> tuple[LayerFacts, ...]:

@@ -4,21 +4,17 @@ Layers that produce the output, layers that the caller names, and layers whose c
 graph (attention heads, reshapes into parts) are left alone; ``engine.prune.map`` says which and why.
 """
 
-import math
-from collections.abc import Iterable
-
 from engine.context import Context
 from engine.model import Model
 from engine.prune.channels import Channels, Group
-from engine.prune.goal import TRIALS, cost_of, ratio_for
+from engine.prune.goal import cost_of, least_gone
 from engine.prune.importance import importance
 from engine.prune.map import width
+from engine.prune.portions import portions, ranked, unit_step
 from engine.prune.proof import proven
 from engine.selected import ignored
 from engine.train import train
 from pith.techniques.prune.channel import PruneChannel
-
-_LEAST_LEFT = 0.1
 
 
 def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
@@ -52,65 +48,37 @@ def _leaving(
     if config.target == "channels":
         return chosen(channels, config, scores, sizes, part)
     cost = cost_of(config.target, ctx)
-    before = ctx.memo.setdefault("cost", cost(channels.model))
-
-    def units_at(ratio: float) -> set[int]:
-        return chosen(channels, config, scores, sizes, ratio)
-
-    goal = before * (1 - part)
-    ratio = ratio_for(goal, cost, channels.model, ignore, units_at, TRIALS[config.target])
-    if ratio is None:
+    goal = ctx.memo.setdefault("cost", cost(channels.model)) * (1 - part)
+    order = portions(channels.groups, scores, sizes, config)
+    units = least_gone(config.target, goal, cost, channels.model, ignore, order)
+    if units is None:
         raise ctx.inapplicable(*config.unreachable(part))
-    return units_at(ratio)
+    return units
 
 
 def chosen(
     channels: Channels, config: PruneChannel, scores: dict[int, float], sizes: dict[str, int], ratio: float
 ) -> set[int]:
     """The units that go for a part of the channels; ``sizes`` are the units that each group had at first."""
-    targets = {group.key: _target(group, sizes.get(group.key, 0), config, ratio) for group in channels.groups}
+    counts = {
+        group.key: len(group.units) - _target(group, sizes.get(group.key, 0), config, ratio)
+        for group in channels.groups
+    }
     if config.scope == "layer":
-        left = {key: max(count, 0) for key, count in targets.items()}
-    else:
-        left = _left_globally(channels.groups, scores, targets, config)
-    return {unit for group in channels.groups for unit in _least(group, scores, len(group.units) - left[group.key])}
+        return {unit for group in channels.groups for unit in ranked(group, scores)[: counts[group.key]]}
+    gone: set[int] = set()
+    for portion in portions(channels.groups, scores, sizes, config):
+        if len(gone) >= sum(counts.values()):
+            break
+        gone.update(portion.units)
+    return gone
 
 
 def _widths(model: Model) -> dict[str, int]:
     return {name: width(module) for name, module in model.layers()}
 
 
-def _unit_step(group: Group, round_to: int) -> int:
-    """How many units at a time keep every layer's width a multiple."""
-    return math.lcm(*(round_to // math.gcd(round_to, count) for count in group.layers.values()))
-
-
 def _target(group: Group, size: int, config: PruneChannel, ratio: float) -> int:
     """Units that the group shall have when this part of the channels is gone."""
-    step = _unit_step(group, config.round_to)
+    step = unit_step(group, config.round_to)
     return min(len(group.units), max(step, round(size * (1 - ratio) / step) * step))
-
-
-def _least(group: Group, scores: dict[int, float], count: int) -> list[int]:
-    return sorted(group.units.tolist(), key=lambda unit: (scores[unit], unit))[: max(count, 0)]
-
-
-def _left_globally(
-    groups: Iterable[Group], scores: dict[int, float], targets: dict[str, int], config: PruneChannel
-) -> dict[str, int]:
-    """As many go as the targets say in sum, the least important of all. LAMP's numbers compare across layers as they
-    are; others are measured by the mean of their group."""
-    groups = list(groups)
-    worth = {}
-    for group in groups:
-        mean = sum(scores[unit] for unit in group.units.tolist()) / len(group.units) or 1.0
-        scale = 1.0 if config.importance == "lamp" else mean
-        worth.update({unit: (scores[unit] / scale, group.key) for unit in group.units.tolist()})
-    total = sum(len(group.units) - targets[group.key] for group in groups)
-    gone = [key for _, key in sorted(worth.values())[:total]]
-    left = {}
-    for group in groups:
-        step, size = _unit_step(group, config.round_to), len(group.units)
-        rest = max(size - gone.count(group.key), math.ceil(size * _LEAST_LEFT))
-        left[group.key] = min(size, max(step, round(rest / step) * step))
-    return left

@@ -1,6 +1,6 @@
-"""Which part of the channels has to go so that a part of something else goes: MACs, parameters or latency."""
+"""Which channels have to go so that a part of something else goes: MACs, parameters or latency."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 
@@ -9,9 +9,11 @@ from engine.export import write_onnx
 from engine.measure import latencies, macs_of
 from engine.model import Model
 from engine.prune.channels import Channels
+from engine.prune.portions import Portion
+from pith.portions import fewest, tightened
+from pith.techniques.prune.channel import NEAR
 
 Cost = Callable[[Model], float]
-TRIALS = {"macs": 12, "parameters": 12, "latency": 6}
 
 
 def cost_of(target: str, ctx: Context) -> Cost:
@@ -23,26 +25,27 @@ def cost_of(target: str, ctx: Context) -> Cost:
     return lambda model: _latency(model, ctx)
 
 
-def ratio_for(
-    goal: float, cost: Cost, model: Model, ignore: Set[str], units_at: Callable[[float], set[int]], trials: int
-) -> float | None:
-    """The least ratio in (0, 1) of which a pruned copy costs no more than ``goal``, by halving; None if there is none.
+def least_gone(
+    target: str, goal: float, cost: Cost, model: Model, ignore: Set[str], order: Sequence[Portion]
+) -> set[int] | None:
+    """The units without which a copy costs no more than ``goal``, and not much less; None if all are too few.
 
-    ``units_at(ratio)`` are the units that would go.
+    They are the first of ``order``. A latency is never twice the same, so it is not brought as near as it goes.
     """
 
-    def reached(ratio: float) -> bool:
+    def left(gone: Sequence[Portion]) -> float:
         trial = model.copy()
-        Channels(trial, ignore).remove(units_at(ratio))
-        return cost(trial) <= goal
+        Channels(trial, ignore).remove(_units(gone))
+        return cost(trial)
 
-    low, high = 0.0, 1.0
-    if not reached(high):
+    gone = fewest(order, left, goal)
+    if gone is None:
         return None
-    for _ in range(trials):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high
+    return _units(gone if target == "latency" else tightened(gone, left, goal, NEAR))
+
+
+def _units(portions: Sequence[Portion]) -> set[int]:
+    return {unit for portion in portions for unit in portion.units}
 
 
 def _latency(model: Model, ctx: Context) -> float:

@@ -8,9 +8,13 @@ from pydantic import Field
 from pith.base import Change, Need
 from pith.facts import LayerFacts
 from pith.iterative import Iterative
-from pith.narrow import least_left, left_alone, narrowed, widths_after
+from pith.narrow import Narrowing, least_left, left_alone, narrowed, narrowings, widths_after
 from pith.outlook import Given, Outlook, Refusal, names, share
 from pith.patterns import LayerPattern, named_by, unmatched
+from pith.portions import fewest, tightened
+
+NEAR = 0.01
+"""The part of a target that may go in vain, where no more channels than that can stay."""
 
 
 class PruneChannel(Iterative):
@@ -52,15 +56,16 @@ class PruneChannel(Iterative):
         layers = given.weighted()
         alone = left_alone(layers, self._ignored(layers))
         open_ones = tuple(layer for layer in layers if layer.name not in alone and layer.width)
-        widths = widths_after(open_ones, self._ratio(given, open_ones), self.round_to)
+        widths = self._widths(given, open_ones)
         before, after = sum(layer.width or 0 for layer in open_ones), sum(widths.values())
         changed = tuple(layer.name for layer in open_ones if widths[layer.name] != layer.width)
         left = narrowed(given.layers, widths)
         return Outlook(
-            does=f"Removes {before - after:,} of {before:,} channels in {share(len(changed), len(layers), 'layers')}, "
-            f"widths kept at multiples of {self.round_to}{self.recovered(given)}.",
+            does=f"Removes {self._about()}{before - after:,} of {before:,} channels in "
+            f"{share(len(changed), len(layers), 'layers')}, widths kept at multiples of {self.round_to}"
+            f"{self.recovered(given)}.",
             touched=changed,
-            left_alone=alone | {name: self._narrow() for name in names(open_ones) if name not in changed},
+            left_alone=alone | {layer.name: self._untouched(layer) for layer in open_ones if layer.name not in changed},
             after=left,
             parameters=given.parameters - _fewer(given.layers, left, "parameters"),
             macs=None if given.macs is None else given.macs - _fewer(given.layers, left, "macs"),
@@ -74,21 +79,30 @@ class PruneChannel(Iterative):
     def _notes(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> Iterator[str]:
         if self.scope == "global":
             yield _GLOBAL
-        if self.target == "latency":
-            yield _LATENCY
+        if self.target != "channels":
+            yield _LATENCY if self.target == "latency" else _TRIAL
         if self.importance == "bn_scale" and not any("Norm" in layer.kind for layer in given.layers):
             yield without_norms(names(open_ones))
 
-    def _ratio(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> float:
-        """The part of the channels that has to go, about; of latency nothing is known, and MACs stand for it."""
+    def _about(self) -> str:
+        return "" if self.target == "channels" and self.scope == "layer" else "about "
+
+    def _widths(self, given: Given, open_ones: tuple[LayerFacts, ...]) -> dict[str, int]:
+        """What the layers will keep, about; of latency nothing is known, and MACs stand for it."""
         what, total = self._cost(given)
         if self.target == "channels" or total is None:
-            return self.pruning_ratio
-        for ratio in (step / 100 for step in range(1, 101)):
-            left = narrowed(given.layers, widths_after(open_ones, ratio, self.round_to))
-            if _fewer(given.layers, left, what) >= self.pruning_ratio * total:
-                return ratio
-        return 1.0
+            return widths_after(open_ones, self.pruning_ratio, self.round_to)
+        now = {layer.name: layer.width or 0 for layer in open_ones}
+
+        def kept(gone: Sequence[Narrowing]) -> dict[str, int]:
+            return now | {name: width for each in gone for name, width in each.widths.items()}
+
+        def left(gone: Sequence[Narrowing]) -> float:
+            return total - _fewer(given.layers, narrowed(given.layers, kept(gone)), what)
+
+        order, goal = narrowings(open_ones, self.round_to), (1 - self.pruning_ratio) * total
+        gone = fewest(order, left, goal)
+        return kept(order if gone is None else tightened(gone, left, goal, NEAR))
 
     def _cost(self, given: Given) -> tuple[Literal["parameters", "macs"], int | None]:
         return ("parameters", given.parameters) if self.target == "parameters" else ("macs", given.macs)
@@ -113,7 +127,9 @@ class PruneChannel(Iterative):
         """The way out where no layer may lose channels."""
         return "leave this step out or shorten ignore" if self.ignore else "leave this step out"
 
-    def _narrow(self) -> str:
+    def _untouched(self, layer: LayerFacts) -> str:
+        if self.target != "channels" and (layer.width or 0) > self.round_to:
+            return "enough goes without it, as far as can be foreseen"
         return f"too narrow to lose {self.pruning_ratio:.0%} and keep a multiple of {self.round_to}"
 
     def _ignored(self, layers: tuple[LayerFacts, ...]) -> dict[str, str]:
@@ -133,6 +149,7 @@ class PruneChannel(Iterative):
 
 
 _LATENCY = "Latency is found by trial when the job runs; the numbers here are as if it went with the MACs."
+_TRIAL = "How many channels that takes is found by trial when the job runs; the numbers here are estimates."
 _GLOBAL = "Which layers lose how many channels is decided by their weights; the numbers here are as if all lost alike."
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,11 @@ from engine.head import output_layers
 from engine.measure import macs_of
 from engine.model import Model
 from engine.prune import channel
-from engine.prune.channels import Channels
+from engine.prune.channels import Channels, Group
+from engine.prune.goal import cost_of, least_gone
 from engine.prune.importance import bn_scale, lamp, taylor
 from engine.prune.map import width
+from engine.prune.portions import portions, ranked, unit_step
 from engine.randomness import generator
 from pith.errors import PithError
 from pith.techniques.prune.channel import PruneChannel
@@ -248,15 +251,55 @@ def test_taylor_is_the_square_of_the_change_that_the_gradient_foretells(tmp_path
     assert [found[unit] for unit in group.units.tolist()] == pytest.approx(wanted.tolist(), rel=1e-4)
 
 
+def cost_without(model: Model, units: set[int], target: str) -> float:
+    trial = model.copy()
+    Channels(trial).remove(units)
+    return macs_of(trial) if target == "macs" else sum(each.numel() for each in trial.graph.parameters())
+
+
+@pytest.mark.parametrize("net", [Cnn, _Grouped])
 @pytest.mark.parametrize("target", ["macs", "parameters"])
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_a_part_of_the_macs_or_of_the_parameters_goes_and_not_much_more(
-    target: str, scope: str, tmp_path: Path
+@pytest.mark.parametrize("round_to", [1, 4])
+@pytest.mark.parametrize("part", [0.3, 0.6])
+def test_nothing_goes_in_vain_for_a_target(
+    net: type[nn.Module], target: str, scope: str, round_to: int, part: float
 ) -> None:
-    options = {"target": target, "scope": scope, "pruning_ratio": 0.6, "iterations": 2, "round_to": 1}
-    before, after = pruned(tmp_path, Cnn, **options)
-    cost = macs_of if target == "macs" else lambda model: sum(each.numel() for each in model.graph.parameters())
-    assert 0.3 < cost(after) / cost(before) <= 0.4
+    model, config = lifted(net), PruneChannel.model_validate({"target": target, "scope": scope, "round_to": round_to})
+    channels = Channels(model)
+    scores, sizes = channels.importance(2), {group.key: len(group.units) for group in channels.groups}
+    goal, order = cost_without(model, set(), target) * (1 - part), portions(channels.groups, scores, sizes, config)
+    cost = cost_of(target, None)  # type: ignore[arg-type]
+    units = least_gone(target, goal, cost, model, set(), order)
+    assert units is not None
+    spent = cost_without(model, units, target)
+    assert spent <= goal
+    for group in channels.groups:
+        gone = [unit for unit in ranked(group, scores) if unit in units]
+        assert gone == ranked(group, scores)[: len(gone)]
+        assert len(gone) % unit_step(group, round_to) == 0
+        if gone and spent < 0.99 * goal:
+            assert cost_without(model, units - set(gone[-unit_step(group, round_to) :]), target) > goal
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_a_target_is_met_from_below_in_parts_too(iterations: int, tmp_path: Path) -> None:
+    options = {"target": "macs", "scope": "global", "pruning_ratio": 0.6, "round_to": 4, "iterations": iterations}
+    before, after = pruned(tmp_path, Wide, **options)
+    assert 0.39 < macs_of(after) / macs_of(before) <= 0.4
+
+
+def test_a_width_that_is_no_multiple_becomes_one_first() -> None:
+    group, scores = Group({"ten": 1}, np.arange(10)), {unit: float(unit) for unit in range(10)}
+    found = portions([group], scores, {"ten": 10}, PruneChannel(round_to=4))
+    assert [each.units for each in found] == [(0, 1), (2, 3, 4, 5)]
+
+
+def test_of_the_whole_model_a_tenth_stays_in_every_group() -> None:
+    group = Group({"wide": 1}, np.arange(100))
+    sizes, config = {"wide": 100}, PruneChannel(scope="global", round_to=4)
+    found = portions([group], dict.fromkeys(range(100), 1.0), sizes, config)
+    assert sum(len(each.units) for each in found) == 88
 
 
 class Wide(Cnn):
@@ -265,7 +308,7 @@ class Wide(Cnn):
 
 
 def test_latency_is_brought_down_by_trial(tmp_path: Path) -> None:
-    before, after = pruned(tmp_path, Wide, target="latency", pruning_ratio=0.3)
+    before, after = pruned(tmp_path, Wide, target="latency", pruning_ratio=0.3, round_to=32)
     assert macs_of(after) < macs_of(before)
 
 
