@@ -43,12 +43,12 @@ def _text(facts: DatasetFacts) -> Architecture:
     return Architecture(name="pith/text_cnn", arguments=arguments, input_shape=_shape(facts))
 
 
-def _audio(facts: DatasetFacts) -> Architecture:
+def audio(facts: DatasetFacts) -> Architecture:
     arguments = {"num_classes": len(facts.classes), "width": 64, "blocks": 4, "dropout": 0.1}
     return Architecture(name="pith/ds_cnn", arguments=arguments, input_shape=_shape(facts))
 
 
-def _table(facts: DatasetFacts) -> Architecture:
+def table(facts: DatasetFacts) -> Architecture:
     arguments = {"in_features": _shape(facts)[0], "out_features": len(facts.classes), "hidden": [128, 64]}
     return Architecture(name="pith/mlp", arguments=arguments)
 
@@ -69,14 +69,14 @@ CASES = {
     ),
     "audio (FSDD, pith/ds_cnn)": Case(
         real_data.fsdd,
-        _audio,
+        audio,
         {"epochs": 12, "batch_size": 64, "learning_rate": 4e-3},
         0.9433,
         {"preprocessing": MEL},
         ({"kind": "time_shift", "fraction": 0.05},),
     ),
     "table (Adult, pith/mlp)": Case(
-        real_data.adult, _table, {"epochs": 4, "batch_size": 256}, 0.8575, {"label": "income"}
+        real_data.adult, table, {"epochs": 4, "batch_size": 256}, 0.8575, {"label": "income"}
     ),
 }
 
@@ -95,8 +95,8 @@ def _measured(case: Case, root: Path) -> dict[str, float]:
     upload = case.make(root / "upload")
     facts = stage_dataset(upload, upload.name, DatasetSchema.model_validate(case.schema), first).facts
     checked = time.perf_counter() - started
-    _fresh_model(case.architecture(facts), first)
-    trained = _run(first, [{"kind": "finetune.full", **case.training}], case.augmentation, ["pt2"])
+    fresh_model(case.architecture(facts), first)
+    trained = run_job(first, [{"kind": "finetune.full", **case.training}], case.augmentation, ["pt2"])
     for part in ("dataset.arrow", "dataset.json"):
         shutil.move(first.root / part, second.root / part)
     first.output("pt2").replace(second.model)
@@ -106,7 +106,7 @@ def _measured(case: Case, root: Path) -> dict[str, float]:
         {"kind": "distill.logits", "teacher": "baseline", "temperature": 4, **recovery},
         {"kind": "quantize.static"},
     ]
-    small = _run(second, recipe, case.augmentation, ["onnx"])
+    small = run_job(second, recipe, case.augmentation, ["onnx"])
     return {
         "trained": trained.result.get("accuracy") or 0.0,
         "peer": case.peer,
@@ -119,7 +119,7 @@ def _measured(case: Case, root: Path) -> dict[str, float]:
     }
 
 
-def _fresh_model(architecture: Architecture, folder: JobDir) -> None:
+def fresh_model(architecture: Architecture, folder: JobDir) -> None:
     desk = JobDir(folder.root / "fresh")
     desk.scratch.mkdir(parents=True)
     events = EventStream(desk.events)
@@ -129,10 +129,14 @@ def _fresh_model(architecture: Architecture, folder: JobDir) -> None:
     desk.part("model.pt2").replace(folder.model)
 
 
-def _run(
-    folder: JobDir, recipe: list[dict[str, Any]], augmentation: tuple[dict[str, Any], ...], outputs: list[str]
+def run_job(
+    folder: JobDir,
+    recipe: list[dict[str, Any]],
+    augmentation: tuple[dict[str, Any], ...],
+    outputs: list[str],
+    seed: int = 0,
 ) -> Report:
-    spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation)}
+    spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation), "seed": seed}
     job = EngineJob(spec=JobSpec.model_validate(spec), model_digest="sha256:" + "0" * 64, device="cpu", threads=THREADS)
     folder.spec.write_text(job.model_dump_json())
     return run(folder.root)

@@ -23,7 +23,7 @@ CASES: dict[str, list[str]] = {
     "int8": ["bench.quality.int8"],
     "distill": ["bench.quality.distill", "mnist"],
     "soup": ["bench.quality.soup"],
-    "modalities": ["bench", "modalities"],
+    "modalities": ["bench.quality.modalities"],
 }
 
 

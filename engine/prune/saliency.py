@@ -28,8 +28,11 @@ class Gradients(nn.Module):
         return [self.get_buffer(str(index)) for index in range(len(self.weights))]
 
     @torch.no_grad()
-    def gather(self, share: float = 0.01) -> None:
-        """Take in the gradients that the weights have now, as this share of the mean."""
+    def gather(self, share: float = 0.001) -> None:
+        """Take in the gradients that the weights have now, as this share of the mean.
+
+        A mean over fewer than some thousand batches tells noise from need too badly.
+        """
         for weight, mean in zip(self.weights, self.squares(), strict=True):
             if weight.grad is not None:
                 mean.lerp_(weight.grad.square(), share)

@@ -20,8 +20,8 @@ class Clusters:
     rate_weight: float
     chance: torch.Generator
 
-    def of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """The centroids, and for each number the index of its own.
+    def of(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The centroids, what each costs, and for each number the index of its own.
 
         Centroids are looked for among at most 65,536 evenly spaced quantiles of the numbers. Without a price on rare
         ones, one that has no numbers goes to where the error is largest.
@@ -41,7 +41,7 @@ class Clusters:
             costs = -price * (sizes.clamp_min(1) / len(points)).log2()
             if torch.equal(centroids, before):
                 break
-        return centroids.float(), nearest(numbers.double(), centroids, costs)
+        return centroids.float(), costs.float(), nearest(numbers.double(), centroids, costs)
 
     def _start(self, points: Tensor) -> Tensor:
         """From the least to the greatest, from quantile to quantile, or anywhere."""
@@ -55,6 +55,9 @@ class Clusters:
 
 def nearest(numbers: Tensor, centroids: Tensor, costs: Tensor) -> Tensor:
     """For each number the index of the centroid of the least squared distance and cost together."""
+    if not costs.any():
+        ordered = centroids.sort()
+        return ordered.indices[torch.bucketize(numbers, (ordered.values[1:] + ordered.values[:-1]) / 2)]
     parts = torch.split(numbers, _POINTS)
     return torch.cat([((part[:, None] - centroids).square() + costs).argmin(1) for part in parts])
 

@@ -43,6 +43,11 @@ class QuantizeCodebook(Selective):
         le=8,
         description="Biases of these layers share 2 to the power of this many values; null keeps them.",
     )
+    reassign: bool = Field(
+        True,
+        description="While recovery trains, let weights change to another of the values (straight-through estimator, "
+        "arXiv 1308.3432); false keeps k-means' choice, as the paper does.",
+    )
     recovery: TrainingOptions | None = Field(
         None, description="Fine-tuning of the shared values and of all that is not shared; null leaves k-means' values."
     )

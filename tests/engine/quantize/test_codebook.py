@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.intake.facts import Origin, describe
 from engine.model import Model
 from engine.quantize import codebook
-from engine.quantize.clusters import Clusters, in_float16
+from engine.quantize.clusters import Clusters, in_float16, nearest
 from engine.quantize.codebook import Codebook
 from pith.errors import PithError
 from pith.outlook import Given
@@ -64,7 +64,7 @@ def best_error(numbers: Tensor, count: int) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_no_number_and_no_centroid_can_move_to_make_the_error_less(start: Start, seed: int) -> None:
     numbers = torch.randn(500, generator=torch.Generator().manual_seed(seed))
-    values, chosen = clusters(8, start).of(numbers)
+    values, _, chosen = clusters(8, start).of(numbers)
     assert torch.equal(chosen, (numbers[:, None] - values).abs().argmin(1))
     for index in chosen.unique():
         assert float(values[index]) == pytest.approx(float(numbers[chosen == index].mean()), abs=1e-6)
@@ -73,7 +73,7 @@ def test_no_number_and_no_centroid_can_move_to_make_the_error_less(start: Start,
 def test_groups_that_are_apart_are_found() -> None:
     noise = torch.Generator().manual_seed(0)
     numbers = torch.cat([torch.randn(4, generator=noise) * 0.01 + centre for centre in (-1.0, 0.2, 2.0)])
-    values, chosen = clusters(3).of(numbers)
+    values, _, chosen = clusters(3).of(numbers)
     assert squared_error(numbers, values, chosen) == pytest.approx(best_error(numbers, 3), rel=1e-4)
 
 
@@ -88,7 +88,7 @@ def test_a_price_on_rare_values_buys_entropy() -> None:
     numbers = torch.randn(4000, generator=torch.Generator().manual_seed(0))
 
     def entropy(rate_weight: float) -> tuple[float, float]:
-        values, chosen = clusters(16, "linear", rate_weight).of(numbers)
+        values, _, chosen = clusters(16, "linear", rate_weight).of(numbers)
         parts = chosen.bincount().float() / len(chosen)
         parts = parts[parts > 0]
         return float(-(parts * parts.log2()).sum()), squared_error(numbers, values, chosen)
@@ -105,12 +105,35 @@ def test_float16_keeps_what_it_cannot_hold() -> None:
 
 def test_a_value_is_trained_by_the_sum_of_its_gradients() -> None:
     weight = nn.Parameter(torch.tensor([0.0, 1.0, -1.0, 1.1, 0.0, -0.9]))
-    book = Codebook([weight], 1)
+    book = Codebook([weight], 1, reassigned=False)
     book.find(clusters(2))
     assert weight.tolist() == pytest.approx([0, 1.05, -0.95, 1.05, 0, -0.95])
     (weight * torch.tensor([5.0, 1, 2, 4, 7, 8])).sum().backward()
     book.gather()
     assert book.values.grad is not None and book.values.grad.tolist() == [10, 5] and weight.grad is None
+
+
+def test_a_weight_changes_to_the_value_that_its_copy_is_nearest_to() -> None:
+    weight = nn.Parameter(torch.tensor([0.0, 1.0, -1.0, 1.2]))
+    book = Codebook([weight], 1, reassigned=True)
+    book.find(clusters(2))
+    (weight * torch.tensor([5.0, 1, 2, 4])).sum().backward()
+    book.gather()
+    assert book.copies is not None and book.copies.grad is not None and book.copies.grad.tolist() == [0, 1, 2, 4]
+    with torch.no_grad():
+        book.copies.copy_(torch.tensor([0.7, -0.1, -1.0, 1.2]))
+    book.reassign()
+    book.write()
+    assert weight.tolist() == pytest.approx([0, -1, -1, 1.1]), "zeros stay, whatever their copies are"
+
+
+@pytest.mark.parametrize("price", [0.0, 0.3])
+def test_the_nearest_value_counts_what_it_costs(price: float) -> None:
+    numbers, values = torch.linspace(-2, 2, 401), torch.tensor([1.0, -1.0, 0.1])
+    costs = price * torch.tensor([1.0, 2.0, 0.0])
+    every = (numbers[:, None] - values).square() + costs
+    best = every.gather(1, nearest(numbers, values, costs)[:, None])[:, 0]
+    torch.testing.assert_close(best, every.min(1).values)
 
 
 def values_of(model: Model) -> dict[str, int]:
@@ -128,7 +151,8 @@ def test_layers_have_so_many_values_and_their_zeros(recovery: dict[str, Any] | N
 
 
 def test_fine_tuning_moves_the_values_and_learns(tmp_path: Path) -> None:
-    raw, tuned = shared(tmp_path / "raw", bits=2), shared(tmp_path / "tuned", bits=2, recovery=RECOVERY)
+    raw = shared(tmp_path / "raw", bits=2)
+    tuned = shared(tmp_path / "tuned", bits=2, reassign=False, recovery=RECOVERY)
     ctx = opened(job_folder(tmp_path / "job", [{"kind": "quantize.codebook"}]))
     assert ctx.judge(tuned) > ctx.judge(raw) + 0.2
     ctx.events.close()
@@ -136,6 +160,19 @@ def test_fine_tuning_moves_the_values_and_learns(tmp_path: Path) -> None:
     assert not torch.equal(one, other)
     for value in one.unique():
         assert len(other[one == value].unique()) == 1, "weights that shared a value share it still"
+
+
+def test_weights_that_may_change_their_value_learn_more(tmp_path: Path) -> None:
+    kept, free = (
+        shared(tmp_path / str(reassign), bits=1, reassign=reassign, recovery=RECOVERY) for reassign in (False, True)
+    )
+    raw = shared(tmp_path / "raw", bits=1)
+    one, other = (model.graph.get_submodule("hidden").weight for model in (raw, free))
+    assert any(len(other[one == value].unique()) > 1 for value in one.unique())
+    assert values_of(free) == values_of(kept)
+    ctx = opened(job_folder(tmp_path / "job", [{"kind": "quantize.codebook"}]))
+    assert ctx.judge(free) > ctx.judge(kept)
+    ctx.events.close()
 
 
 def test_one_codebook_for_all_layers(tmp_path: Path) -> None:
