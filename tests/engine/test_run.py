@@ -39,13 +39,15 @@ from tests.engine.tiny import (
     pictures,
     sentences,
 )
+from worker.sandbox import Policy
+from worker.warm_client import Child, End, WarmServer
 
+SECONDS = 120
 RECIPE: list[dict[str, Any]] = [
     {"kind": "prune.channel", "pruning_ratio": 0.5, "round_to": 4, "iterations": 2, "recovery": {"epochs": 2}},
     {"kind": "distill.logits", "temperature": 4, "epochs": 3, "hard_label_weight": 0.9, "learning_rate": 0.01},
     {"kind": "quantize.static"},
 ]
-START = [sys.executable, "-m", "engine.main"]
 
 
 def events(folder: JobDir) -> list[EngineEvent]:
@@ -131,16 +133,23 @@ def test_pruned_zeros_survive_later_training(tmp_path: Path) -> None:
     assert report.result.get("nonzero_parameters") < 0.25 * report.baseline.get("nonzero_parameters")
 
 
-def test_a_run_that_was_killed_in_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server() -> Iterator[WarmServer]:
+    server = WarmServer(preload=())
+    yield server
+    server.close()
+
+
+def test_a_run_that_was_killed_in_training_resumes_to_the_same_bits(tmp_path: Path, server: WarmServer) -> None:
     recipe = [RECIPE[0], {**RECIPE[1], "epochs": 12}]
     whole = job_folder(tmp_path / "whole", recipe, outputs=["safetensors"])
     run(whole.root, engine.reload.main)
     cut = job_folder(tmp_path / "cut", recipe, outputs=["safetensors"], checkpoint_seconds=0)
     for wanted in ((0, "epoch 1 of 2"), (1, "epoch 3 of 12")):
-        _run_until(cut, *wanted)
+        _run_until(server, cut, *wanted)
         assert not cut.report_json.exists() and (cut.checkpoint / "position.json").exists()
     first_part = len(events(cut))
-    assert subprocess.run([*START, str(cut.root)], check=False, env=_quietly()).returncode == 0
+    assert server.start(_policy(cut)).wait(SECONDS) == End(code=0)
     assert ("step_started", 0) not in [(event.type, event.step) for event in events(cut)[first_part:]]
     one, other = (load_file(folder.output("safetensors")) for folder in (whole, cut))
     assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
@@ -148,23 +157,26 @@ def test_a_run_that_was_killed_in_training_resumes_to_the_same_bits(tmp_path: Pa
     assert [step.kind for step in report.steps] == ["prune.channel", "distill.logits"]
 
 
-def _run_until(folder: JobDir, step: int, message: str) -> None:
+def _policy(folder: JobDir) -> Policy:
+    return Policy(job_dir=folder.root, confine=False, memory_bytes=3 << 30)
+
+
+def _run_until(server: WarmServer, folder: JobDir, step: int, message: str) -> None:
     """Run the engine in a process of its own and kill it when that line appears."""
     seen = len(folder.events.read_text().splitlines()) if folder.events.exists() else 0
-    child = subprocess.Popen([*START, str(folder.root)], env=_quietly(), stderr=subprocess.DEVNULL)
+    child = server.start(_policy(folder))
     try:
         for event in _following(folder.events, seen, child):
             if event.step == step and event.message.startswith(f"{message}: loss"):
                 return
         raise AssertionError("the run ended before it could be killed")
     finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        child.kill()
 
 
-def _following(path: Path, skip: int, child: subprocess.Popen[bytes]) -> Iterator[EngineEvent]:
-    deadline = time.monotonic() + 120
-    while child.poll() is None and time.monotonic() < deadline:
+def _following(path: Path, skip: int, child: Child) -> Iterator[EngineEvent]:
+    deadline = time.monotonic() + SECONDS
+    while child.wait(0) is None and time.monotonic() < deadline:
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
         for line in lines[skip:]:
             yield EngineEvent.model_validate_json(line)
@@ -185,7 +197,7 @@ ENDS = [
 
 def test_two_inputs_go_the_whole_way(tmp_path: Path) -> None:
     folder = job_folder(tmp_path, ENDS, net=Tokens, constraints={"max_metric_drop": 0.5})
-    report = run(folder.root)
+    report = run(folder.root, engine.reload.main)
     assert report.comparison.quality == "accuracy" and report.result.get("accuracy") > 0.9
     assert [value.name for value in open_session(folder.output("onnx"), 1).get_inputs()] == ["ids", "mask"]
     assert all(output.agreement_with_result > 0.9 for output in report.outputs)
@@ -193,7 +205,7 @@ def test_two_inputs_go_the_whole_way(tmp_path: Path) -> None:
 
 def test_two_outputs_go_the_whole_way_and_the_second_is_looked_at_too(tmp_path: Path) -> None:
     folder = job_folder(tmp_path, ENDS, net=TwoHeads)
-    report = run(folder.root)
+    report = run(folder.root, engine.reload.main)
     assert report.comparison.quality == "accuracy" and report.result.get("accuracy") > 0.9
     assert report.result.get("sqnr_db") < report.steps[0].after.get("sqnr_db") + 100 and not report.baseline.get(
         "sqnr_db"
@@ -203,7 +215,7 @@ def test_two_outputs_go_the_whole_way_and_the_second_is_looked_at_too(tmp_path: 
 
 def test_regression_goes_the_whole_way(tmp_path: Path) -> None:
     folder = job_folder(tmp_path, ENDS, net=Regression, constraints={"max_metric_drop": 0.1})
-    report = run(folder.root)
+    report = run(folder.root, engine.reload.main)
     comparison = report.comparison
     assert comparison.quality == "r2" and report.result.get("r2") > 0.8 > (report.baseline.get("r2") or 0)
     assert report.result.get("rmse") < report.baseline.get("rmse") and report.result.get("mae") > 0

@@ -25,7 +25,7 @@ from tests.fuzz.batch import Outcome, changed, outcomes
 from tests.fuzz.seeds import SEEDS, seed
 
 ROOT = Path(__file__).parents[2]
-FILES = 300
+FILES = 100
 OPENINGS = st.sampled_from(
     [b"PK\x03\x04", b"\x80\x02", b"\x80\x02}", b"{", b"\x08\x0a", b"\x1f\x8b", b"", bytes(257) + b"ustar"]
 )

@@ -1,6 +1,10 @@
-"""Opens files as an unsafe reader would. Run as a script, in a process that the file may end: READER FILE."""
+"""Opens files as an unsafe reader would: READER FILE …, each in a forked process that the file may end.
+
+Prints the exit code of each.
+"""
 
 import io
+import os
 import pickle
 import sys
 import zipfile
@@ -42,5 +46,18 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "hf bin": _hugging_face,
 }
 
+
+def _code_of(reader: str, path: Path) -> int:
+    child = os.fork()
+    if not child:
+        try:
+            READERS[reader](path)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    READERS[sys.argv[1]](Path(sys.argv[2]))
+    for reader, name in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        sys.stdout.write(f"{_code_of(reader, Path(name))}\n")
+        sys.stdout.flush()

@@ -1,6 +1,6 @@
 """Hostile uploads over HTTP, through API, queue, worker and sandbox: rejected in words, and nothing stays.
 
-A fifth of the corpus; ``python -m tests.hostile`` sends all of it.
+A tenth of the corpus; ``make hostile`` sends all of it.
 """
 
 import re
