@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from engine.architectures import from_transformers as transformers_classes
-from engine.architectures.arguments import argument_problem, refused
 from engine.architectures.bounded import bounded
 from engine.architectures.build import constructing
 from engine.architectures.built import Built
@@ -24,6 +23,7 @@ from engine.weights import read_tensors
 from engine.weights.compare import Mismatch
 from engine.weights.fit import mismatch, precision_notes
 from engine.weights.refusals import unreadable
+from pith.architecture_arguments import argument_problem, refused
 from pith.dataset import AudioPreprocessing, ImagePreprocessing, Preprocessing
 from pith.errors import PithError
 

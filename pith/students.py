@@ -5,6 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from pith.architectures import refusals
 from pith.base import Frozen
 from pith.facts import ModelFacts
 from pith.fit import ends_shown, same_ends
@@ -82,7 +83,7 @@ def pupil(student: Student | None, given: Given, source: ModelFacts | None) -> P
     if isinstance(student, str):
         return _uploaded(student, given)
     if isinstance(student, Architecture):
-        return _built(student)
+        return _built(student, given)
     if source is not None and not source.trainable:
         return Pupil(None, "a student", (of_onnx(),))
     return _narrow(student, source) if isinstance(student, Narrower) else _shallow(student, source)
@@ -93,6 +94,9 @@ def student_problems(student: ModelFacts, model: ModelFacts) -> Iterator[Refusal
     if not student.trainable:
         way_out = "send its source model as .pt2, or name it as the teacher"
         yield Refusal(reason="an ONNX file cannot be trained", way_out=way_out, field="student")
+    elif student.finished_layers:
+        reason = f"the student holds {student.finished_layers} layers with quantized weights"
+        yield Refusal(reason=reason, way_out="name the model it was made from", field="student")
     elif not same_ends(student, model):
         reason = f"the student gives {ends_shown(student)} and the job's model {ends_shown(model)}"
         yield Refusal(
@@ -130,9 +134,12 @@ def _uploaded(student: ModelId, given: Given) -> Pupil:
     return Pupil(facts, said, tuple(student_problems(facts, given.model)))
 
 
-def _built(student: Architecture) -> Pupil:
-    note = f"Whether {student.name} takes the same inputs and gives the same output is seen when the job runs."
-    return Pupil(None, f"a fresh {student.name}", notes=(note,))
+def _built(student: Architecture, given: Given) -> Pupil:
+    wrong = tuple(refusals(student, given.model))
+    note = (
+        f"{student.name} is built when the job runs; sent as a model and named by its id, it is built and checked now."
+    )
+    return Pupil(None, f"a fresh {student.name}", wrong, () if wrong else (note,))
 
 
 def _narrow(student: Narrower, source: ModelFacts | None) -> Pupil:

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from engine.architectures.arguments import check_arguments, listed, refuse, refuse_unknown
 from engine.architectures.bounded import bounded
 from engine.architectures.built import Built
 from engine.architectures.library import LIBRARIES, Library, library
 from engine.quiet import quiet
+from pith.architecture_arguments import check_arguments, listed, refuse, refuse_unknown
 from pith.errors import PithError
 
 _MOST_NUMBERS: Final = 1 << 26

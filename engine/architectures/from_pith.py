@@ -29,7 +29,7 @@ _RECURRENT: Final = frozenset({"lstm", "gru"})
 _IMAGENET: Final = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-class _Classic(NamedTuple):
+class Classic(NamedTuple):
     """``fixed`` is how many leading arguments are given by the name; ``shape`` is of one sample."""
 
     make: Callable[..., nn.Module]
@@ -38,30 +38,35 @@ class _Classic(NamedTuple):
     shape: tuple[int, ...]
 
 
-_CLASSICS: Final[dict[str, _Classic]] = {
-    "lenet_300_100": _Classic(LeNet300, "image-classification", "image", (1, 28, 28)),
-    "lenet_5": _Classic(LeNet5, "image-classification", "image", (1, 28, 28)),
+_CLASSICS: Final[dict[str, Classic]] = {
+    "lenet_300_100": Classic(LeNet300, "image-classification", "image", (1, 28, 28)),
+    "lenet_5": Classic(LeNet5, "image-classification", "image", (1, 28, 28)),
     **{
-        f"resnet{6 * blocks + 2}": _Classic(
+        f"resnet{6 * blocks + 2}": Classic(
             functools.partial(CifarResNet, blocks), "image-classification", "image", (3, 32, 32)
         )
         for blocks in (3, 5, 7, 9, 18)
     },
     **{
-        name: _Classic(functools.partial(SmallVgg, name), "image-classification", "image", (3, 32, 32))
+        name: Classic(functools.partial(SmallVgg, name), "image-classification", "image", (3, 32, 32))
         for name in ("vgg11", "vgg13", "vgg16", "vgg19")
     },
-    "mlp": _Classic(Mlp, "tabular-classification", "x", (0,)),
-    "ds_cnn": _Classic(DsCnn, "audio-classification", "spectrogram", (1, 40, 98)),
-    "text_cnn": _Classic(TextCnn, "text-classification", "input_ids", (_TOKENS,)),
-    "lstm": _Classic(functools.partial(Recurrent, "lstm"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
-    "gru": _Classic(functools.partial(Recurrent, "gru"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
+    "mlp": Classic(Mlp, "tabular-classification", "x", (0,)),
+    "ds_cnn": Classic(DsCnn, "audio-classification", "spectrogram", (1, 40, 98)),
+    "text_cnn": Classic(TextCnn, "text-classification", "input_ids", (_TOKENS,)),
+    "lstm": Classic(functools.partial(Recurrent, "lstm"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
+    "gru": Classic(functools.partial(Recurrent, "gru"), "text-classification", "input_ids", (_RECURRENT_TOKENS,)),
 }
 
 
 def names() -> list[str]:
     """Every classic."""
     return list(_CLASSICS)
+
+
+def classic(name: str) -> Classic:
+    """What the name stands for."""
+    return _CLASSICS[name]
 
 
 def accepted(name: str) -> list[str]:
@@ -88,7 +93,7 @@ def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[in
     return Use((noise(*shape),), (classic.input_name,), classic.task, _preprocessing(classic, shape))
 
 
-def _text(classic: _Classic, arguments: dict[str, Any], shape: tuple[int, ...] | None, fixed: bool) -> Use:
+def _text(classic: Classic, arguments: dict[str, Any], shape: tuple[int, ...] | None, fixed: bool) -> Use:
     """A length that somebody has chosen is what texts are cut and padded to; otherwise the dataset's own is right."""
     length = (shape or _shape(classic, arguments))[0]
     ids = torch.arange(1, 2 * length + 1).reshape(2, length) % arguments["vocab_size"]
@@ -96,7 +101,7 @@ def _text(classic: _Classic, arguments: dict[str, Any], shape: tuple[int, ...] |
     return Use((ids,), ("input_ids",), classic.task, words, () if fixed else ((1,),))
 
 
-def _shape(classic: _Classic, arguments: dict[str, Any]) -> tuple[int, ...]:
+def _shape(classic: Classic, arguments: dict[str, Any]) -> tuple[int, ...]:
     if "in_features" in arguments:
         return (arguments["in_features"],)
     if "in_channels" in arguments:
@@ -104,7 +109,7 @@ def _shape(classic: _Classic, arguments: dict[str, Any]) -> tuple[int, ...]:
     return classic.shape
 
 
-def _preprocessing(classic: _Classic, shape: tuple[int, ...]) -> Preprocessing | None:
+def _preprocessing(classic: Classic, shape: tuple[int, ...]) -> Preprocessing | None:
     if classic.input_name == "spectrogram":
         return AudioPreprocessing(mels=shape[1])
     if len(shape) != 3 or shape[0] not in (1, 3):

@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
-from engine.architectures.arguments import refused
 from engine.architectures.library import Use, noise
 from engine.quiet import quiet
+from pith.architecture_arguments import refused
 from pith.dataset import ImagePreprocessing
 
 _COMMON: Final = ("num_classes", "in_chans", "drop_rate", "drop_path_rate", "global_pool")
@@ -32,7 +32,7 @@ def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) ->
     """The model; where it has a fixed picture size, the shape sets it."""
     if shape is not None and len(shape) == 3:
         arguments = {"in_chans": shape[0], **arguments}
-        if _is_sized(name) and tuple(_config(name).get("input_size", ())[1:]) != shape[1:]:
+        if _is_sized(name) and tuple(config(name).get("input_size", ())[1:]) != shape[1:]:
             arguments = {"img_size": shape[1:], **arguments}
     module: nn.Module = timm.create_model(name, pretrained=False, **arguments)
     return module
@@ -40,8 +40,8 @@ def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) ->
 
 def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[int, ...] | None) -> Use:
     """The size, mean and standard deviation that timm has for the model."""
-    config: dict[str, Any] = module.pretrained_cfg  # type: ignore[assignment]
-    channels, height, width = shape or config["input_size"]
+    own: dict[str, Any] = module.pretrained_cfg  # type: ignore[assignment]
+    channels, height, width = shape or own["input_size"]
     if shape is None:
         channels = arguments.get("in_chans", channels)
         height, width = _pair(arguments.get("img_size", (height, width)))
@@ -50,22 +50,23 @@ def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[in
     if channels in (1, 3):
         preprocessing = ImagePreprocessing(
             size=(height, width),
-            resize=_resize(min(height, width), config.get("crop_pct")),
+            resize=_resize(min(height, width), own.get("crop_pct")),
             channels=channels,
-            mean=tuple(config["mean"][:channels]),
-            std=tuple(config["std"][:channels]),
+            mean=tuple(own["mean"][:channels]),
+            std=tuple(own["std"][:channels]),
         )
     return Use((noise(channels, height, width),), ("image",), task, preprocessing)  # type: ignore[arg-type]
 
 
-def _config(name: str) -> dict[str, Any]:
-    config = timm.get_pretrained_cfg(name)
-    found: dict[str, Any] = config.to_dict() if config else {}  # type: ignore[no-untyped-call]
+def config(name: str) -> dict[str, Any]:
+    """What timm has for the model: classes, size, mean and standard deviation."""
+    own = timm.get_pretrained_cfg(name)
+    found: dict[str, Any] = own.to_dict() if own else {}  # type: ignore[no-untyped-call]
     return found
 
 
 def _is_sized(name: str) -> bool:
-    return bool(_config(name).get("fixed_input_size"))
+    return bool(config(name).get("fixed_input_size"))
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from engine.architectures.arguments import refused
 from engine.architectures.library import Use, noise
 from engine.quiet import quiet
+from pith.architecture_arguments import refused
 from pith.dataset import ImagePreprocessing
 
 _SIZE, _RESIZE = 224, 256

@@ -7,8 +7,8 @@ import torch
 import transformers
 from torch import nn
 
-from engine.architectures.arguments import refuse_unknown, refused
 from engine.architectures.library import Use, noise
+from pith.architecture_arguments import refuse_unknown, refused
 from pith.dataset import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 
 _TEXT: Final = (
@@ -21,6 +21,7 @@ _IMAGE: Final = (
 )
 _AUDIO: Final = ("Data2VecAudio", "Hubert", "SEW", "Wav2Vec2", "WavLM")
 _TOKENS: Final = 16
+_PICTURE, _SOUND = 224, 16_000
 _HALF: Final = (0.5, 0.5, 0.5)
 _IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _ATTENTION: Final = "sdpa"
@@ -54,6 +55,27 @@ def accepted(name: str) -> list[str]:
     """The fields of the class's configuration."""
     fields = getattr(transformers, name).config_class().to_dict()
     return sorted({"num_labels", *(field for field in fields if not refused(field))})
+
+
+def classes_of(name: str) -> int:
+    """Of a class that classifies, without arguments; 0 of any other."""
+    return int(getattr(transformers, name).config_class().num_labels) if _CLASSES[name].classifies else 0
+
+
+def takes_text(name: str) -> bool:
+    """Whether it takes token ids and their mask."""
+    return _CLASSES[name].sample == "text"
+
+
+def shape_of(name: str) -> tuple[int, ...]:
+    """Of one sample, without arguments; a text's length is free."""
+    config, sample = getattr(transformers, name).config_class(), _CLASSES[name].sample
+    if sample == "image":
+        size = getattr(config, "image_size", None) or _PICTURE
+        return (config.num_channels, *((size, size) if isinstance(size, int) else size))
+    if sample == "spectrogram":
+        return (config.max_length, config.num_mel_bins)
+    return (_SOUND,) if sample == "audio" else (_TOKENS,)
 
 
 def make(name: str, arguments: dict[str, Any], shape: tuple[int, ...] | None) -> nn.Module:
@@ -131,7 +153,7 @@ def use(name: str, module: nn.Module, arguments: dict[str, Any], shape: tuple[in
         return _image(name, config, task, shape)
     if kind.sample == "audio":
         sound = AudioPreprocessing(features="waveform", sample_rate=16_000)
-        return Use((noise(*(shape or (16_000,))),), ("input_values",), task, sound)  # type: ignore[arg-type]
+        return Use((noise(*(shape or (_SOUND,))),), ("input_values",), task, sound)  # type: ignore[arg-type]
     frames = AudioPreprocessing(mels=config.num_mel_bins, seconds=config.max_length / 100)
     return Use((noise(config.max_length, config.num_mel_bins),), ("input_values",), task, frames)  # type: ignore[arg-type]
 
@@ -150,7 +172,7 @@ def _text(config: Any, task: str, shape: tuple[int, ...] | None) -> Use:
 
 
 def _image(name: str, config: Any, task: str, shape: tuple[int, ...] | None) -> Use:
-    size = getattr(config, "image_size", 224)
+    size = getattr(config, "image_size", _PICTURE)
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     channels, height, width = shape or (config.num_channels, height, width)
     mean, std = (_HALF, _HALF) if name.startswith("ViT") else _IMAGENET

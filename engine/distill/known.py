@@ -20,6 +20,7 @@ def known(model: Model) -> ModelFacts:
     return ModelFacts(
         format="pt2",
         trainable=True,
+        finished_layers=model.integer_layers(),
         parameters=sum(parameter.numel() for parameter in model.graph.parameters()),
         head=_head(model),
         layers=_layers(model),

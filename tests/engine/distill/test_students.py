@@ -159,6 +159,56 @@ def test_what_cannot_be_is_refused_by_the_plan_and_by_the_engine(name: str, tmp_
     assert words in refused.value.problem.detail
 
 
+LENET = {"name": "pith/lenet_300_100", "input_shape": [1, 8, 8], "arguments": {"num_classes": 4}}
+WRONGLY_NAMED: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "an unknown name": ({"name": "pith/lenet_6"}, "name", "architecture_unknown", "did you mean pith/lenet_5?"),
+    "an unknown argument": (
+        {**LENET, "arguments": {"num_clases": 4}},
+        "arguments",
+        "architecture_refused",
+        "did you mean num_classes?",
+    ),
+    "an argument that is needed": (
+        {"name": "pith/text_cnn", "arguments": {"num_classes": 4}},
+        "arguments",
+        "architecture_refused",
+        "it needs vocab_size",
+    ),
+    "an argument that is not taken": (
+        {**LENET, "arguments": {"pretrained": True}},
+        "arguments",
+        "architecture_refused",
+        "'pretrained' is not taken",
+    ),
+    "other classes": ({**LENET, "arguments": {}}, "arguments", "technique_inapplicable", "(10)"),
+    "another input": ({**LENET, "input_shape": None}, "input_shape", "technique_inapplicable", "(1, 28, 28)"),
+    "token ids": (
+        {"name": "pith/text_cnn", "arguments": {"vocab_size": 9, "num_classes": 4}},
+        "name",
+        "technique_inapplicable",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONGLY_NAMED)
+def test_a_named_student_that_cannot_be_is_refused_by_the_plan_and_by_the_engine(case: str, tmp_path: Path) -> None:
+    student, place, code, words = WRONGLY_NAMED[case]
+    foreseen = planned(Cnn, [{**LOGITS, "student": student}])
+    found = [(problem.errors[0].pointer, problem.code) for problem in foreseen.problems]
+    assert found == [(f"/recipe/0/student/{place}", code)]
+    with pytest.raises(PithError) as refused:
+        distilled(tmp_path, {**LOGITS, "student": student})
+    assert refused.value.code == code
+    assert words in foreseen.problems[0].detail and words in refused.value.problem.detail
+
+
+def test_a_named_student_that_fits_is_planned_and_built(tmp_path: Path) -> None:
+    foreseen = planned(Cnn, [{**LOGITS, "student": LENET}])
+    assert foreseen.possible and "sent as a model and named by its id" in foreseen.steps[0].notes[0]
+    assert size(distilled(tmp_path, {**LOGITS, "student": LENET})) == 64 * 300 + 300 + 300 * 100 + 100 + 4 * 101
+
+
 def test_the_plan_foresees_the_size_of_a_student(tmp_path: Path) -> None:
     for student, net in (({"width": 0.5}, Cnn), ({"depth": 0.5}, Transformer)):
         (step,) = planned(net, [{**LOGITS, "student": student}]).steps
