@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from tests.exporter import one_table
+
+__all__ = ["one_table"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
