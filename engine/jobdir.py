@@ -44,6 +44,7 @@ from pith.dataset import DatasetSchema, Preprocessing
 from pith.ids import DatasetId, JobId, ModelId
 from pith.intake import Architecture, PartName
 from pith.job import JobSpec
+from pith.notes import Foreseen
 
 
 class EngineJob(Frozen):
@@ -56,6 +57,7 @@ class EngineJob(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
     model_preprocessing: Preprocessing | None = Field(None, description="What the model's facts ask for.")
+    foreseen: Foreseen = Field(Foreseen(), description="Notes of the plan, for the report.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
 
 

@@ -194,7 +194,8 @@ def _report(
         dataset_digest=job.dataset_digest,
         baseline=numbers[0],
         result=numbers[-1],
-        steps=tuple(_step(index, done, numbers[index + 1]) for index, done in enumerate(ctx.finished)),
+        steps=tuple(_step(job, index, done, numbers[index + 1]) for index, done in enumerate(ctx.finished)),
+        foreseen=job.foreseen.job,
         comparison=comparison,
         constraints=constraints,
         outputs=outputs,
@@ -203,5 +204,6 @@ def _report(
     )
 
 
-def _step(index: int, done: Finished, after: Measurement) -> StepReport:
-    return StepReport(index=index, kind=done.kind, seconds=done.seconds, after=after, notes=done.notes)
+def _step(job: EngineJob, index: int, done: Finished, after: Measurement) -> StepReport:
+    said = job.foreseen.of_step(index)
+    return StepReport(index=index, kind=done.kind, seconds=done.seconds, after=after, notes=done.notes, foreseen=said)

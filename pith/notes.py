@@ -2,10 +2,29 @@
 
 from collections.abc import Iterator, Mapping
 
-from pith.asked import Asked
+from pydantic import Field
+
+from pith.asked import Asked, outlooks
+from pith.base import Frozen
 from pith.fit import class_numbers, split_of
 from pith.resources import Dataset, Model
 from pith.teaching import Teaching
+
+
+class Foreseen(Frozen):
+    """What a dry run says that is as true when the job runs."""
+
+    job: tuple[str, ...] = ()
+    steps: tuple[tuple[str, ...], ...] = Field((), description="One a step; nothing where that is not known.")
+
+    def of_step(self, index: int) -> tuple[str, ...]:
+        return self.steps[index] if index < len(self.steps) else ()
+
+
+def foreseen(asked: Asked) -> Foreseen:
+    """What does not hang on whether inputs are still being checked, nor on how much memory there is."""
+    steps = tuple(outlook.notes for _, outlook in outlooks(asked))
+    return Foreseen(job=(*_on_fresh_weights(asked), *_on_data(asked)), steps=steps)
 
 
 def notes(

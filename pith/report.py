@@ -55,7 +55,8 @@ class StepReport(Frozen):
     kind: str
     seconds: float = Field(ge=0)
     after: Measurement
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = Field((), description="What was found while it ran.")
+    foreseen: tuple[str, ...] = Field((), description="What a dry run notes of it.")
 
 
 class Comparison(Frozen):
@@ -131,6 +132,7 @@ class Report(Frozen):
     baseline: Measurement
     result: Measurement
     steps: tuple[StepReport, ...]
+    foreseen: tuple[str, ...] = Field((), description="What a dry run notes of the job as a whole.")
     comparison: Comparison
     constraints: tuple[ConstraintResult, ...]
     outputs: tuple[OutputReport, ...]

@@ -9,7 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pith.artifact import Digest
-from pith.dataset import DatasetSchema, Preprocessing
+from pith.asked import Asked
+from pith.dataset import DatasetFacts, DatasetSchema, Preprocessing
+from pith.facts import ModelFacts
 from pith.ids import DatasetId, ModelId
 from pith.intake import Architecture, IntakeSpec, PartName
 from pith.job import JobSpec
@@ -33,8 +35,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a compression job works on; ``others`` are the models and datasets that steps name."""
+    """What a compression job works on; ``others`` are the models and datasets that steps name. ``asked`` is what its
+    plan is made of."""
 
+    asked: Asked
     model: Input
     dataset: Input | None
     others: Mapping[ModelId | DatasetId, Input]
@@ -84,10 +88,29 @@ def of_job(session: Session, spec: JobSpec | IntakeSpec) -> Inputs | Upload:
     rows = named(session, spec)
     found = {id: Input(_known_by(row, parts), parts) for id, row, parts in _with_parts(session, rows)}
     return Inputs(
+        asked=_asked(spec, rows),
         model=found[spec.model],
         dataset=None if spec.dataset is None else found[spec.dataset],
         others={id: found[id] for id in (*spec.models(), *spec.datasets())},
         model_preprocessing=_PREPROCESSING.validate_python((rows[spec.model].facts or {}).get("preprocessing")),
+    )
+
+
+def _asked(spec: JobSpec, rows: Mapping[str, Row]) -> Asked:
+    """The spec beside the facts of all that it names."""
+    known = {id: row for id, row in rows.items() if row.facts}
+    models = {
+        id: ModelFacts.model_validate({**(row.facts or {}), **(row.details or {})})
+        for id, row in known.items()
+        if id.startswith("mdl_")
+    }
+    datasets = {id: DatasetFacts.model_validate(row.facts) for id, row in known.items() if id.startswith("dts_")}
+    return Asked(
+        spec,
+        models.get(spec.model),
+        None if spec.dataset is None else datasets.get(spec.dataset),
+        {id: models[id] for id in spec.models() if id in models},
+        {id: datasets[id] for id in spec.datasets() if id in datasets},
     )
 
 

@@ -8,6 +8,7 @@ from engine.jobdir import EngineJob, IntakeJob, JobDir
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import FINAL, JobSpec
+from pith.notes import foreseen
 from store import paths
 from store.blobs import Blobs
 from store.inputs import Inputs, Upload
@@ -68,6 +69,7 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> Engine
         model_digest=inputs.model.digest,
         dataset_digest=inputs.dataset and inputs.dataset.digest,
         model_preprocessing=inputs.model_preprocessing,
+        foreseen=foreseen(inputs.asked),
         device=options.device,
         threads=options.threads,
     )

@@ -25,6 +25,7 @@ from engine.run import run
 from engine.session import open_session
 from pith.errors import PithError, Problem
 from pith.job import EngineEvent
+from pith.notes import Foreseen
 from pith.report import Report
 from tests.engine.tiny import (
     TEACHER_ID,
@@ -95,6 +96,17 @@ def test_without_a_dataset_quality_is_the_noise_against_the_baseline(tmp_path: P
     assert report.comparison.quality is None and 20 < report.result.get("sqnr_db") < 80
     assert report.baseline.get("sqnr_db") is None and report.comparison.measured_on == "random inputs"
     assert "Signal to noise" in folder.report_html.read_text()
+
+
+def test_what_the_plan_said_is_in_the_report(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [{"kind": "quantize.weight_only"}, {"kind": "encode.entropy"}], data=None)
+    said = Foreseen(job=("The whole is odd.",), steps=(("Its bits <are> few.",), ()))
+    folder.spec.write_text(folder.read().model_copy(update={"foreseen": said}).model_dump_json())
+    report = run(folder.root, engine.reload.main)
+    assert report.foreseen == said.job and tuple(step.foreseen for step in report.steps) == said.steps
+    assert report.steps[0].notes and "Its bits <are> few." not in report.steps[0].notes
+    page = folder.report_html.read_text()
+    assert "The whole is odd." in page and "Its bits &lt;are&gt; few." in page
     assert report.comparison.compression_ratio > 2, "the safetensors file itself is weighed"
 
 

@@ -86,8 +86,10 @@ def test_success_stores_what_the_spec_asks_for(do: Do, place: Workplace) -> None
 
 def test_the_child_gets_its_inputs(do: Do, shop: Shop) -> None:
     teacher, dataset = shop.model(b"teacher"), shop.dataset(b"dataset")
-    recipe = [{"kind": "distill.logits", "teacher": teacher.id}]
+    recipe = [{"kind": "distill.logits", "teacher": teacher.id}, {"kind": "quantize.weight_only", "bits": 2}]
     script = f"""
+said = folder.read().foreseen
+assert said.steps[0] == () and "2 bits" in said.steps[1][1] and "more than the 8 samples" in said.job[0]
 assert folder.input("dataset.arrow").read_bytes() == b"dataset"
 assert folder.other({teacher.id!r}).given_model().read_bytes() == b"teacher"
 assert folder.read().dataset_digest == {dataset.digest!r}
