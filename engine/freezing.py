@@ -6,8 +6,9 @@ from torch import nn
 
 from engine.context import Context
 from engine.model import WEIGHTED, Model
+from engine.selected import refuse_unmatched
 from pith.freezing import in_blocks
-from pith.patterns import named_by, unmatched
+from pith.patterns import named_by
 
 Rate = Callable[[str, int], float]
 
@@ -47,6 +48,5 @@ def named(model: Model, patterns: tuple[str, ...], field: str, ctx: Context) -> 
         PithError: ``technique_inapplicable`` for a pattern that matches no layer.
     """
     layers = [name for name, module in model.graph.named_modules() if hasattr(module, "weight") and name]
-    for refusal in unmatched(patterns, layers, field):
-        raise ctx.inapplicable(refusal.reason, refusal.way_out)
+    refuse_unmatched(patterns, layers, field, ctx)
     return set(named_by(patterns, owners(model)))

@@ -6,6 +6,7 @@ from engine.context import Context
 from engine.model import Model, Weighted
 from pith.patterns import named_by, unmatched
 from pith.selective import NO_LAYERS, Selective
+from pith.techniques.prune.layer import PruneLayer
 
 
 def ignored(names: Iterable[str], patterns: Iterable[str], ctx: Context) -> set[str]:
@@ -15,9 +16,28 @@ def ignored(names: Iterable[str], patterns: Iterable[str], ctx: Context) -> set[
         PithError: ``technique_inapplicable`` for a pattern that matches none.
     """
     known = list(names)
-    for refusal in unmatched(patterns, known, "ignore"):
-        raise ctx.inapplicable(refusal.reason, refusal.way_out)
+    refuse_unmatched(patterns, known, "ignore", ctx)
     return set(named_by(patterns, known))
+
+
+def refuse_unmatched(patterns: Iterable[str], names: Iterable[str], field: str, ctx: Context) -> None:
+    """Every pattern of the option ``field`` has to match one of these names.
+
+    Raises:
+        PithError: ``technique_inapplicable``, with what ``prune.layer`` took of what the pattern named.
+    """
+    patterns, names = list(patterns), list(names)
+    for refusal in unmatched(patterns, names, field):
+        gone = _taken(patterns[int(refusal.field.rpartition("/")[2])], ctx)
+        raise ctx.inapplicable(f"{refusal.reason}{gone and f': prune.layer took {gone}'}", refusal.way_out)
+
+
+def _taken(pattern: str, ctx: Context) -> str:
+    """What the pattern named in the uploaded model, where ``prune.layer`` ran since."""
+    if not any(isinstance(step, PruneLayer) for step in ctx.spec.recipe[: ctx.step]):
+        return ""
+    found = named_by([pattern], [name for name, _ in ctx.baseline.graph.named_modules()])
+    return ", ".join(list(found)[:10])
 
 
 def selected(model: Model, config: Selective, ctx: Context) -> dict[str, Weighted]:

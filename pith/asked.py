@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pith.dataset import DatasetFacts
+from pith.doubt import doubted
 from pith.facts import ModelFacts
 from pith.fit import class_numbers, split_of
 from pith.ids import DatasetId, ModelId
@@ -37,7 +38,7 @@ def outlooks(asked: Asked) -> list[tuple[Given, Outlook]]:
     )
     found = []
     for step in asked.spec.recipe:
-        outlook = _foreseen(step, given)
+        outlook = doubted(step, given, _foreseen(step, given))
         found.append((given, outlook))
         given = outlook.left(given)
     return found

@@ -65,6 +65,7 @@ class BlockFacts(Frozen):
     parameters: int = Field(ge=0)
     macs: int | None = Field(None, ge=0, description="Of its layers, of one sample.")
     residual: bool = Field(description="Whether what it reads runs through it beside its layers.")
+    layers: tuple[str, ...] = Field((), description="Convolutions and linear layers that go with it.")
 
 
 class HeadFacts(Frozen):

@@ -39,6 +39,13 @@ class Refusal(Frozen):
         return PithError("technique_inapplicable", index=index, kind=kind, reason=self.reason, way_out=self.way_out)
 
 
+class Doubt(Frozen):
+    """Layers and blocks of which only some will be gone, and what the facts take for it, in a sentence."""
+
+    names: frozenset[str]
+    sentence: str
+
+
 class Given(Frozen):
     """What a step meets: the model as the steps before it will leave it, the model that was uploaded for the job, the
     job's dataset, and the other models and datasets that steps name, as far as they are known."""
@@ -49,6 +56,7 @@ class Given(Frozen):
     others: Mapping[ModelId, ModelFacts] = Field(default_factory=dict)
     datasets: Mapping[DatasetId, DatasetFacts] = Field(default_factory=dict)
     augmentation: tuple[str, ...] = Field((), description="The kinds of the job's augmentations.")
+    doubt: Doubt | None = None
 
     @property
     def layers(self) -> tuple[LayerFacts, ...]:
@@ -106,13 +114,23 @@ class Outlook(Frozen):
     batch: int = 0
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+    doubt: Doubt | None = None
 
     def left(self, given: Given) -> Given:
         """What the next step meets."""
         changed = {"layers": self.after, "parameters": self.parameters, "macs": self.macs}
         kept = {name: value for name, value in changed.items() if value is not None}
         model = self.model or given.model
-        return given.model_copy(update={"model": model.model_copy(update=kept)})
+        doubt = self._doubt(given.doubt, model)
+        return given.model_copy(update={"model": model.model_copy(update=kept), "doubt": doubt})
+
+    def _doubt(self, before: Doubt | None, model: ModelFacts) -> Doubt | None:
+        """This step's doubt and that of those before it, unless the model is another one now."""
+        if before is None or before.names.isdisjoint(names(model.layers)):
+            return self.doubt
+        if self.doubt is None:
+            return before
+        return Doubt(names=before.names | self.doubt.names, sentence=f"{before.sentence} {self.doubt.sentence}")
 
 
 class Foresees(Protocol):

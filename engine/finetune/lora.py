@@ -15,8 +15,9 @@ from torch.nn import functional
 from engine.context import Context
 from engine.model import Model
 from engine.randomness import generator
+from engine.selected import refuse_unmatched
 from engine.train import Aids, train
-from pith.patterns import named_by, unmatched
+from pith.patterns import named_by
 from pith.techniques.finetune.lora import CONVOLUTIONS_TOO, GROUPED, NO_LINEAR, FinetuneLora
 
 Adaptable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -85,8 +86,7 @@ def apply(model: Model, config: FinetuneLora, ctx: Context) -> Model:
 def chosen(model: Model, config: FinetuneLora, ctx: Context) -> dict[str, Adaptable]:
     """The layers that get adapters: the linear ones, or those that are named."""
     able = {name: layer for name, layer in model.layers() if isinstance(layer, Adaptable)}
-    for refusal in unmatched(config.targets, able, "targets"):
-        raise ctx.inapplicable(refusal.reason, refusal.way_out)
+    refuse_unmatched(config.targets, able, "targets", ctx)
     named = named_by(config.targets, able)
     found = {
         name: layer

@@ -147,6 +147,7 @@ def _blocks(model: Model, macs: dict[str, int]) -> tuple[BlockFacts, ...]:
             parameters=block.parameters,
             macs=sum(macs.get(name, 0) for name in block.layers),
             residual=block.residual,
+            layers=block.layers,
         )
         for block in blocks(model)
     )

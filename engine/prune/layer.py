@@ -16,10 +16,10 @@ from engine.data import Split
 from engine.model import Model
 from engine.objective import Batch
 from engine.prune.blocks import Block, blocks, without
+from engine.selected import refuse_unmatched
 from engine.signature import as_tuple
 from engine.taps import Tap, tapped
 from engine.train import train
-from pith.patterns import unmatched
 from pith.techniques.prune.layer import PruneLayer
 
 _BATCH = 64
@@ -111,7 +111,8 @@ def _count(model: Model, config: PruneLayer, ctx: Context) -> int:
     found = blocks(model)
     free = len(_free(found, config))
     names = [block.name for block in found]
-    refusal = next(unmatched(config.ignore, names, "ignore"), None) or config.refused(free)
+    refuse_unmatched(config.ignore, names, "ignore", ctx)
+    refusal = config.refused(free)
     if refusal is not None:
         raise ctx.inapplicable(refusal.reason, refusal.way_out)
     return config.count(free)

@@ -17,6 +17,7 @@ from engine.onnx_model.weights import layers
 from engine.quantize.lowbit.grid import Grid, channel_axis, search
 from engine.quantize.lowbit.layer import Packable
 from engine.quantize.source import write_float
+from engine.selected import refuse_unmatched
 from pith.lowbit import MATRICES, LowBit, group_way_out
 from pith.patterns import named_by
 
@@ -57,10 +58,7 @@ def chosen(model: Model, config: LowBit, ctx: Context) -> list[Chosen]:
         reason = "the model has no convolution, no linear layer and no embedding"
         raise ctx.inapplicable(reason, "leave this step out")
     ignored = named_by(config.ignore, (each.name for each in found))
-    for pattern in config.ignore:
-        if pattern not in ignored.values() and not named_by([pattern], ignored):
-            names = ", ".join(each.name for each in found[:40])
-            raise ctx.inapplicable(f"ignore has {pattern!r}, which matches no layer", f"name some of {names}")
+    refuse_unmatched(config.ignore, (each.name for each in found), "ignore", ctx)
     kept = [each for each in found if each.name not in ignored]
     if not kept:
         raise ctx.inapplicable("ignore leaves no layer", "ignore fewer layers")

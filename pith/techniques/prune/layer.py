@@ -6,9 +6,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pith.base import Change, Need
-from pith.facts import BlockFacts
+from pith.doubt import parts, without
+from pith.facts import BlockFacts, ModelFacts
 from pith.iterative import Iterative
-from pith.outlook import Given, Outlook, Refusal
+from pith.outlook import Doubt, Given, Outlook, Refusal
 from pith.patterns import LayerPattern, named_by, unmatched
 
 _RATIO = 0.25
@@ -58,13 +59,14 @@ class PruneLayer(Iterative):
         ignored = named_by(self.ignore, [each.name for each in given.model.blocks])
         free = tuple(each for each in given.model.blocks if each.name not in ignored)
         count = min(self.count(len(free)), len(free))
-        part = count / max(1, len(free))
+        part, gone = count / max(1, len(free)), _spread(free, count)
         macs = given.macs
         return Outlook(
             does=f"Removes {count} of {len(given.model.blocks)} blocks{self.recovered(given)}.",
             touched=tuple(each.name for each in free),
             left_alone={name: f"matches {pattern}" for name, pattern in ignored.items()},
-            model=given.model.model_copy(update={"blocks": _spread(given.model.blocks, count)}),
+            model=without(given.model, gone),
+            doubt=_doubt(given.model, free, gone) if count < len(free) else None,
             parameters=given.parameters - round(part * sum(each.parameters for each in free)),
             macs=None if macs is None else macs - round(part * sum(each.macs or 0 for each in free)),
             trained=self.trained(given),
@@ -100,6 +102,15 @@ class PruneLayer(Iterative):
 _MEASURED = "Which blocks go is decided by their importance; the numbers are of the mean block."
 
 
-def _spread(blocks: tuple[BlockFacts, ...], gone: int) -> tuple[BlockFacts, ...]:
-    """Some of the blocks that will be left: as many, and nobody knows which."""
-    return blocks[: len(blocks) - gone]
+def _spread(free: tuple[BlockFacts, ...], count: int) -> tuple[BlockFacts, ...]:
+    """So many blocks, large ones and small ones: they stand for those that will go, and nobody knows which."""
+    ordered = sorted(free, key=lambda block: block.parameters)
+    return tuple(ordered[(2 * index + 1) * len(free) // (2 * count)] for index in range(count))
+
+
+def _doubt(model: ModelFacts, free: tuple[BlockFacts, ...], gone: tuple[BlockFacts, ...]) -> Doubt:
+    taken = ", ".join(each.name for each in free if each in gone)
+    return Doubt(
+        names=parts(model, free),
+        sentence=f"Only running prune.layer tells which blocks it takes; here all is as if it took {taken}.",
+    )
