@@ -1,10 +1,11 @@
 """The options of finding ranges of activations, shared by every step that rounds them."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Frozen
+from pith.idle import refuse_idle
 
 
 class CalibrationOptions(Frozen):
@@ -24,6 +25,12 @@ class CalibrationOptions(Frozen):
     reduce_range: Literal["auto", "on", "off"] = Field(
         "auto", description="7-bit weights; auto means on where the processor has no VNNI instructions."
     )
+
+    @model_validator(mode="after")
+    def _percentile(self) -> Self:
+        if self.calibration != "percentile":
+            refuse_idle(self, f"calibration is {self.calibration}", "set calibration to percentile", "percentile")
+        return self
 
     def used(self, samples: int | None) -> int:
         """How many samples calibration takes of those that there are."""

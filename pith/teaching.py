@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pith.base import Change, Frozen, Need, Step
 from pith.facts import ModelFacts
 from pith.fit import data_problems, split_of, teacher_problem
+from pith.idle import refuse_idle
 from pith.ids import DatasetId, ModelId
 from pith.outlook import Given, Outlook, Refusal
 from pith.places import HintPair, Pairs, paired, unknown_places
@@ -189,6 +190,12 @@ class FeatureTeaching(Teaching):
     hard_label_weight: float = Field(
         0.1, ge=0, le=100, description="Weight of the task's loss with the labels, where there are labels."
     )
+
+    @model_validator(mode="after")
+    def _softens(self) -> Self:
+        if self.logits_weight == 0:
+            refuse_idle(self, "logits_weight is 0", "set logits_weight above 0", "temperature")
+        return self
 
     def shares(self) -> Shares:
         return Shares(self.hard_label_weight, self.logits_weight, 1.0)

@@ -1,11 +1,12 @@
 """``distill.attention``."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.facts import ModelFacts
+from pith.idle import refuse_idle
 from pith.outlook import Refusal
 from pith.places import Pairs, Place
 from pith.teaching import BY_NAME, HintTeaching
@@ -34,6 +35,15 @@ class DistillAttention(HintTeaching):
     )
     weight: float = Field(1000.0, gt=0, le=1e6, description="Weight of the maps of features in the loss.")
     probabilities_weight: float = Field(1.0, gt=0, le=1e6, description="The same of the probabilities.")
+
+    @model_validator(mode="after")
+    def _compares(self) -> Self:
+        if self.maps == "probabilities":
+            refuse_idle(self, "maps is probabilities", "set maps to features", "hints", "weight")
+        elif self.maps == "features" or self.hints:
+            why = "maps is features" if self.maps == "features" else "hints name features"
+            refuse_idle(self, why, "set maps to probabilities, without hints", "probabilities_weight")
+        return self
 
     def matched(self, classes: bool) -> str:
         return "attention and " + super().matched(classes)

@@ -1,7 +1,10 @@
 """``distill.logits``."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
+from pydantic import model_validator
+
+from pith.idle import refuse_idle
 from pith.teaching import Teaching
 
 
@@ -18,3 +21,10 @@ class DistillLogits(Teaching):
     )
 
     kind: Literal["distill.logits"] = "distill.logits"
+
+    @model_validator(mode="after")
+    def _softens(self) -> Self:
+        if self.hard_label_weight == 1:
+            way_out = "set hard_label_weight below 1"
+            refuse_idle(self, "hard_label_weight is 1 and nothing goes to the teacher", way_out, "temperature")
+        return self

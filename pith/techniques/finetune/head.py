@@ -1,12 +1,13 @@
 """``finetune.head``."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Change, Need, Step
 from pith.facts import LayerFacts
+from pith.idle import refuse_idle
 from pith.outlook import Given, Outlook, Refusal, names
 from pith.patterns import LayerPattern, named_by, unmatched
 from pith.rehead import classes_problem, headless, labelled_outputs, with_outputs
@@ -47,6 +48,12 @@ class FinetuneHead(Step, TrainingOptions):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Mass moved from the label to all classes; refused for tasks without classes."
     )
+
+    @model_validator(mode="after")
+    def _waits(self) -> Self:
+        if self.train == "head":
+            refuse_idle(self, "train is head", "set train to all or to layers", "head_epochs")
+        return self
 
     def outlook(self, given: Given) -> Outlook:
         count = self.classes or labelled_outputs(given.data)

@@ -1,11 +1,12 @@
 """``finetune.joint``."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Change, Need, Step
+from pith.idle import refuse_idle
 from pith.ids import DatasetId
 from pith.outlook import Given, Outlook, Refusal
 from pith.rehead import headless, labelled_outputs, with_second_head
@@ -48,6 +49,12 @@ class FinetuneJoint(Step, TrainingOptions):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Mass moved from the label to all classes; refused for tasks without classes."
     )
+
+    @model_validator(mode="after")
+    def _remembers(self) -> Self:
+        if self.old_dataset is not None:
+            refuse_idle(self, "old_dataset has labels", "leave old_dataset out", "temperature")
+        return self
 
     def datasets(self) -> Mapping[str, DatasetId]:
         return {} if self.old_dataset is None else {"old_dataset": self.old_dataset}

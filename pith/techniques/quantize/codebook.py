@@ -1,11 +1,12 @@
 """``quantize.codebook``."""
 
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Change, Need
+from pith.idle import refuse_idle
 from pith.outlook import Given, Outlook, names, share
 from pith.selective import Selective
 from pith.training import TrainingOptions
@@ -51,6 +52,12 @@ class QuantizeCodebook(Selective):
     recovery: TrainingOptions | None = Field(
         None, description="Fine-tuning of the shared values and of all that is not shared; null leaves k-means' values."
     )
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if self.recovery is None:
+            refuse_idle(self, "nothing is trained", "give a recovery", "reassign")
+        return self
 
     def required(self) -> frozenset[Need]:
         return self.needs | {"training_data", "labels"} if self.recovery else self.needs

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pith.idle import refuse_idle
 from pith.lowbit import MEASURED, STORED, Bits, Learned
 from pith.outlook import Given, Outlook, count_weights, names, share
 
@@ -45,6 +46,13 @@ class QuantizeMixed(Learned):
         if self.average_bits < min(self.bits):
             few = f"average_bits is {self.average_bits:g}, and the fewest of bits are {min(self.bits)}"
             raise ValueError(f"{few}; raise average_bits to {min(self.bits)}, or add fewer bits to bits")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds(self) -> Self:
+        if self.rounding == "nearest":
+            way_out = "set rounding to learned"
+            refuse_idle(self, "rounding is nearest", way_out, "iterations", "calibration_samples")
         return self
 
     def outlook(self, given: Given) -> Outlook:

@@ -8,6 +8,8 @@ from pith.base import Change, Need, Step
 from pith.calibration import CalibrationOptions
 from pith.outlook import Given, Outlook, Refusal, count_weights, names, share
 
+_OF_ONNX = "A model that came as ONNX is neither equalized nor corrected; the source model as .pt2 is."
+
 
 class QuantizeStatic(Step, CalibrationOptions):
     """Weights and activations to 8 bits, with activation ranges from calibration data.
@@ -35,5 +37,6 @@ class QuantizeStatic(Step, CalibrationOptions):
             f"{count_weights(layers)} of {share(len(layers), len(layers), 'layers')} as {self.bits}-bit integers.",
             touched=names(layers),
             run=used,
+            notes=(_OF_ONNX,) if not given.model.trainable and (self.equalize or self.bias_correction) else (),
             refusals=() if layers else (Refusal(reason=reason, way_out="leave this step out"),),
         )
