@@ -43,7 +43,7 @@ ERRORS: dict[str, Row] = {
         400,
         "Impossible order",
         "recipe[{index}] ({kind}) cannot follow recipe[{earlier_index}] ({earlier}), which finishes the model; "
-        "move {earlier} to the end.",
+        "{way_out}.",
     ),
     "dataset_required": Row(
         400, "Dataset required", 'recipe[{index}] ({kind}) needs {needs}; upload a dataset and name it in "dataset".'

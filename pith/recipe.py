@@ -4,7 +4,7 @@ A technique is the class of its module in ``pith.techniques``, and that place is
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -102,13 +102,48 @@ def order_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError
     Once a step has changed the dtype the graph is finished: nothing may train it, reshape it or change its dtype
     again. Once its weights are encoded, nothing may follow.
     """
-    last: tuple[int, AnyStep] | None = None
+    finishing: dict[int, AnyStep] = {}
     for index, step in enumerate(recipe):
-        if last is not None and (step.changes & {"shapes", "values", "dtype"} or "encoding" in last[1].changes):
-            place, earlier = last[0], last[1].kind
-            yield index, PithError("recipe_order", index=index, kind=step.kind, earlier=earlier, earlier_index=place)
-        elif step.changes & {"dtype", "encoding"}:
-            last = index, step
+        place = next((place for place, earlier in finishing.items() if not _may_follow(step, earlier)), None)
+        if place is not None:
+            way_out = _way_out(index, step, place, finishing)
+            earlier = finishing[place].kind
+            yield (
+                index,
+                PithError(
+                    "recipe_order",
+                    index=index,
+                    kind=step.kind,
+                    earlier=earlier,
+                    earlier_index=place,
+                    way_out=way_out,
+                ),
+            )
+        elif _finishes(step):
+            finishing[index] = step
+
+
+def _finishes(step: AnyStep) -> bool:
+    return bool(step.changes & {"dtype", "encoding"})
+
+
+def _may_follow(step: AnyStep, earlier: AnyStep) -> bool:
+    if not _finishes(earlier):
+        return True
+    return not step.changes & {"shapes", "values", "dtype"} and "encoding" not in earlier.changes
+
+
+def _way_out(index: int, step: AnyStep, place: int, finishing: Mapping[int, AnyStep]) -> str:
+    """``place`` is the first step that this one cannot follow; what stands there and behind may have to follow it."""
+    if all(_may_follow(later, step) for at, later in finishing.items() if at >= place):
+        return f"move recipe[{index}] before it"
+    if step.kind == finishing[place].kind:
+        return f"once is enough: take recipe[{index}] out"
+    earlier = finishing[place].kind
+    return (
+        f"a model is finished so once, in either order: take recipe[{index}] out to keep {earlier}, or "
+        f"recipe[{place}] to keep {step.kind}"
+    )
 
 
 def finished_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithError]]:

@@ -181,4 +181,4 @@ def test_a_spec_that_is_well_formed_and_makes_no_sense(http: httpx.Client, chang
 
 def test_the_order_problem_names_the_steps_and_the_way_out(http: httpx.Client) -> None:
     found = problem(http.post("/v1/jobs", json={**GOOD, "recipe": [QUANTIZE, PRUNE]}))
-    assert "recipe[1] (prune.channel)" in found.detail and "move quantize.dynamic to the end" in found.detail
+    assert "recipe[1] (prune.channel)" in found.detail and "move recipe[1] before it" in found.detail

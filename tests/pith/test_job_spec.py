@@ -55,7 +55,7 @@ def test_the_order_problem_names_the_two_steps(recipe: tuple[AnyStep, ...]) -> N
     try:
         spec.check()
     except PithError as error:
-        second, first = map(int, re.findall(r"recipe\[(\d+)\]", error.problem.detail))
+        second, first = map(int, re.findall(r"recipe\[(\d+)\]", error.problem.detail)[:2])
         assert first < second and recipe[first].changes & {"dtype", "encoding"}
         assert f"({recipe[second].kind}) cannot follow" in error.problem.detail
         assert not _disordered(recipe[:second]) and _disordered(recipe[: second + 1])
