@@ -1,13 +1,13 @@
 """The student of a distillation: the job's model itself, another one, or one that is made for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pith.architectures import refusals
 from pith.base import Frozen
-from pith.facts import ModelFacts
+from pith.facts import LayerFacts, ModelFacts
 from pith.fit import ends_shown, same_ends
 from pith.ids import ModelId
 from pith.intake import Architecture
@@ -36,6 +36,7 @@ STUDENTS: dict[str, type[Frozen]] = {"architecture": Architecture, "narrower": N
 """What a student that is made may be, by the names of the branches of its type."""
 _SAID_BY = {"name": "architecture", "width": "narrower", "depth": "shallower"}
 
+_SHOWN = 5
 _ALL = {2: "both", 3: "all"}
 
 
@@ -114,6 +115,15 @@ def too_narrow(student: Narrower) -> Refusal:
     return Refusal(reason=reason, way_out="lower round_to or width", field="student/width")
 
 
+def nothing_left(student: Narrower, layer: str, channels: int) -> Refusal | None:
+    """The refusal where not one of so many channels would stay, and nothing is asked for that keeps some."""
+    if student.round_to > 1 or round(channels * student.width) > 0:
+        return None
+    reason = f"a width of {student.width:.3g} leaves none of the {channels} channels of {layer}"
+    way_out = f"raise width to {1 / channels:.2g} or more, or set round_to to what shall be left at least"
+    return Refusal(reason=reason, way_out=way_out, field="student/width")
+
+
 def without_channels() -> Refusal:
     reason = "no layer of the first teacher has channels that may be removed"
     return Refusal(reason=reason, way_out="name a student, or make one of less depth", field="student/width")
@@ -154,13 +164,29 @@ def _narrow(student: Narrower, source: ModelFacts | None) -> Pupil:
         return Pupil(None, said, (without_channels(),))
     if all(widths[layer.name] == layer.width for layer in open_ones):
         return Pupil(None, said, (too_narrow(student),))
+    if none := next(filter(None, (nothing_left(student, each.name, each.width or 0) for each in open_ones)), None):
+        return Pupil(None, said, (none,))
     layers = narrowed(source.layers, widths)
     parameters = source.parameters + sum(layer.parameters for layer in layers)
     parameters -= sum(layer.parameters for layer in source.layers)
     lost = sum((old.macs or 0) - (new.macs or 0) for old, new in zip(source.layers, layers, strict=True))
     macs = None if source.macs is None else source.macs - lost
     facts = source.model_copy(update={"layers": layers, "parameters": parameters, "macs": macs})
-    return Pupil(facts, f"{said} with about {parameters:,} parameters")
+    return Pupil(
+        facts, f"{said} with about {parameters:,} parameters", notes=tuple(_collapsed(student, open_ones, widths))
+    )
+
+
+def _collapsed(student: Narrower, layers: tuple[LayerFacts, ...], widths: Mapping[str, int]) -> Iterator[str]:
+    """Notes on layers of which hardly anything is left, or more than was asked for."""
+    single = [layer.name for layer in layers if widths[layer.name] == 1 < (layer.width or 0)]
+    if single:
+        yield f"One channel is all that is left of {_shown_some(single)}; raise width or round_to."
+    unit = student.round_to
+    held = [layer.name for layer in layers if round((layer.width or 0) * student.width / unit) == 0]
+    if held:
+        alone = f"a width of {student.width:.3g} alone would leave less than half of that"
+        yield f"round_to keeps {unit} channels of {_shown_some(held)}; {alone}."
 
 
 def _shallow(student: Shallower, source: ModelFacts | None) -> Pupil:
@@ -184,6 +210,12 @@ def _shallow(student: Shallower, source: ModelFacts | None) -> Pupil:
         }
     )
     return Pupil(facts, f"{said} with {parameters:,} parameters")
+
+
+def _shown_some(names: list[str]) -> str:
+    """``a, b and 4 more layers``."""
+    more = len(names) - _SHOWN
+    return f"{', '.join(names[:_SHOWN])} and {more} more layers" if more > 0 else ", ".join(names)
 
 
 def kept_evenly(count: int, depth: float) -> frozenset[int]:

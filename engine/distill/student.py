@@ -20,6 +20,7 @@ from pith.students import (
     Narrower,
     Shallower,
     Student,
+    nothing_left,
     of_onnx,
     student_problems,
     too_narrow,
@@ -70,6 +71,9 @@ def _narrower(model: Model, wanted: Narrower, ctx: Context) -> Model:
     channels = proven(model)
     if not channels.groups:
         raise _refused(without_channels(), ctx)
+    for group in channels.groups:
+        if refusal := nothing_left(wanted, next(iter(group.layers)), len(group.units)):
+            raise _refused(refusal, ctx)
     gone = _surplus(channels, wanted)
     if not gone:
         raise _refused(too_narrow(wanted), ctx)

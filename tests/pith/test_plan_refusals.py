@@ -144,3 +144,34 @@ def test_other_classes_are_told_of_finetune_head() -> None:
     found = plan(spec(PRUNE), model(), data, {})
     assert "let finetune.head give the model an output for each class" in found.problems[0].detail
     assert wrong(plan(spec({"kind": "finetune.head"}, PRUNE), model(), data, {})) == []
+
+
+def narrow(width: float, round_to: int) -> Plan:
+    return planned({"kind": "distill.logits", "student": {"width": width, "round_to": round_to}})
+
+
+def test_layers_of_which_a_student_keeps_hardly_anything_are_named() -> None:
+    assert narrow(0.02, 1).steps[0].notes == (
+        "One channel is all that is left of stem, body; raise width or round_to.",
+    )
+    assert narrow(0.01, 4).steps[0].notes == (
+        "round_to keeps 4 channels of stem, body; a width of 0.01 alone would leave less than half of that.",
+    )
+    assert narrow(0.5, 4).steps[0].notes == ()
+
+
+def test_a_student_without_a_channel_is_refused() -> None:
+    found = narrow(0.007, 1)
+    assert wrong(found) == [("/recipe/0/student/width", "technique_inapplicable")]
+    assert (
+        "a width of 0.007 leaves none of the 64 channels of stem; raise width to 0.016 or more"
+        in found.problems[0].detail
+    )
+    assert wrong(narrow(0.016, 1)) == []
+
+
+def test_many_collapsed_layers_are_counted() -> None:
+    layers = tuple(changed(BODY, name=f"b{n}", group=n) for n in range(8))
+    step = {"kind": "distill.logits", "student": {"width": 0.02, "round_to": 1}}
+    (note,) = planned(step, facts=changed(IMAGES, layers=(*layers, HEAD))).steps[0].notes
+    assert "b0, b1, b2, b3, b4 and 3 more layers; raise" in note

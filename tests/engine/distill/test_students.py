@@ -139,6 +139,7 @@ def test_fresh_weights_come_from_the_seed_alone() -> None:
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a student of other outputs": ({"student": TEACHER_ID}, {"teacher": Regression}, "student gives"),
     "a width that changes nothing": ({"student": {"width": 0.9, "round_to": 64}}, {}, "wide enough"),
+    "a width of no channel": ({"student": {"width": 0.01, "round_to": 1}}, {}, "raise width to 0.062 or more"),
     "a depth that changes nothing": ({"student": {"depth": 0.9}}, {}, "none can go"),
     "cache with augmentation": ({"cache": True}, {"augmentation": [{"kind": "noise", "std": 0.1}]}, "cache is true"),
     "one teacher of two with other classes": (
