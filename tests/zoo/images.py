@@ -76,7 +76,7 @@ davit_tiny 64
 hiera_tiny_224 64 sized
 """
 _TORCHVISION = ("resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "googlenet", "alexnet")
-_QUICK = {"resnet10t", "lcnet_035", "vit_tiny_patch16_224"}
+_QUICK = {"resnet10t", "convnext_atto", "vit_tiny_patch16_224"}
 # The shallowest that still has every part: the zoo is about kinds of layers, and each further block costs time.
 _SMALLER: dict[str, dict[str, object]] = {
     "resnext50_32x4d": {"layers": (1, 1, 1, 1)},
