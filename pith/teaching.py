@@ -182,7 +182,9 @@ class Teaching(Step, TrainingOptions):
 
 
 class FeatureTeaching(Teaching):
-    """A distillation that adds something to that of softened scores."""
+    """A distillation that adds something to that of softened scores. ``sees_softened``: what it adds is of them too."""
+
+    sees_softened: ClassVar[bool] = False
 
     logits_weight: float = Field(
         0.9, ge=0, le=100, description="Weight of the distillation of softened scores beside it; 0 is without."
@@ -193,7 +195,7 @@ class FeatureTeaching(Teaching):
 
     @model_validator(mode="after")
     def _softens(self) -> Self:
-        if self.logits_weight == 0:
+        if self.logits_weight == 0 and not self.sees_softened:
             refuse_idle(self, "logits_weight is 0", "set logits_weight above 0", "temperature")
         return self
 

@@ -51,9 +51,7 @@ def saved(value: Any, **options: Any) -> bytes:
 
 
 def pt2() -> bytes:
-    file = io.BytesIO()
-    file.write_bytes(tiny.saved(Mlp))
-    return file.getvalue()
+    return tiny.saved(Mlp)
 
 
 def safetensors(folder: Path) -> bytes:

@@ -28,7 +28,7 @@ def test_lifted_graph_gives_exactly_the_same_outputs_under_the_same_names(kind: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lifted_graph_exports_and_lifts_again_with_no_difference(kind: type[nn.Module]) -> None:
-    model = lifted(kind)
+    model = Model(*lift(exported(built(kind))))
     again, signature = lift(model.program())
     x = torch.randn(7, 1, 8, 8)
     assert torch.equal(again(x), model.graph(x))

@@ -19,6 +19,8 @@ class DistillAdversarial(FeatureTeaching):
     )
     limits: ClassVar[str] = "The discriminator sees outputs alone, not the inputs they belong to."
 
+    sees_softened: ClassVar[bool] = True
+
     kind: Literal["distill.adversarial"] = "distill.adversarial"
     weight: float = Field(0.1, gt=0, le=1e6, description="Weight of the discriminator's opinion in the loss.")
     hidden: int = Field(128, ge=1, le=4096, description="Width of the discriminator.")

@@ -73,6 +73,7 @@ def test_a_weight_beyond_float16_is_refused_and_fits_bfloat16(tmp_path: Path, mo
         return net
 
     monkeypatch.setattr(tiny, "built", huge)
+    monkeypatch.setattr(tiny, "_saved", tiny._saved.__wrapped__)
     with pytest.raises(PithError) as refused:
         applied("quantize.float16", tmp_path / "half", Mlp)
     said = refused.value.problem.detail

@@ -14,6 +14,8 @@ from pith.techniques.quantize.mixed import QuantizeMixed
 from tests.engine.conformance import applied, check_same, cut_and_resumed
 from tests.engine.tiny import Cnn, Mlp
 
+NEAREST = {"rounding": "nearest", "iterations": QuantizeMixed.model_fields["iterations"].default}
+
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("average", [2, 3.1, 4, 7.9, 8])
@@ -35,7 +37,7 @@ def test_no_other_choice_is_better(seed: int, average: float) -> None:
 
 
 def test_the_budget_holds_and_the_report_names_every_layer(tmp_path: Path) -> None:
-    _, after = applied("quantize.mixed", tmp_path, Cnn, average_bits=3.5, rounding="nearest")
+    _, after = applied("quantize.mixed", tmp_path, Cnn, average_bits=3.5, **NEAREST)
     layers = {name: each for name, each in after.graph.named_modules() if isinstance(each, PackedLayer)}
     sizes = {name: np.prod(each.shape) for name, each in layers.items()}
     assert len({each.bits for each in layers.values()}) > 1
@@ -46,7 +48,7 @@ def test_the_budget_holds_and_the_report_names_every_layer(tmp_path: Path) -> No
 
 
 def test_one_choice_is_that_for_every_layer(tmp_path: Path) -> None:
-    _, mixed = applied("quantize.mixed", tmp_path / "mixed", Mlp, bits=[4], rounding="nearest")
+    _, mixed = applied("quantize.mixed", tmp_path / "mixed", Mlp, bits=[4], **NEAREST)
     _, plain = applied("quantize.weight_only", tmp_path / "plain", Mlp, bits=4)
     check_same(mixed, plain)
 
