@@ -68,10 +68,11 @@ def _halved(training: Step) -> tuple[Step, ...]:
     )
 
 
-def _demo(training: Step, recovery: int) -> tuple[Step, ...]:
+def _demo(training: Step, recovery: int, ratio: float) -> tuple[Step, ...]:
     """The demo's recipe: fewer channels in three parts, distillation from the model as it came, 8 bits."""
+    recovered = {**training, "epochs": recovery}
     return (
-        {"kind": "prune.channel", "pruning_ratio": 0.5, "iterations": 3, "recovery": {**training, "epochs": recovery}},
+        {"kind": "prune.channel", "pruning_ratio": ratio, "iterations": 3, "recovery": recovered},
         {"kind": "distill.logits", "teacher": "baseline", "temperature": 4, **training, "epochs": 2 * recovery},
         {"kind": "quantize.static"},
     )
@@ -89,13 +90,13 @@ CASES = {
         real_data.fsdd,
         audio,
         SPEECH,
-        _demo(SPEECH, 4),
+        _demo(SPEECH, 4, 0.5),
         8,
         1.0,
         {"preprocessing": MEL},
         ({"kind": "time_shift", "fraction": 0.05},),
     ),
-    "adult": Case(real_data.adult, table, TABLE, _demo(TABLE, 2), 8, 1.0, {"label": "income"}),
+    "adult": Case(real_data.adult, table, TABLE, _demo(TABLE, 2, 0.7), 8, 1.0, {"label": "income"}),
 }
 
 
