@@ -1,6 +1,6 @@
 """What unlabelled data and another task's network are worth where labels are few, on scikit-learn's digits.
 
-``python -m bench.quality.transfer [--seeds 5]`` prints a table in Markdown. A small network learns from 100 labelled
+``python -m bench.quality.transfer [--seeds 3]`` prints a table in Markdown. A small network learns from 100 labelled
 digits with 1,197 others unlabelled; and one that knows 0 to 4 learns 5 to 9 from 50 labels. All rows of a part have as
 many epochs; a seed draws the labelled samples and the first weights. The 500 test digits are read once a job.
 """
@@ -155,7 +155,7 @@ def table(found: list[dict[str, float]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.quality.transfer")
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
     seeds = range(parser.parse_args().seeds)
     for said, measure in (("100 labels of 10 digits", few_labels), ("50 labels of 5 new digits", new_task)):
         found = []
