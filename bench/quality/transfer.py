@@ -25,6 +25,7 @@ from pith.dataset import DatasetSchema, Shares
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64]]
 Step = dict[str, Any]
+SHIFT = {"kind": "crop", "padding": 1}
 UNLABELLED = "dts_" + "1" * 26
 TRAINING = {"epochs": 60, "batch_size": 20}
 FEW: dict[str, list[Step]] = {
@@ -90,7 +91,7 @@ def accuracy(recipe: list[Step], model: Path, train: Arrays, test: Arrays, rest:
     _stage(folder, {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]})
     if rest is not None:
         _stage(folder.other(UNLABELLED), {"x_train": rest[0], "y_train": rest[1]})
-    return 100 * (run_job(folder, recipe, (), ["onnx"]).result.get("accuracy") or 0.0)
+    return 100 * (run_job(folder, recipe, (SHIFT,), ["onnx"]).result.get("accuracy") or 0.0)
 
 
 def _stage(folder: JobDir, arrays: dict[str, NDArray[Any]]) -> None:
