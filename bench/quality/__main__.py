@@ -23,6 +23,8 @@ CASES: dict[str, list[str]] = {
     "int8": ["bench.quality.int8"],
     "distill": ["bench.quality.distill", "mnist"],
     "soup": ["bench.quality.soup"],
+    "channels": ["bench.quality.channels", "20"],
+    "transfer": ["bench.quality.transfer"],
     "modalities": ["bench.quality.modalities"],
 }
 

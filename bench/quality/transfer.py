@@ -2,7 +2,8 @@
 
 ``python -m bench.quality.transfer [--seeds 3]`` prints a table in Markdown. A small network learns from 100 labelled
 digits with 1,197 others unlabelled; and one that knows 0 to 4 learns 5 to 9 from 50 labels. All rows of a part have as
-many epochs; a seed draws the labelled samples and the first weights. The 500 test digits are read once a job.
+many epochs, and pictures are shifted at random; a seed draws the labelled samples and the first weights. The 500 test
+digits are read once a job.
 """
 
 import argparse
