@@ -2,8 +2,8 @@
 same epochs: ResNet-20 and ResNet-56 on JPEG copies of CIFAR-10.
 
 ``python -m bench.quality.channels [20] [56] [--seeds 3] [--epochs 3] [--images 45000] [--check] [--rows FILE]`` prints
-a table in Markdown. Every row is a job from the published weights. Options were chosen with ``--check``, which measures
-on 5,000 training pictures that no job trains on; without it the test split is read, once at the end of each job.
+a table in Markdown. Every row is a job from the published weights. Options may be chosen with ``--check``, which
+measures on 5,000 training pictures that no job trains on; without it the test split is read, once at the end of a job.
 ``--rows`` keeps finished jobs, from which an interrupted measurement goes on.
 """
 
