@@ -54,7 +54,7 @@ def _of_torchvision(name: str) -> Known:
     size = told.get("crop_size", _CROP)
     try:
         arguments = tuple(from_torchvision.accepted(name))
-    except NotImplementedError:  # its making reads weights, which the meta device does not have
+    except NotImplementedError:  # it reads numbers while it is made, and the meta device has none
         arguments = ()
     return Known(f"torchvision/{name}", "tensor", 1000, (3, size, size), arguments)
 

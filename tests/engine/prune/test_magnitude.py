@@ -208,3 +208,14 @@ def test_the_outlook_refuses_what_the_engine_refuses() -> None:
 def test_taylor_asks_for_labels_and_counts_the_samples_it_looks_at() -> None:
     assert "labels" in PruneMagnitude(criterion="taylor").required()
     assert "labels" not in PruneMagnitude().required()
+
+
+def test_squares_of_gradients_are_remembered_for_some_thousand_batches() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    gradients = Gradients([weight])
+    for value, batches in ((1.0, 3000), (0.0, 100)):
+        weight.grad = torch.full((1,), value)
+        for _ in range(batches):
+            gradients.gather()
+    (square,) = gradients.squares()
+    assert 0.8 < float(square) < 0.9
