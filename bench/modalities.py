@@ -22,7 +22,7 @@ from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.report import Report
 
-THREADS = 2
+THREADS = 1
 IDS = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
 
 
