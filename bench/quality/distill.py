@@ -95,8 +95,8 @@ CASES = {
         weights="resnet20-12fca82f.th",
         taught=10_000,
         teaching={"epochs": 2, "learning_rate": 1e-3, "batch_size": 128},
-        images=10_000,
-        training={"epochs": 10, "learning_rate": 2e-3, "batch_size": 64},
+        images=4_000,
+        training={"epochs": 25, "learning_rate": 2e-3, "batch_size": 64},
         student={"width": 0.5, "init": "fresh"},
     ),
 }

@@ -1,9 +1,11 @@
-"""8 bits on a CPU: ours, ONNX Runtime's own quantizers and NNCF, each file run by the same ONNX Runtime.
+"""8 bits on a CPU: ours, ONNX Runtime's own quantizers, NNCF and torchao, each file run by the same ONNX Runtime.
 
 ``python -m bench.quality.int8 [cifar|latency] [python-with-nncf]`` prints a table; weights are public ones for CIFAR,
 and random with settled batch norms for the latencies, where quality is the ratio of signal to noise of the outputs.
+torchao takes part where it is installed beside torch.
 """
 
+import importlib.util
 import io
 import math
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import timm
 import torch
@@ -258,7 +261,7 @@ def _add_all(bench: Bench, nncf_python: str | None) -> None:
         bench.ours(f"ours static, {called}", {"kind": "quantize.static", **VARIANTS[called]})
     if bench.subject.transformer:
         bench.ours("ours dynamic", {"kind": "quantize.dynamic"})
-        bench.theirs("ORT dynamic, defaults", lambda target: quantize_dynamic(bench.prepared(), target))
+        bench.theirs("ORT dynamic, defaults", lambda target: quantize_dynamic(_shapeless(bench), target))
 
     def reader() -> _Reader:
         return _Reader(bench.prepared(), bench.subject.calibration)
@@ -278,6 +281,38 @@ def _add_all(bench: Bench, nncf_python: str | None) -> None:
     if nncf_python:
         kind = "transformer" if bench.subject.transformer else "default"
         bench.theirs(f"NNCF ONNX, {kind}", lambda target: _by_nncf(bench, nncf_python, target, kind))
+
+    if importlib.util.find_spec("torchao") is not None:
+        bench.theirs("torchao PT2E", lambda target: _by_torchao(bench, target))
+
+
+def _shapeless(bench: Bench) -> Path:
+    """ONNX Runtime's dynamic quantizer finds those of transformers at odds with its own."""
+    model = onnx.load(bench.float)
+    del model.graph.value_info[:]
+    target = bench.root / "shapeless.onnx"
+    onnx.save(model, target)
+    return target
+
+
+def _by_torchao(bench: Bench, target: Path) -> None:
+    """Static, by its quantizer for x86, exported to ONNX as torch does it."""
+    base = "torchao.quantization.pt2e"
+    quantize_pt2e = importlib.import_module(f"{base}.quantize_pt2e")
+    x86 = importlib.import_module(f"{base}.quantizer.x86_inductor_quantizer")
+    (samples,) = (torch.from_numpy(array) for array in bench.subject.calibration)
+    shapes = ({0: torch.export.Dim("batch")},)
+    quantizer = x86.X86InductorQuantizer()
+    quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
+    with torch.no_grad():
+        graph = torch.export.export(bench.subject.net, (samples[:2],), dynamic_shapes=shapes).module()
+        prepared = quantize_pt2e.prepare_pt2e(graph, quantizer)
+        for start in range(len(samples)):
+            prepared(samples[start : start + 1])
+        converted = torch.export.export(quantize_pt2e.convert_pt2e(prepared), (samples[:2],), dynamic_shapes=shapes)
+        program = torch.onnx.export(converted, dynamo=True)
+    assert program is not None
+    program.save(target)
 
 
 def _by_nncf(bench: Bench, python: str, target: Path, kind: str) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from engine.batches import Batches
 from engine.context import Context
 from engine.data import Split
-from engine.finetune.second import Inputs, view_seed
+from engine.finetune.second import Inputs, other_data, view_seed
 from engine.head import output_layers
 from engine.model import Model
 from engine.objective import Batch
@@ -30,14 +30,17 @@ SMALLEST_CROP, NOISE, SWAPPED = 0.6, 0.1, 0.3
 def apply(model: Model, config: FinetuneContrastive, ctx: Context) -> Model:
     """
     Raises:
-        PithError: ``technique_inapplicable`` for a model without one head, or augmentations that mix samples.
+        PithError: ``technique_inapplicable`` for a model without one head, augmentations that mix samples,
+            or a dataset without a training split.
     """
     tap = before_head(model)
     if tap is None:
         raise ctx.inapplicable(NO_HEAD, "use finetune.full")
     if not MIXING.isdisjoint(step.kind for step in ctx.spec.augmentation):
         raise ctx.inapplicable(no_mixing(MIXED).reason, no_mixing(MIXED).way_out)
-    split = Split(ctx.training_data(labels=False).x, None)
+    given = config.unlabelled
+    data = ctx.training_data(labels=False) if given is None else other_data(given, "unlabelled", False, model, ctx)[1]
+    split = Split(data.x, None)
     (head,) = (model.graph.get_submodule(name) for name in output_layers(model.graph))
     torch.manual_seed(stream(ctx.spec.seed, ctx.step))
     projection = _projection(int(head.get_parameter("weight").shape[1]), config.projection)

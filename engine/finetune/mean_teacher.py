@@ -28,8 +28,9 @@ def apply(model: Model, config: FinetuneMeanTeacher, ctx: Context) -> Model:
     pool = split if config.unlabelled is None else other_data(config.unlabelled, "unlabelled", False, model, ctx)[1]
     teacher = model.copy()
     teacher.place(ctx.device, layout_of(model)).requires_grad_(False)
-    drawn, classes = Drawn(pool, config.batch_size, model, ctx), objective.classes and model.signature.class_scores()
-    per_epoch = math.ceil(len(split) / config.batch_size)
+    drawn = Drawn(pool, config.unlabelled_ratio * min(config.batch_size, len(split)), model, ctx)
+    classes = objective.classes and model.signature.class_scores()
+    steps = config.epochs * math.ceil(len(split) / config.batch_size)
 
     def loss(batch: Batch) -> Tensor:
         inputs, _ = drawn(batch.epoch, batch.index)
@@ -37,8 +38,8 @@ def apply(model: Model, config: FinetuneMeanTeacher, ctx: Context) -> Model:
         given = model.run(one)[0]
         with torch.no_grad():
             wanted = teacher.run(other)[0]
-        weight = ramped(config, batch.epoch + batch.index / per_epoch)
-        return objective.loss(batch) + weight * difference(given, wanted, classes)
+        done = batch.epoch / config.epochs + batch.index / steps
+        return objective.loss(batch) + ramped(config, done) * difference(given, wanted, classes)
 
     def follow(step: int, steps: int) -> None:
         average(teacher, model, config.ema_decay, step)
@@ -64,9 +65,9 @@ def difference(given: Tensor, wanted: Tensor, classes: bool) -> Tensor:
     return functional.mse_loss(given.float(), wanted.float())
 
 
-def ramped(config: FinetuneMeanTeacher, epochs: float) -> float:
-    """The weight of the difference after so many epochs (appendix B.1)."""
-    short = max(0.0, 1 - epochs / config.ramp_up) if config.ramp_up else 0.0
+def ramped(config: FinetuneMeanTeacher, done: float) -> float:
+    """The weight of the difference after that share of the training (appendix B.1)."""
+    short = max(0.0, 1 - done / config.ramp_up) if config.ramp_up else 0.0
     return config.consistency_weight * math.exp(-5 * short**2)
 
 

@@ -33,10 +33,22 @@ class FinetuneMeanTeacher(Step, TrainingOptions):
     consistency_weight: float = Field(
         10.0, ge=0, le=10_000, description="Of the mean squared difference of probabilities, when it is ramped up."
     )
-    ramp_up: int = Field(
-        5, ge=0, le=1000, description="Epochs in which that weight grows, as exp(-5 (1 - t)²); 0 begins with all of it."
+    ramp_up: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the training in which that weight grows, as exp(-5 (1 - t)²); 0 begins with all of it.",
     )
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="Share of the average that stays at each optimizer step.")
+    unlabelled_ratio: int = Field(
+        3, ge=1, le=100, description="Samples without labels beside each labelled one in an optimizer step."
+    )
+    ema_decay: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Share of the average that stays at each optimizer step; a training of fewer than a few times "
+        "1 / (1 - ema_decay) steps gains little.",
+    )
     input_noise: float = Field(
         0.15, ge=0, le=10, description="Deviation of the noise added to inputs that are numbers."
     )
@@ -50,9 +62,9 @@ class FinetuneMeanTeacher(Step, TrainingOptions):
             does=f"Trains all {given.parameters:,} parameters for {self.foreseen(given.samples)}, in step with the "
             f"average of its own weights on {beside}, and keeps that average.",
             touched=tuple(layer.name for layer in given.layers),
-            trained=2 * self.epochs * (given.samples or 0),
-            run=self.epochs * (given.samples or 0),
-            batch=2 * self.together(given.samples),
+            trained=(1 + self.unlabelled_ratio) * self.epochs * (given.samples or 0),
+            run=self.unlabelled_ratio * self.epochs * (given.samples or 0),
+            batch=(1 + self.unlabelled_ratio) * self.together(given.samples),
             refusals=tuple(self._refusals(given)),
         )
 

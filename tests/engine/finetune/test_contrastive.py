@@ -13,12 +13,19 @@ from engine.taps import before_head
 from pith.errors import PithError
 from tests.engine.conformance import check_same, cut_and_resumed, opened
 from tests.engine.finetune.test_partial import changed
-from tests.engine.tiny import Cnn, Mlp, NoHead, Tokens, Transformer, arrays, job_folder, lifted
+from tests.engine.tiny import Cnn, Mlp, NoHead, Tokens, Transformer, arrays, job_folder, lifted, other_dataset, pictures
+
+OTHER = "dts_" + "1" * 26
 
 
 def pretrained(root: Path, net: type[nn.Module] = Cnn, **options: Any) -> tuple[Model, Model]:
     given = {name: options.pop(name) for name in ("data", "augmentation") if name in options}
-    ctx = opened(job_folder(root, [{"kind": "finetune.contrastive", **options}], net=net, **given))
+    other = options.pop("other", None)
+    named = {} if other is None else {"unlabelled": OTHER}
+    folder = job_folder(root, [{"kind": "finetune.contrastive", **named, **options}], net=net, **given)
+    if other is not None:
+        other_dataset(folder, OTHER, other)
+    ctx = opened(folder)
     try:
         return ctx.baseline, apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
     finally:
@@ -63,6 +70,22 @@ def test_the_head_stays_to_the_bit_and_the_rest_learns(net: type[nn.Module], tmp
     moved = changed(before, after)
     assert moved and not any(name.startswith(f"{head}.") for name in moved)
     assert after.graph.state_dict().keys() == before.graph.state_dict().keys()
+
+
+def test_another_dataset_is_learnt_from_instead(tmp_path: Path) -> None:
+    """The job's own samples have no part in it, and the other's labels have none either."""
+    x, y = pictures(80, 11)
+    own, other = arrays(), {"x_train": x, "y_train": y, "x_test": x[:8], "y_test": y[:8]}
+    _, one = pretrained(tmp_path / "one", other=other)
+    _, same = pretrained(tmp_path / "same", data={**own, "x_train": -own["x_train"]}, other={**other, "y_train": 3 - y})
+    check_same(one, same)
+    _, alone = pretrained(tmp_path / "alone", data=None, other=other)
+    check_same(one, alone)
+    _, without = pretrained(tmp_path / "without")
+    _, others = pretrained(tmp_path / "others", other={**other, "x_train": -x})
+    assert changed(one, without) and changed(one, others)
+    with pytest.raises(PithError, match="no training split"):
+        pretrained(tmp_path / "none", other={"x_test": x})
 
 
 class _Sequence(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.finetune.full import apply as plain
-from engine.finetune.mean_teacher import apply, average, difference, ramped
+from engine.finetune.mean_teacher import apply, average, difference, ramped, view
+from engine.finetune.second import Inputs
 from engine.model import Model
 from pith.errors import PithError
 from pith.techniques.finetune.mean_teacher import FinetuneMeanTeacher
@@ -58,8 +59,10 @@ def test_the_difference_is_of_probabilities_for_classes_alone() -> None:
 
 
 def test_the_weight_is_ramped_up() -> None:
-    config = FinetuneMeanTeacher(consistency_weight=8, ramp_up=4)
-    assert [ramped(config, at) for at in (0, 2, 4, 9)] == pytest.approx([8 * math.exp(-5), 8 * math.exp(-1.25), 8, 8])
+    config = FinetuneMeanTeacher(consistency_weight=8, ramp_up=0.4)
+    assert [ramped(config, at) for at in (0, 0.2, 0.4, 0.9)] == pytest.approx(
+        [8 * math.exp(-5), 8 * math.exp(-1.25), 8, 8]
+    )
     assert ramped(FinetuneMeanTeacher(consistency_weight=8, ramp_up=0), 0) == 8
 
 
@@ -87,6 +90,23 @@ def test_the_unlabelled_samples_are_trained_on_and_their_labels_are_not(tmp_path
     assert torch.equal(right, wrong)
     assert not torch.equal(plain, weights("others", 10, {"x_train": -x}))
     assert torch.equal(weights("none", 0, {"x_train": x}), weights("none of others", 0, {"x_train": -x}))
+
+
+@pytest.mark.parametrize(("batch_size", "labelled"), [(10, 10), (1000, 40)])
+def test_more_unlabelled_samples_than_labelled_ones_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, labelled: int
+) -> None:
+    """As many times as asked, also where there are fewer labelled ones than would make a batch."""
+    seen: list[int] = []
+
+    def recorded(inputs: Inputs, *rest: Any) -> Inputs:
+        seen.append(len(inputs[0]))
+        return view(inputs, *rest)
+
+    monkeypatch.setattr("engine.finetune.mean_teacher.view", recorded)
+    data = {name: rows[:40] for name, rows in arrays().items()}
+    tuned(tmp_path, data=data, other={"x_train": pictures(400, 11)[0]}, batch_size=batch_size, unlabelled_ratio=2)
+    assert set(seen) == {2 * labelled}
 
 
 def test_numbers_are_learnt_too(tmp_path: Path) -> None:
