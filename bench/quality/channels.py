@@ -18,7 +18,7 @@ import torch
 from torch.export import Dim, export, save
 
 from bench.modalities import run_job
-from bench.quality.lowbits import network, pictures
+from bench.quality.cifar import network, pictures
 from engine.data.intake import stage_dataset
 from engine.jobdir import JobDir
 

@@ -9,7 +9,6 @@ measured, once for each student. ``--rows`` keeps finished runs, from which an i
 """
 
 import argparse
-import io
 import json
 import statistics
 import tempfile
@@ -21,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
+from bench.quality.cifar import Pictures, mixed, pictures
 from bench.real_data import SHARED
 from bench.real_weights import WEIGHTS
 from engine.architectures.build import build
@@ -42,11 +40,9 @@ from pith.dataset import DatasetSchema, Shares
 from pith.job import JobSpec
 from pith.students import Narrower
 
-Pictures = tuple[NDArray[np.float32], NDArray[np.int64]]
 IDS = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
 ALONE = "alone (labels)"
 CHECKED = 5000
-MEAN, DEVIATION = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
 METHODS: dict[str, dict[str, Any]] = {
     ALONE: {"kind": "finetune.full"},
     "logits (Hinton's KD)": {"kind": "distill.logits"},
@@ -187,17 +183,8 @@ def _mnist() -> tuple[Pictures, Pictures]:
 
 
 def _cifar() -> tuple[Pictures, Pictures]:
-    return _jpeg("train", 10_000 + 10_000 + CHECKED), _jpeg("test", 10_000)
-
-
-def _jpeg(split: str, count: int) -> Pictures:
-    """The first pictures in a fixed order that mixes classes."""
-    with np.load(SHARED / "cifar10_jpeg" / f"{split}_jpeg.npz") as data:
-        blob, offsets, y = data["blob"], data["offsets"], data["y"]
-    rows = np.random.default_rng(0).permutation(len(y))[:count]
-    x = np.stack([np.asarray(Image.open(io.BytesIO(blob[offsets[row] : offsets[row + 1]].tobytes()))) for row in rows])
-    scaled = (x.astype(np.float32) / 255 - MEAN) / DEVIATION
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32), y[rows].astype(np.int64)
+    train = mixed("train", 10_000 + 10_000 + CHECKED)
+    return pictures("train", train), pictures("test")
 
 
 def _read(rows: Path) -> dict[str, dict[str, Any]]:

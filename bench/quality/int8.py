@@ -6,7 +6,6 @@ torchao takes part where it is installed beside torch.
 """
 
 import importlib.util
-import io
 import math
 import subprocess
 import sys
@@ -26,12 +25,9 @@ import transformers
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from PIL import Image
 from torch import Tensor, nn
 
-from bench.real_data import SHARED
-from bench.real_weights import WEIGHTS
-from engine.architectures.classics import CifarResNet
+from bench.quality.cifar import FILES, network, pictures
 from engine.data.intake import stage_dataset
 from engine.export import write_onnx
 from engine.jobdir import EngineJob, JobDir
@@ -42,7 +38,6 @@ from pith.job import JobSpec
 
 Arrays = tuple[NDArray[Any], ...]
 Row = dict[str, Any]
-MEAN, DEVIATION = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
 IDS = {"model": "mdl_" + "0" * 26, "dataset": "dts_" + "0" * 26}
 CALIBRATED = 256
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -68,23 +63,10 @@ class Subject:
     transformer: bool = False
 
 
-def cifar(split: str, every: int = 1) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The lossy pictures, normalized as the public weights want them."""
-    with np.load(SHARED / "cifar10_jpeg" / f"{split}_jpeg.npz") as data:
-        blob, offsets, labels = data["blob"], data["offsets"], data["y"]
-        files = (blob[offsets[row] : offsets[row + 1]].tobytes() for row in range(0, len(labels), every))
-        pixels = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
-    scaled = ((pixels / np.float32(255) - MEAN) / DEVIATION).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(scaled, np.float32), labels[::every].astype(np.int64)
-
-
 def resnets() -> Iterator[Subject]:
-    train, test = cifar("train", every=100), cifar("test")
-    for name, blocks in (("resnet20-12fca82f", 3), ("resnet56-4bfd9763", 9)):
-        saved = torch.load(WEIGHTS / f"{name}.th", weights_only=True, map_location="cpu")["state_dict"]
-        net = CifarResNet(blocks)
-        net.load_state_dict({key.removeprefix("module."): value for key, value in saved.items()})
-        yield Subject(name.partition("-")[0], net.eval(), (train[0],), (test[0],), test[1])
+    calibration, test = pictures("train", np.arange(0, 50_000, 100)), pictures("test")
+    for depth in FILES:
+        yield Subject(f"resnet{depth}", network(depth), (calibration[0],), (test[0],), test[1])
 
 
 def settled(only: str) -> Iterator[Subject]:
