@@ -26,6 +26,8 @@ IDLE: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     ("distill.logits", {"hard_label_weight": 1, "temperature": 2.0}, "nothing goes to the teacher", {"temperature": 4}),
     ("distill.hint", {"logits_weight": 0, "temperature": 2.0}, "logits_weight is 0", {"logits_weight": 1}),
     ("finetune.joint", {"old_dataset": OLD, "temperature": 3.0}, "old_dataset has labels", {"old_dataset": None}),
+    ("prune.channel", {"samples": 9}, "importance is l2", {"importance": "taylor"}),
+    ("prune.head", {"importance": "magnitude", "samples": 9}, "is magnitude", {"importance": "taylor"}),
     ("finetune.head", {"train": "head", "head_epochs": 1}, "train is head", {"train": "all"}),
 ]
 

@@ -1,12 +1,13 @@
 """``prune.channel``."""
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Change, Need
 from pith.facts import LayerFacts
+from pith.idle import refuse_idle
 from pith.iterative import Iterative
 from pith.narrow import Narrowing, least_left, left_alone, narrowed, narrowings, widths_after
 from pith.outlook import Given, Outlook, Refusal, names, share
@@ -47,6 +48,12 @@ class PruneChannel(Iterative):
     ignore: tuple[LayerPattern, ...] = Field(
         (), max_length=1000, description="Layers left alone: shell patterns over dotted names, such as layer4.*"
     )
+
+    @model_validator(mode="after")
+    def _none_idle(self) -> Self:
+        if self.importance != "taylor":
+            refuse_idle(self, f"importance is {self.importance}", "set importance to taylor", "samples")
+        return self
 
     def required(self) -> frozenset[Need]:
         labels: frozenset[Need] = frozenset({"training_data", "labels"})

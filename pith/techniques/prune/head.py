@@ -1,12 +1,13 @@
 """``prune.head``."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pith.base import Change, Need
 from pith.facts import AttentionFacts
+from pith.idle import refuse_idle
 from pith.iterative import Iterative
 from pith.outlook import Given, Outlook, Refusal, share
 from pith.patterns import LayerPattern, named_by, unmatched
@@ -35,6 +36,12 @@ class PruneHead(Iterative):
     ignore: tuple[LayerPattern, ...] = Field(
         (), max_length=1000, description="Attentions left alone: shell patterns over dotted names, such as blocks.0.*"
     )
+
+    @model_validator(mode="after")
+    def _none_idle(self) -> Self:
+        if self.importance == "magnitude":
+            refuse_idle(self, "importance is magnitude", "set importance to taylor", "samples")
+        return self
 
     def required(self) -> frozenset[Need]:
         measured: frozenset[Need] = (
