@@ -6,7 +6,6 @@ from engine.context import Context
 from engine.model import Model, Weighted
 from pith.patterns import named_by, unmatched
 from pith.selective import NO_LAYERS, Selective
-from pith.techniques.prune.layer import PruneLayer
 
 
 def ignored(names: Iterable[str], patterns: Iterable[str], ctx: Context) -> set[str]:
@@ -24,20 +23,19 @@ def refuse_unmatched(patterns: Iterable[str], names: Iterable[str], field: str, 
     """Every pattern of the option ``field`` has to match one of these names.
 
     Raises:
-        PithError: ``technique_inapplicable``, with what ``prune.layer`` took of what the pattern named.
+        PithError: ``technique_inapplicable``, with what earlier steps took of what the pattern named.
     """
     patterns, names = list(patterns), list(names)
     for refusal in unmatched(patterns, names, field):
         gone = _taken(patterns[int(refusal.field.rpartition("/")[2])], ctx)
-        raise ctx.inapplicable(f"{refusal.reason}{gone and f': prune.layer took {gone}'}", refusal.way_out)
+        raise ctx.inapplicable(refusal.reason + gone, refusal.way_out)
 
 
 def _taken(pattern: str, ctx: Context) -> str:
-    """What the pattern named in the uploaded model, where ``prune.layer`` ran since."""
-    if not any(isinstance(step, PruneLayer) for step in ctx.spec.recipe[: ctx.step]):
-        return ""
+    """What the pattern named in the uploaded model, and the steps that have changed its layers since."""
+    since = dict.fromkeys(step.kind for step in ctx.spec.recipe[: ctx.step] if "shapes" in step.changes)
     found = named_by([pattern], [name for name, _ in ctx.baseline.graph.named_modules()])
-    return ", ".join(list(found)[:10])
+    return f": {' or '.join(since)} took {', '.join(list(found)[:10])}" if since and found else ""
 
 
 def selected(model: Model, config: Selective, ctx: Context) -> dict[str, Weighted]:

@@ -8,6 +8,7 @@ import pytest
 
 from engine.prune import layer
 from engine.registry import technique
+from engine.selected import refuse_unmatched
 from pith.errors import PithError
 from pith.plan import Plan
 from tests.engine.conformance import opened
@@ -68,7 +69,7 @@ def test_a_pattern_of_nothing_is_refused_as_ever() -> None:
         ({"kind": "prune.layer", "layers": 1}, "ignore"),
     ],
 )
-def test_the_refusal_names_what_prune_layer_took(then: dict[str, Any], field: str, tmp_path: Path) -> None:
+def test_the_refusal_names_what_was_taken_and_by_which_step(then: dict[str, Any], field: str, tmp_path: Path) -> None:
     pattern = "first.*" if then["kind"] == "prune.layer" else "first.*.one"
     recipe = [{"kind": "prune.layer", "layers": 3, "ignore": ["second.0"]}, {**then, field: [pattern]}]
     ctx = opened(job_folder(tmp_path, recipe, net=Stages))
@@ -78,3 +79,13 @@ def test_the_refusal_names_what_prune_layer_took(then: dict[str, Any], field: st
         technique(then["kind"])(model, ctx.config, ctx)
     said = f"{field} has {pattern!r}, which matches no layer: prune.layer took first.0"
     assert said in caught.value.problem.detail
+
+
+def test_a_student_may_have_taken_it_too(tmp_path: Path) -> None:
+    student = {"kind": "distill.logits", "student": {"depth": 0.5}}
+    recipe = [student, {"kind": "prune.magnitude"}, {"kind": "prune.magnitude", "ignore": ["first.*.one"]}]
+    ctx = opened(job_folder(tmp_path, recipe, net=Stages))
+    ctx.begin(2)
+    with contextlib.closing(ctx.events), pytest.raises(PithError, match="technique_inapplicable") as caught:
+        refuse_unmatched(["first.*.one"], ["second.0.one"], "ignore", ctx)
+    assert "which matches no layer: distill.logits took first.0" in caught.value.problem.detail
