@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from pith.augmentation import Augmentation
 from pith.dataset import DatasetSchema, Preprocessing
 from pith.intake import Architecture
 from pith.job import JobSpec
@@ -17,6 +18,8 @@ from pith.students import STUDENTS, Narrower, Shallower
 
 LONGEST = 300
 NEAREST = 6
+# Kinds share their family's name, so that any two of a family are alike.
+_LIKE = 0.85
 _NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
 _PREFIXES = {
     "model": "mdl",
@@ -58,6 +61,9 @@ _PATTERNS = {
 _PREPROCESSING: dict[str, type[BaseModel]] = {
     cls.model_fields["kind"].default: cls for cls in get_args(get_args(Preprocessing)[0])
 }
+_AUGMENTATION: dict[str, type[BaseModel]] = {
+    cls.model_fields["kind"].default: cls for cls in get_args(get_args(Augmentation)[0])
+}
 _ARCHITECTURE = "names a library and a network, such as timm/resnet18, torchvision/vgg11 or pith/resnet20"
 
 
@@ -93,26 +99,37 @@ def _length(error: Mapping[str, Any]) -> str | None:
 
 
 def _no_kind(error: Mapping[str, Any]) -> str:
+    """For a technique, a preprocessing or an augmentation."""
     kind = error["input"]["kind"] if error["type"] == "union_tag_invalid" else None
-    said = "names no kind" if kind is None else f"{_shown(kind)} is no"
-    if "preprocessing" in error["loc"]:
-        return f"{said}{'' if kind is None else ' kind of preprocessing'}; there are: {', '.join(_PREPROCESSING)}"
+    noun, known = _kinds(error["loc"])
+    listed = _techniques("" if kind is None else str(kind)) if noun == "technique" else ", ".join(known)
     if kind is None:
-        return f"{said}; techniques are: {_techniques('')}"
-    return f"{said} technique; there are: {_techniques(str(kind))}"
+        return f"names no kind; {'techniques are' if noun == 'technique' else 'there are'}: {listed}"
+    meant = _meant(str(kind).lower(), known, _LIKE)
+    return f"{_shown(kind)} is no {noun};{meant} {'There' if meant else 'there'} are: {listed}"
+
+
+def _kinds(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
+    if "preprocessing" in loc:
+        return "kind of preprocessing", _PREPROCESSING
+    return ("kind of augmentation", _AUGMENTATION) if "augmentation" in loc else ("technique", step_classes())
 
 
 def _unknown_option(error: Mapping[str, Any], document: type[BaseModel]) -> str:
     name, owner = str(error["loc"][-1])[:100], _owner(error["loc"], document)
     known = [option for option in owner.model_fields if option != "kind"]
-    close = get_close_matches(name, known, n=1)
-    meant = f" did you mean {close[0]}?" if close else ""
+    meant = _meant(name, known)
     return f"is no option of {_named(owner, error['loc'])}{_value(error)};{meant} Options: {', '.join(known)}"
+
+
+def _meant(name: str, known: Iterable[str], like: float = 0.6) -> str:
+    close = get_close_matches(name[:100], list(known), n=1, cutoff=like)
+    return f" did you mean {close[0]}?" if close else ""
 
 
 def _owner(loc: Iterable[str | int], owner: type[BaseModel]) -> type[BaseModel]:
     """The class whose field the last step of ``loc`` was meant to be, from the class of the whole document on."""
-    kinds: dict[str, type[BaseModel]] = {**step_classes(), **_PREPROCESSING, **STUDENTS}
+    kinds: dict[str, type[BaseModel]] = {**step_classes(), **_PREPROCESSING, **_AUGMENTATION, **STUDENTS}
     for step in list(loc)[:-1]:
         if isinstance(step, str):
             field = owner.model_fields.get(step)

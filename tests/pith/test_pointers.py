@@ -112,6 +112,22 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
         "/preprocessing",
         "'picture' is no kind of preprocessing; there are: image, text, audio, tabular",
     ),
+    "nearly a preprocessing": (
+        {"preprocessing": {"kind": "imagee"}},
+        "/preprocessing",
+        "'imagee' is no kind of preprocessing; did you mean image? There are: image, text, audio, tabular",
+    ),
+    "nearly an augmentation": (
+        {"augmentation": [{"kind": "fliip"}]},
+        "/augmentation/0",
+        "'fliip' is no kind of augmentation; did you mean flip? There are: flip, crop, color_jitter, rand_augment, "
+        "mixup, cutmix, noise, time_shift, spec_augment, token_dropout",
+    ),
+    "option of an augmentation": (
+        {"augmentation": [{"kind": "flip", "horizntal": 1}]},
+        "/augmentation/0/horizntal",
+        "is no option of flip (it is 1); did you mean horizontal? Options: horizontal, vertical",
+    ),
     "preprocessing of no kind": (
         {"preprocessing": {"length": 5}},
         "/preprocessing",
@@ -211,7 +227,12 @@ def test_a_wrong_field_is_told_its_value_and_the_way_out(change: dict[str, Any],
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ({"kind": "prune.magnitud"}, "'prune.magnitud' is no technique; there are: prune.magnitude, prune."),
+        (
+            {"kind": "prune.chanel"},
+            "'prune.chanel' is no technique; did you mean prune.channel? There are: prune.channel, prune.",
+        ),
+        ({"kind": "Prune.Magnitude"}, "'Prune.Magnitude' is no technique; did you mean prune.magnitude? There are: "),
+        ({"kind": "prune.everything"}, "'prune.everything' is no technique; there are: prune."),
         ({"sparsity": 0.5}, "names no kind; techniques are: "),
     ],
 )
