@@ -18,7 +18,7 @@ _TASKS: Final[dict[Task, str]] = {
 }
 _SUCH: Final = {"image": "pith/resnet20", "audio": "pith/ds_cnn", "text": "pith/text_cnn", "tabular": "pith/mlp"}
 _LABELLING: Final[dict[DatasetFormat, str]] = {
-    "npz": "add the array y_train",
+    "npz": "add the array y_train beside x_train",
     "table": 'send it again with its label column named, as schema={"label": "price"}',
     "hugging_face": 'send it again with its label column named, as schema={"label": "price"}',
     "folders": "put the files of each class into a folder of its own, as train/cat",

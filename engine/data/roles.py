@@ -12,6 +12,7 @@ from engine.data.refusals import mismatch, schema_mismatch, shown
 from engine.data.source import Source, split_named
 from engine.data.survey import Column
 from pith.dataset import DatasetSchema
+from pith.kinds import split_way_out
 from pith.task import LossName, Task
 
 LabelKind = Literal["classes", "numbers", "tensor"]
@@ -50,7 +51,7 @@ def roles(columns: dict[str, Column], source: Source, declared: DatasetSchema) -
     found = Roles(_inputs(rest, source, declared), label, split=split)
     found.label_kind = _label_kind(columns[label], source, declared) if label else "classes"
     found.task, found.loss = _task(found, declared), declared.loss
-    _note(found, rest, declared)
+    _note(found, rest, source, declared)
     return found
 
 
@@ -196,17 +197,23 @@ def _check_task(task: Task, kinds: set[str]) -> None:
         raise schema_mismatch("task", task, f"the inputs are {', '.join(sorted(kinds))}", f"send {wanted} or tensors")
 
 
-def _note(found: Roles, rest: dict[str, Column], declared: DatasetSchema) -> None:
+def _note(found: Roles, rest: dict[str, Column], source: Source, declared: DatasetSchema) -> None:
     if found.label is None:
-        found.notes.append(
-            "unlabelled: no column is called label, target, class or y; name it in label if there is one."
-        )
+        found.notes.append(f"unlabelled: {_unlabelled(source)}.")
     elif declared.label is None and found.label not in ("label", "y"):
         found.notes.append(f"the label is the column {found.label!r}.")
     left = [name for name in rest if name not in found.inputs and declared.columns.get(name) != "ignore"]
     if left:
         names = ", ".join(repr(name) for name in left[:10]) + (", …" if len(left) > 10 else "")
         found.notes.append(f"not used as inputs: {names}.")
+
+
+def _unlabelled(source: Source) -> str:
+    """Why there are no labels, and the way out; the schema cannot name those of arrays or of pictures in folders."""
+    if source.format in ("npz", "folders"):
+        missing = "there is no array of labels" if source.format == "npz" else "no folder names a class"
+        return f"{missing}; if there are labels, {split_way_out(source.format, there=True)}"
+    return "no column is called label, target, class or y; name it in label if there is one"
 
 
 def _is_number(text: str) -> bool:

@@ -204,6 +204,12 @@ UNFIT: dict[str, tuple[ModelFacts, DatasetFacts, list[tuple[str, str]], str]] = 
         [("/recipe/0", "dataset_split_missing")],
         'only unlabelled train; send it again with its label column named, as schema={"label": "price"}.',
     ),
+    "unlabelled arrays": (
+        IMAGES,
+        changed(PICTURES, format="npz", splits=(SplitFacts(name="train", samples=5, labelled=False),)),
+        [("/recipe/0", "dataset_split_missing")],
+        "only unlabelled train; add the array y_train beside x_train.",
+    ),
     "only a test split": (
         IMAGES,
         changed(PICTURES, splits=PICTURES.splits[1:]),

@@ -97,6 +97,33 @@ def test_a_class_with_one_sample_stays_in_training(tmp_path: Path) -> None:
     assert facts.splits[0].classes["1"] == 1 and facts.splits[1].classes == {"0": 5, "1": 0}
 
 
+ROWS_OF_NUMBERS = np.zeros((20, 2), np.float32)
+UNLABELLED = {
+    "arrays": (
+        npz(x_train=ROWS_OF_NUMBERS),
+        "unlabelled: there is no array of labels; if there are labels, add the array y_train beside x_train.",
+    ),
+    "one array": (
+        npz(x=ROWS_OF_NUMBERS),
+        "unlabelled: there is no array of labels; if there are labels, add the array y_train beside x_train.",
+    ),
+    "pictures": (
+        zipped({f"{i}.png": picture((i, i, i)) for i in range(20)}),
+        "unlabelled: no folder names a class; if there are labels, put the files of each class into a folder of its "
+        "own, as train/cat.",
+    ),
+    "a table": (
+        b"size,price\n" + b"1,2\n3,4\n" * 10,
+        "unlabelled: no column is called label, target, class or y; name it in label if there is one.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), UNLABELLED.values(), ids=UNLABELLED)
+def test_what_has_no_labels_says_where_they_would_be(tmp_path: Path, data: bytes, said: str) -> None:
+    assert said in check(tmp_path, data).facts.notes
+
+
 def test_a_column_names_the_splits(tmp_path: Path) -> None:
     data = _table(split=["train", "train", "Dev", "test"])
     facts = check(tmp_path, data, {"label": "kind", "task": "text-classification"}).facts
