@@ -14,6 +14,8 @@ from pith.report import Comparison, ConstraintResult, Measurement, MetricName
 ALIKE = 0.02
 # Signal to noise below this: the outputs are not the baseline's any more.
 LOUD_DB = 3.0
+# Above this they are close to the baseline's.
+CLOSE_DB = 30.0
 _Z = 1.959964
 _STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 _TITLES: dict[MetricName, str] = {
@@ -156,9 +158,7 @@ def _times(ratio: float, word: str, unchanged: str) -> str:
 
 def _quality(comparison: Comparison, baseline: Measurement, result: Measurement) -> list[str]:
     if comparison.quality is None:
-        noise = result.get("sqnr_db")
-        where = "on random inputs, as there was no data" if comparison.measured_on == "random inputs" else "on the data"
-        return [] if noise is None else [f"Outputs differ from the baseline's by {noise:.1f} dB (SQNR) {where}."]
+        return _of_outputs(result.get("sqnr_db"), comparison)
     before, after = baseline.get(comparison.quality), result.get(comparison.quality)
     where = f"on {comparison.samples} samples of the {comparison.measured_on}"
     said = [f"{_TITLES[comparison.quality]} {before:.4f} → {after:.4f} {where}: {_change(comparison)}."]
@@ -167,6 +167,14 @@ def _quality(comparison: Comparison, baseline: Measurement, result: Measurement)
     if comparison.measured_on == "training inputs":
         said.append("There was no x_test, so this was measured on inputs that the job may have trained on.")
     return said
+
+
+def _of_outputs(sqnr: float | None, comparison: Comparison) -> list[str]:
+    if sqnr is None:
+        return []
+    where = "on random inputs, as there was no data" if comparison.measured_on == "random inputs" else "on the data"
+    scale = f"more is closer: above {CLOSE_DB:g} is close, below {LOUD_DB:g} is another model"
+    return [f"Outputs match the baseline's to {sqnr:.1f} dB of signal to noise (SQNR; {scale}), {where}."]
 
 
 def _since(comparison: Comparison, changed: str, alone: str) -> list[str]:
