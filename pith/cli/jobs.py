@@ -7,7 +7,7 @@ import click
 
 from pith.cli import spec
 from pith.cli.output import Output, connected
-from pith.cli.summary import print_job, print_plan, print_report
+from pith.cli.summary import counted, print_job, print_plan, print_report
 from pith.cli.uploads import limit_option
 from pith.client import Pith
 from pith.errors import PithError
@@ -76,7 +76,8 @@ def events(pith: Pith, out: Output, id: str, after: int) -> None:
             click.echo(event.model_dump_json())
         else:
             where = "" if event.step is None else f" step {event.step}"
-            out.console.print(f"{event.seq:>5} {event.at:%H:%M:%S} {event.type}{where} {event.message}", soft_wrap=True)
+            said = f"{event.type}{where} {event.message}{counted(event)}"
+            out.console.print(f"{event.seq:>5} {event.at:%H:%M:%S} {said}", soft_wrap=True)
 
 
 @jobs.command()

@@ -1,13 +1,21 @@
 """A job, its plan and its report, for people: worst news first, then before and after."""
 
+from collections.abc import Iterator
+
 from rich.table import Table
 from rich.text import Text
 
 from pith.cli.output import Output
 from pith.costs import Seconds
-from pith.job import Job
-from pith.plan import Plan
+from pith.job import Event, Job
+from pith.plan import Change, Plan, PlannedStep
 from pith.report import Metric, Report
+from pith.sentences import short
+
+# Of reasons, and of layers with their numbers: those that are shown; the others are counted.
+_REASONS = 3
+_COUNTS = 6
+_LONGEST = 100
 
 
 def print_job(out: Output, job: Job) -> None:
@@ -30,6 +38,8 @@ def print_plan(out: Output, plan: Plan) -> None:
     for step in plan.steps:
         took = f" ({_time(step.seconds)})" if step.seconds else ""
         out.console.print(Text(f"recipe[{step.index}] {step.kind}: {step.does}{took}"), soft_wrap=True)
+        for line in _about(step):
+            out.console.print(Text(f"  {line}"), soft_wrap=True)
     if plan.memory_bytes is not None:
         out.console.print(f"memory: {plan.memory_bytes / 2**20:,.0f} MiB at most")
     if plan.seconds is not None:
@@ -38,6 +48,46 @@ def print_plan(out: Output, plan: Plan) -> None:
         out.console.print(f"quality: {plan.quality.metric}, measured on the {plan.quality.on}")
     for note in plan.notes:
         out.console.print(Text(note), soft_wrap=True)
+
+
+def _about(step: PlannedStep) -> Iterator[str]:
+    """What the sentence of a step does not say."""
+    yield f"parameters: {_planned(step.parameters)}, MACs: {_planned(step.macs)}"
+    if step.left_alone:
+        yield f"{len(step.left_alone)} left alone: {_reasons(step.left_alone)}"
+    yield from step.notes
+
+
+def _planned(change: Change) -> str:
+    before, after = ("unknown" if each is None else f"{each:,}" for each in (change.before, change.after))
+    return before if before == after else f"{before} → {after}"
+
+
+def _reasons(left_alone: dict[str, str]) -> str:
+    """The commonest first, each with how many layers it holds for, or with the name of the only one."""
+    layers: dict[str, list[str]] = {}
+    for name, why in left_alone.items():
+        layers.setdefault(why, []).append(name)
+    ordered = sorted(layers.items(), key=lambda each: -len(each[1]))
+    shown = [
+        f"{short(why, _LONGEST)} ({short(names[0], _LONGEST) if len(names) == 1 else len(names)})"
+        for why, names in ordered[:_REASONS]
+    ]
+    if others := sum(len(names) for _, names in ordered[_REASONS:]):
+        shown.append(f"other reasons ({others}; --json has them)")
+    return "; ".join(shown)
+
+
+def counted(event: Event) -> str:
+    """The numbers that an event has in its data alone: what is left in all, and in the first layers."""
+    if isinstance(left := event.data.get("left"), int):
+        return f", {left:,} left"
+    for found in event.data.values():
+        if isinstance(found, dict) and found and all(isinstance(count, int) for count in found.values()):
+            each = [f"{name} {count:,}" for name, count in found.items()]
+            more = [f"{len(each) - _COUNTS} more"] if len(each) > _COUNTS else []
+            return f": {sum(found.values()):,} ({', '.join([*each[:_COUNTS], *more])})"
+    return ""
 
 
 def _time(found: Seconds) -> str:
@@ -60,11 +110,15 @@ def print_report(out: Output, report: Report) -> None:
 
 
 def _before_after(report: Report) -> Table:
+    """What only the result has, such as its distance from the baseline, has nothing before."""
     table = Table("", "before", "after", "change", box=None)
     for metric in report.baseline.metrics:
         after = report.result.get(metric.name)
         if after is not None:
             table.add_row(Text(_label(metric)), _number(metric.value), _number(after), _change(metric, after))
+    for metric in report.result.metrics:
+        if report.baseline.get(metric.name) is None:
+            table.add_row(Text(_label(metric)), "-", _number(metric.value), "-")
     return table
 
 

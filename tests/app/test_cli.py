@@ -5,16 +5,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pith.cli import main
-from pith.cli.output import Output
-from pith.cli.summary import print_plan
-from pith.costs import Seconds
 from pith.errors import PithError
-from pith.plan import Change, Plan, PlannedQuality, PlannedStep
+from pith.job import EngineEvent, Progress
 from tests.app.a_report import report_of
 from tests.app.api_process import ApiProcess, environment, free_port
 from tests.app.by_hand import Bench
@@ -89,6 +87,15 @@ def test_report_and_download(pith: Run, bench: Bench, job: str, tmp_path: Path) 
     assert [one.name for one in (tmp_path / "one").iterdir()] == ["model.onnx"]
     code, _, err = pith("jobs", "download", job, "model.pt2", "--out", tmp_path / "none")
     assert code == 2 and "no model.pt2; it has" in err and "model.onnx" in err
+
+
+def test_events_are_told_with_their_numbers(pith: Run, bench: Bench, job: str) -> None:
+    attempt = bench.start(job)
+    widths = {"stem": 32, "[bold]body": 64}
+    left = EngineEvent(at=datetime.now(UTC), type="metric", message="channels left", step=0, data={"widths": widths})
+    bench.jobs.record(job, attempt, [left], Progress(fraction=0.5, message="half"))
+    bench.succeed(job, attempt, model_onnx=b"onnx")
+    assert "metric step 0 channels left: 96 (stem 32, [bold]body 64)" in pith("jobs", "events", job)[1]
 
 
 def _worker(bench: Bench, end: Callable[[str, int], object]) -> threading.Thread:
@@ -264,33 +271,6 @@ def test_a_plan_names_all_that_is_wrong(pith: Run, tmp_path: Path, model: str) -
     assert (code, err) == (1, "")
     assert "recipe[1] (prune.magnitude) cannot follow" in out and "recipe[2] (finetune.full) cannot follow" in out
     assert "recipe[2] (finetune.full) needs" in out and "max_metric_drop 0.1 can only be checked on data" in out
-
-
-def test_a_plan_says_how_long_and_on_what(capsys: pytest.CaptureFixture[str]) -> None:
-    step = PlannedStep(
-        index=0,
-        kind="prune.magnitude",
-        does="Zeroes.",
-        parameters=Change(before=9, after=9),
-        macs=Change(before=9, after=9),
-        seconds=Seconds(least=0.5, most=12345.6),
-    )
-    plan = Plan(
-        possible=True,
-        problems=(),
-        steps=(step,),
-        memory_bytes=None,
-        seconds=Seconds(least=2, most=20000),
-        model_format="pt2",
-        dataset_format="table",
-        inputs=(),
-        outputs=("onnx",),
-        quality=PlannedQuality(metric="accuracy", on="test split"),
-    )
-    print_plan(Output(as_json=False), plan)
-    said = capsys.readouterr().out
-    assert "recipe[0] prune.magnitude: Zeroes. (0.5 to 12,346 s)" in said
-    assert "time: 2 to 20,000 s" in said and "quality: accuracy, measured on the test split" in said
 
 
 def test_a_report_says_what_became_worse(pith: Run, bench: Bench, job: str) -> None:
