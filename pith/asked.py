@@ -31,6 +31,7 @@ def outlooks(asked: Asked) -> list[tuple[Given, Outlook]]:
     given = Given(
         model=asked.model,
         baseline=asked.model,
+        own=asked.spec.model,
         data=asked.data,
         others=asked.others,
         datasets=asked.datasets,

@@ -61,13 +61,15 @@ def foreseen(
     refusals: Sequence[Refusal] = (),
     outputs: tuple[TensorFacts, ...] | None = None,
     extra: int = 0,
+    weights: Sequence[float] | None = None,
     **more: Any,
 ) -> Outlook:
-    """The outlook of an ensemble of the given model and the step's peers; ``extra`` as in ``together``; ``more`` are
-    further fields of it."""
-    known = step.known(given)
-    members = {"member0": given.model, **{f"member{index}": each[2] for index, each in enumerate(known, 1)}}
-    complete = len(known) == len(step.peers) and not refusals
+    """The outlook of an ensemble of the given model and the step's peers; ``extra`` as in ``together``; a member whose
+    weight is zero is left out; ``more`` are further fields of it."""
+    found = [given.model, *(given.named(name) for name in step.peers)]
+    kept = [facts for facts, weight in zip(found, weights or [1.0] * len(found), strict=True) if weight]
+    members = {f"member{index}": facts for index, facts in enumerate(kept) if facts is not None}
+    complete = len(members) == len(kept) and not refusals
     model = together(members, outputs or given.model.outputs, extra) if complete else None
     return Outlook(
         does=does,
@@ -76,6 +78,6 @@ def foreseen(
         parameters=model.parameters if model else None,
         macs=model.macs if model else None,
         refusals=tuple(refusals),
-        notes=(f"All {1 + len(step.peers)} members run for every sample.",),
+        notes=(f"All {len(kept)} members run for every sample.",) if len(kept) > 1 else (),
         **more,
     )

@@ -52,6 +52,7 @@ class Given(Frozen):
 
     model: ModelFacts
     baseline: ModelFacts
+    own: ModelId | None = Field(None, description="The id of the baseline.")
     data: DatasetFacts | None = None
     others: Mapping[ModelId, ModelFacts] = Field(default_factory=dict)
     datasets: Mapping[DatasetId, DatasetFacts] = Field(default_factory=dict)
@@ -83,7 +84,11 @@ class Given(Frozen):
 
     def named(self, model: str) -> ModelFacts | None:
         """The baseline, or another model by its id; None where it is not known yet."""
-        return self.baseline if model == "baseline" else self.others.get(model)
+        return self.baseline if model in ("baseline", self.own) else self.others.get(model)
+
+    def untouched(self) -> bool:
+        """Whether no step has changed the baseline yet."""
+        return self.model is self.baseline
 
     def mixes(self) -> bool:
         """Whether an augmentation mixes the labels of several samples."""

@@ -19,6 +19,7 @@ SAME_INPUTS = "members of an ensemble take the same inputs; send a model that do
 SAME_OUTPUTS = "members of an ensemble give the same outputs; finetune.head gives a model those of a dataset"
 SAME_MODEL = "no step before this one changed the model, so it is the baseline still and would be merged with itself"
 ANOTHER_MODEL = "name another model, or put a step that trains or prunes the model before this one"
+NAMED_TWICE = "leave one of the two out"
 AVERAGE = "use merge.weighted"
 NEXT_INPUTS = "nothing is converted on the way; send models of which each takes what the one before gives"
 Peer = Literal["baseline"] | ModelId
@@ -74,13 +75,25 @@ def check_weights(weights: tuple[float, ...] | None, models: int) -> None:
 def unlike(kind: str, step: Combining, given: Given) -> Iterator[Refusal]:
     """Refusals for models whose weights cannot be put together one by one with the given model's."""
     mine = {layer.name: layer for layer in given.layers}
+    again = {refusal.field: refusal for refusal in itself(step, given.own, given.untouched())}
     for place, name, facts in step.known(given):
-        if refusal := unusable(kind, place, name, facts):
+        if refusal := unusable(kind, place, name, facts) or again.get(place):
             yield refusal
-        elif name == "baseline" and given.model is given.baseline:
-            yield Refusal(reason=SAME_MODEL, way_out=ANOTHER_MODEL, field=place)
         elif different := _first_difference(mine, {layer.name: layer for layer in facts.layers}):
             yield _mismatch(place, name, *different, ONE_ARCHITECTURE)
+
+
+def itself(step: Combining, own: ModelId | None, untouched: bool) -> Iterator[Refusal]:
+    """Refusals for the job's own model, by its id ``own`` or as the baseline, where the step would combine it with
+    itself: because it is ``untouched`` by then, or because it is named in both ways."""
+    named = {place: name for place, name in step.named().items() if name in ("baseline", own)}
+    for place, name in named.items():
+        if untouched:
+            is_own = f"{name} is the job's own model: " if name == own else ""
+            yield Refusal(reason=f"{is_own}{SAME_MODEL}", way_out=ANOTHER_MODEL, field=place)
+        elif name == own and "baseline" in named.values():
+            reason = f"{name} is the job's own model, which is named as baseline too"
+            yield Refusal(reason=reason, way_out=NAMED_TWICE, field=place)
 
 
 class Ends(Protocol):
@@ -94,8 +107,9 @@ class Ends(Protocol):
 
 def unfit(step: Combining, given: Given) -> Iterator[Refusal]:
     """Refusals for models that cannot stand beside the given one in an ensemble."""
+    again = {refusal.field: refusal for refusal in itself(step, given.own, given.untouched())}
     for place, name, facts in step.known(given):
-        if refusal := unusable(step.kind, place, name, facts):  # type: ignore[attr-defined]
+        if refusal := unusable(step.kind, place, name, facts) or again.get(place):  # type: ignore[attr-defined]
             yield refusal
         else:
             yield from beside(place, name, facts, given.model)

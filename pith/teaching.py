@@ -146,8 +146,14 @@ class Teaching(Step, TrainingOptions):
             run=passes * asked * (samples or 0),
             batch=self.together(samples),
             refusals=tuple(self._refusals(given, learner, found)),
-            notes=learner.notes,
+            notes=(*learner.notes, *self._notes(given)),
         )
+
+    def _notes(self, given: Given) -> Iterator[str]:
+        if self.student is None and given.untouched():
+            (first, *more) = self.teachers().values()
+            if not more and first.model in ("baseline", given.own):
+                yield TAUGHT_BY_ITSELF
 
     def _taught_by(self) -> str:
         names = [each.model for each in self.teachers().values()]
@@ -246,6 +252,10 @@ class HintTeaching(FeatureTeaching):
                 yield Refusal(reason=reason, way_out="name another place", field="hints")
 
 
+TAUGHT_BY_ITSELF = (
+    "No step before this one changed the model, so it would be taught by itself: name another teacher or a student, or "
+    "put a step that changes the model before this one."
+)
 BY_NAME = "name them with hints, or use distill.logits"
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from engine.context import Context
-from engine.merge.weights import check_alike, merged, peers, weighted_mean
+from engine.merge.weights import check_alike, merged, others, weighted_mean
 from engine.model import Model
 from pith.techniques.merge.average import MergeAverage
 
 
 def apply(model: Model, config: MergeAverage, ctx: Context) -> Model:
-    others = peers(config, ctx)
-    check_alike(model, others)
-    models = [model, *others.values()]
+    found = others(config, ctx)
+    check_alike(model, found)
+    models = [model, *found.values()]
     if config.method == "greedy":
         return _greedy(models, ("the step's own model", *config.peers), ctx)
     return soup(models, config.weights or (1.0,) * len(models), ctx)

@@ -17,7 +17,7 @@ from engine.context import Context
 from engine.intake.facts import tensor_facts
 from engine.lift import lift
 from engine.merge.compose import Composition
-from engine.merge.weights import peers
+from engine.merge.weights import others
 from engine.model import Model
 from engine.quiet import quiet
 from engine.signature import TensorSpec
@@ -32,9 +32,9 @@ def members(model: Model, step: Combining, ctx: Context) -> list[Model]:
     """The step's own model and its peers, which may stand side by side.
 
     Raises:
-        PithError: as ``peers``, ``merge_mismatch``, or ``technique_inapplicable`` for outputs that are integers.
+        PithError: as ``others``, ``merge_mismatch``, or ``technique_inapplicable`` for outputs that are integers.
     """
-    found = peers(step, ctx)
+    found = others(step, ctx)
     for name, other in found.items():
         refuse(beside("", name, ends(other), ends(model)), ctx)
     refuse(no_average(ends(model)), ctx)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from engine.context import Context
-from engine.merge.weights import check_alike, merged, peers
+from engine.merge.weights import check_alike, merged, others
 from engine.model import Model
 from pith.techniques.merge.slerp import MergeSlerp
 
@@ -12,10 +12,10 @@ _STRAIGHT = 1e-6
 
 
 def apply(model: Model, config: MergeSlerp, ctx: Context) -> Model:
-    others = peers(config, ctx)
-    check_alike(model, others)
+    found = others(config, ctx)
+    check_alike(model, found)
     shares = (1 - config.t, config.t)
-    return merged([model, *others.values()], lambda name, values: slerp(values[0], values[1], config.t), shares, ctx)
+    return merged([model, *found.values()], lambda name, values: slerp(values[0], values[1], config.t), shares, ctx)
 
 
 def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from engine.context import Context
-from engine.merge.weights import check_alike, merged, peers
+from engine.merge.weights import check_alike, merged, others
 from engine.model import Model
 from pith.task_vectors import TaskVectors
 from pith.techniques.merge.task_arithmetic import MergeTaskArithmetic
@@ -25,12 +25,12 @@ def start_and_tasks(model: Model, config: TaskVectors, ctx: Context) -> tuple[Mo
     """The common start, and the models that were fine-tuned from it.
 
     Raises:
-        PithError: as ``peers``, and ``merge_mismatch``.
+        PithError: as ``others``, and ``merge_mismatch``.
     """
-    named = peers(config, ctx)
+    named = others(config, ctx)
     check_alike(model, named)
-    others = [named[name] for name in config.peers]
-    return (model, others) if config.base is None else (named[config.base], [model, *others])
+    tuned = [named[name] for name in config.peers]
+    return (model, tuned) if config.base is None else (named[config.base], [model, *tuned])
 
 
 def shifted(base: Tensor, tasks: Sequence[Tensor], factors: Sequence[float]) -> Tensor:

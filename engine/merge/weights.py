@@ -14,7 +14,7 @@ from engine.context import Context
 from engine.merge.norms import settle_norms
 from engine.model import Model
 from pith.errors import PithError
-from pith.peers import ONE_ARCHITECTURE, Combining, finished
+from pith.peers import ONE_ARCHITECTURE, Combining, finished, itself
 
 Combine = Callable[[str, list[Tensor]], Tensor]
 """``combine(name, values)`` gives one tensor for the values of that name in all models, in their order, as float64."""
@@ -27,6 +27,17 @@ def peers(step: Combining, ctx: Context) -> dict[str, Model]:
         PithError: any ``model_…`` code, or ``technique_inapplicable`` for one without layers.
     """
     return {name: _peer(name, ctx) for name in step.named().values()}
+
+
+def others(step: Combining, ctx: Context) -> dict[str, Model]:
+    """The same, none of which is the step's own model once more.
+
+    Raises:
+        PithError: as ``peers``, or ``technique_inapplicable`` for the step's own model.
+    """
+    for refusal in itself(step, ctx.spec.model, ctx.step == 0):
+        raise ctx.inapplicable(refusal.reason, refusal.way_out)
+    return peers(step, ctx)
 
 
 def _peer(name: str, ctx: Context) -> Model:

@@ -10,6 +10,7 @@ from tests.pith.test_plan import (
     BODY,
     HEAD,
     IMAGES,
+    MODEL_ID,
     NORM,
     PICTURES,
     PRUNE,
@@ -77,6 +78,21 @@ def test_an_ensemble_is_as_large_as_its_members(kind: str) -> None:
     assert (step.parameters.before, step.parameters.after) == (39_370, 2 * 39_370 + gate)
     assert (step.macs.before, step.macs.after) == (1_000_640, 2 * 1_000_640)
     assert step.notes == ("All 2 members run for every sample.",)
+
+
+@pytest.mark.parametrize("teacher", ["baseline", MODEL_ID, [{"model": "baseline"}]])
+def test_a_model_that_would_be_taught_by_itself_is_noted(teacher: Any) -> None:
+    others = {MODEL_ID: model(), TEACHER_ID: model(id=TEACHER_ID)}
+    taught: dict[str, Any] = {"kind": "distill.logits", "teacher": teacher}
+
+    def notes(*recipe: dict[str, Any]) -> tuple[str, ...]:
+        return plan(spec(*recipe), model(), dataset(), others).steps[-1].notes
+
+    (note,) = notes(taught)
+    assert note.startswith("No step before this one changed the model, so it would be taught by itself: name another")
+    assert notes(PRUNE, taught) == notes({**taught, "student": TEACHER_ID}) == ()
+    assert notes({**taught, "teacher": TEACHER_ID}) == ()
+    assert notes({**taught, "teacher": [{"model": "baseline"}, {"model": TEACHER_ID}]}) == ()
 
 
 def test_where_all_blocks_go_no_mean_is_taken() -> None:

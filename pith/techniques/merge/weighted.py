@@ -36,5 +36,12 @@ class MergeWeighted(Combining):
         return self
 
     def outlook(self, given: Given) -> Outlook:
-        does = f"Makes one model of {1 + len(self.peers)} whose {self.average} are averaged."
-        return foreseen(self, given, does, tuple(unfit(self, given)))
+        does = f"Makes one model of {self._of()}."
+        return foreseen(self, given, does, tuple(unfit(self, given)), weights=self.weights)
+
+    def _of(self) -> str:
+        names = ("the step's own model", *self.peers)
+        out = [name for name, weight in zip(names, self.weights or (1.0,) * len(names), strict=True) if not weight]
+        members = len(names) - len(out)
+        averaged = f"{members} whose {self.average} are averaged" if members > 1 else "one member alone"
+        return f"{averaged}; left out, with a weight of 0: {', '.join(out)}" if out else averaged

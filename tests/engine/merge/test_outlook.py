@@ -14,9 +14,21 @@ from pith.errors import PithError
 from pith.facts import ModelFacts
 from pith.outlook import Given, Outlook
 from pith.recipe import AnyStep
+from tests.engine.conformance import opened
 from tests.engine.merge.jobs import PEERS, applied, context
 from tests.engine.merge.test_sequential import Cleaner
-from tests.engine.tiny import Cnn, Mlp, Regression, Tokens, Transformer, TwoHeads, lifted
+from tests.engine.test_plan import planned
+from tests.engine.tiny import (
+    MODEL_ID,
+    Cnn,
+    Mlp,
+    Regression,
+    Tokens,
+    Transformer,
+    TwoHeads,
+    job_folder,
+    lifted,
+)
 
 WEIGHTS = ("merge.average", "merge.slerp", "merge.ties", "merge.task_arithmetic")
 ENSEMBLES = ("merge.weighted", "merge.vote", "merge.gated")
@@ -96,6 +108,48 @@ def test_the_model_after_it_is_foreseen(kind: str, net: type[nn.Module], peer: t
     shapes = [{layer.name: (layer.kind, layer.shape) for layer in each.layers} for each in (foreseen, after)]
     assert shapes[0] == shapes[1]
     assert {hint.name for hint in foreseen.hints} <= {hint.name for hint in after.hints}
+
+
+@pytest.mark.parametrize(("weights", "left"), [([2, 1, 0], (Cnn, Transformer)), ([0, 1, 1], (Transformer, Mlp))])
+def test_members_without_weight_are_not_counted(
+    weights: list[float], left: tuple[type[nn.Module], ...], tmp_path: Path
+) -> None:
+    found = outlook("merge.weighted", Cnn, Transformer, Mlp, weights=weights)
+    after = facts(applied(context(tmp_path, "merge.weighted", Cnn, (Transformer, 1), (Mlp, 2), weights=weights)))
+    assert (found.parameters, found.macs) == (after.parameters, after.macs)
+    assert found.parameters == sum(facts(lifted(net)).parameters for net in left)
+    assert found.model is not None and {layer.name for layer in found.model.layers} == {
+        layer.name for layer in after.layers
+    }
+    assert found.notes == ("All 2 members run for every sample.",)
+    out = "the step's own model" if weights[0] == 0 else PEERS[1]
+    assert found.does == (
+        f"Makes one model of 2 whose probabilities are averaged; left out, with a weight of 0: {out}."
+    )
+
+
+def test_one_member_alone_is_no_ensemble() -> None:
+    found = outlook("merge.weighted", Cnn, Transformer, weights=[1, 0])
+    assert found.does.startswith("Makes one model of one member alone; left out") and found.notes == ()
+    assert found.parameters == facts(lifted(Cnn)).parameters
+
+
+@pytest.mark.parametrize("kind", [*WEIGHTS, *ENSEMBLES])
+@pytest.mark.parametrize("peer", ["baseline", MODEL_ID])
+def test_the_job_s_own_model_is_no_peer_of_itself(kind: str, peer: str, tmp_path: Path) -> None:
+    (refused,) = planned(Mlp, [{"kind": kind, "peers": [peer]}]).problems
+    assert refused.errors[0].pointer == "/recipe/0/peers/0" and "would be merged with itself" in refused.detail
+    assert ("is the job's own model: " in refused.detail) == (peer == MODEL_ID)
+    with pytest.raises(PithError) as caught:
+        applied(opened(job_folder(tmp_path, [{"kind": kind, "peers": [peer]}], net=Mlp)))
+    assert caught.value.problem.detail == refused.detail
+
+
+def test_the_baseline_is_named_once_once_the_model_is_another_one() -> None:
+    train = {"kind": "finetune.full"}
+    assert planned(Mlp, [train, {"kind": "merge.average", "peers": [MODEL_ID]}]).possible
+    (refused,) = planned(Mlp, [train, {"kind": "merge.average", "peers": ["baseline", MODEL_ID]}]).problems
+    assert refused.errors[0].pointer == "/recipe/1/peers/1" and "named as baseline too" in refused.detail
 
 
 def test_a_peer_that_is_not_known_yet_leaves_the_model_open() -> None:
