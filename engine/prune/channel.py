@@ -32,10 +32,8 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
         if config.recovery:
             train(model, ctx.training_data(labels=True), config.recovery, ctx.objective().loss, ctx)
     if _widths(model) == widths:
-        raise ctx.inapplicable(
-            f"no layer is wide enough to lose {config.pruning_ratio:.0%} and stay a multiple of {config.round_to}",
-            "raise pruning_ratio or lower round_to",
-        )
+        wider = any(_target(group, len(group.units), config, 1.0) < len(group.units) for group in channels.groups)
+        raise ctx.inapplicable(*config.too_narrow(wider))
     return model
 
 

@@ -130,6 +130,12 @@ class PruneChannel(Iterative):
         )
         return f"no pruning leaves {_percent(1 - part)} of the {self.target}: {little}", ways
 
+    def too_narrow(self, wider: bool) -> tuple[str, str]:
+        """Why nothing goes, and the way out; ``wider``: some layer could lose channels and stay a multiple."""
+        ways = ["raise pruning_ratio"] * wider + ["lower round_to"] * (self.round_to > 1)
+        reason = f"no layer is wide enough to lose {self.pruning_ratio:.0%} and stay a multiple of {self.round_to}"
+        return reason, " or ".join(ways) or self.without_layers()
+
     def without_layers(self) -> str:
         """The way out where no layer may lose channels."""
         return "leave this step out or shorten ignore" if self.ignore else "leave this step out"
@@ -148,8 +154,9 @@ class PruneChannel(Iterative):
             reason = "no layer has channels that may be removed"
             yield Refusal(reason=reason, way_out=self.without_layers())
         elif not changed:
-            wide = f"no layer is wide enough to lose {self.pruning_ratio:.0%} and stay a multiple of {self.round_to}"
-            yield Refusal(reason=wide, way_out="raise pruning_ratio or lower round_to", field="pruning_ratio")
+            least = widths_after(open_ones, 1.0, self.round_to)
+            reason, way_out = self.too_narrow(any(least[layer.name] < (layer.width or 0) for layer in open_ones))
+            yield Refusal(reason=reason, way_out=way_out, field="pruning_ratio")
         elif not self._reachable(given, open_ones):
             reason, way_out = self.unreachable(self.pruning_ratio)
             yield Refusal(reason=reason, way_out=way_out, field="pruning_ratio")

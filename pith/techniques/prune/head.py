@@ -1,6 +1,6 @@
 """``prune.head``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -71,8 +71,19 @@ class PruneHead(Iterative):
             trained=self.trained(given) + self._measured(given),
             batch=self.together(given),
             refusals=tuple(self._refusals(attentions, alone, heads)),
-            notes=(_GLOBAL,) if self.scope == "global" else (),
+            notes=tuple(self._notes([each for each in attentions if each.name not in alone], heads)),
         )
+
+    def _notes(self, attentions: Sequence[AttentionFacts], gone: int) -> Iterator[str]:
+        if self.scope == "global":
+            yield _GLOBAL
+        held = [each.name for each in attentions if round(_units(each) * (1 - self.pruning_ratio)) < 1]
+        if held and gone:
+            heads = sum(each.heads for each in attentions)
+            shown = ", ".join(held[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
+            part = f"{gone / heads:.0%} of the heads in question go ({gone:,} of {heads:,})"
+            why = "every attention keeps one, or the ones that share a key"
+            yield f"{part}, not {self.pruning_ratio:.0%}: {why}; of {shown} no more can go."
 
     def nothing(self, left_alone: dict[str, str]) -> Refusal:
         """Why no head may go, where ``left_alone`` are all attentions of the model."""
@@ -90,8 +101,7 @@ class PruneHead(Iterative):
         return f"it has too few heads to lose {self.pruning_ratio:.0%} of them"
 
     def _gone(self, attention: AttentionFacts) -> int:
-        units = attention.heads // attention.together
-        return (units - self.left(units)) * attention.together
+        return (_units(attention) - self.left(_units(attention))) * attention.together
 
     def _measured(self, given: Given) -> int:
         return self.iterations * min(self.samples, given.samples or self.samples) if self.importance == "taylor" else 0
@@ -116,6 +126,11 @@ _GLOBAL = "Which attentions lose how many heads is decided by their importance; 
 
 def _left_alone(attentions: tuple[AttentionFacts, ...]) -> dict[str, str]:
     return {each.name: each.left_alone for each in attentions if each.left_alone is not None}
+
+
+def _units(attention: AttentionFacts) -> int:
+    """What goes as one: a head, or the heads that share a key."""
+    return attention.heads // attention.together
 
 
 def _without(attention: AttentionFacts, gone: int) -> AttentionFacts:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.export import write_onnx
+from engine.intake.facts import Origin, describe
 from engine.model import Model, read_model
 from engine.objective import Batch
 from engine.prune import head, heads
@@ -18,6 +19,7 @@ from engine.prune.heads import Heads, proven
 from pith.errors import PithError
 from pith.techniques.prune.head import PruneHead
 from tests.engine.conformance import applied
+from tests.engine.test_plan import planned
 from tests.engine.tiny import CLASSES, Cnn, Transformer, examples, lifted
 from tests.zoo import eager
 from tests.zoo.collection import named
@@ -126,6 +128,16 @@ class Packed(nn.Module):
 
 
 KINDS = (Transformer, Attending, Explicit, Merged, Grouped, Repeated, Biased, Packed)
+
+
+def test_what_goes_with_packed_heads_is_counted() -> None:
+    """All the multiplications of queries, keys, values and of what reads them."""
+    facts = describe(lifted(Packed), Origin("pt2"))
+    layers = {layer.name: layer for layer in facts.layers}
+    for each in facts.attention_layers:
+        parts = [layers[f"{each.name}.{name}"] for name in ("in_proj", "out_proj")]
+        assert each.macs == sum(part.macs or 0 for part in parts) == ROWS * 4 * WIDTH**2
+        assert each.parameters == sum(part.parameters for part in parts) - WIDTH  # out_proj keeps its bias
 
 
 def removed(model: Model, inputs: tuple[Tensor, ...]) -> tuple[Model, float, float]:
@@ -317,3 +329,13 @@ def test_what_cannot_be_done_is_said_with_the_way_out(tmp_path: Path) -> None:
         with pytest.raises(PithError, match="technique_inapplicable") as caught:
             pruned(tmp_path / str(number), net, **options)
         assert said in caught.value.problem.detail
+
+
+def test_a_share_that_cannot_go_is_noted_as_it_is_done(tmp_path: Path) -> None:
+    (step,) = planned(Transformer, [{"kind": "prune.head", "pruning_ratio": 0.9}]).steps
+    _, after = pruned(tmp_path, pruning_ratio=0.9)
+    assert counts(after) == [1, 1]
+    assert step.does.startswith("Removes 6 of 8 heads")
+    (note,) = step.notes
+    assert note.startswith("75% of the heads in question go (6 of 8), not 90%: every attention keeps one")
+    assert planned(Transformer, [{"kind": "prune.head", "pruning_ratio": 0.75}]).steps[0].notes == ()
