@@ -1,7 +1,8 @@
 """The walk over an exported graph: operators become modules, everything else is copied in the order it stood.
 
-Covered: convolutions, transposed convolutions, linear, norms, embedding, dropout, recurrent layers. Anything else stays
-the operator it was, its parameters included (packed attention weights among them).
+Covered: convolutions, transposed convolutions, linear, norms, embedding, dropout, recurrent layers; the packed weights
+of self-attention become one linear layer. Anything else stays the operator it was, its parameters included (the packed
+weights of attention to another sequence among them).
 Not covered: control flow; dropout inside scaled dot-product attention, which an export in eval mode has lost anyway.
 """
 
@@ -45,6 +46,7 @@ class _Lifting:
 
     def __init__(self, source: fx.GraphModule) -> None:
         self.source = source
+        self.names = {str(node.target) for node in source.graph.nodes if node.op == "get_attr"}
         self.graph = fx.Graph()
         self.made: dict[str, nn.Module] = {}
         self.built_by: dict[str, tuple[Any, ...]] = {}
@@ -110,6 +112,8 @@ class _Lifting:
             if bias is not None and leaf == "weight" and bias.target != f"{parent}.bias":
                 parent, _, leaf = bias.target.rpartition(".")  # the weight is tied to that of another layer
                 return parent if parent and leaf == "bias" else None
+            if leaf.endswith("_weight") and layer.tensors == ("weight", "bias"):
+                return self._named_so(parent, leaf.removesuffix("_weight"), bias)
             return parent if parent and leaf == "weight" else None
         others = {value.target.rpartition(".")[0] for value in sources.values() if value is not None}
         if others or (layer.tensors and not layer.bare):
@@ -122,6 +126,13 @@ class _Lifting:
             return str(path)
         stem = f"{path}.{layer.kinds[0].lower()}" if path else layer.kinds[0].lower()
         return next(name for index in range(1 << 20) if (name := f"{stem}{index or ''}") not in self.made)
+
+    def _named_so(self, parent: str, name: str, bias: fx.Node | None) -> str | None:
+        """A layer of its own for ``in_proj_weight`` and ``in_proj_bias``, as ``in_proj``, unless something has that
+        name."""
+        path = f"{parent}.{name}".removeprefix(".")
+        own = bias is None or bias.target == f"{path}_bias"
+        return path if own and not any(f"{known}.".startswith(f"{path}.") for known in self.names) else None
 
     def _make(self, path: str, layer: Layer, args: dict[str, Any], sources: dict[str, Any]) -> bool:
         """Make the module unless the same one is there; False when the path belongs to another."""

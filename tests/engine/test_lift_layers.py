@@ -155,6 +155,8 @@ class Standardised(nn.Module):
 
 
 class Packed(nn.Module):
+    """Self-attention, of which torch keeps the weights of queries, keys and values in one."""
+
     def __init__(self) -> None:
         super().__init__()
         self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 4)
@@ -165,7 +167,39 @@ class Packed(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("kind", [Standardised, Packed])
+class Crossed(Packed):
+    """Attention to something else: the one weight is cut before it is used."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.squeeze(1)
+        out: Tensor = self.head(self.attention(x, x.flip(1), x.flip(1), need_weights=False)[0].mean(1))
+        return out
+
+
+class Named(nn.Module):
+    """A weight and a bias whose layer would have the name of another module, and ones that belong to no one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner_weight, self.inner_bias = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.randn(8))
+        self.inner, self.other_bias = nn.Linear(8, 8), nn.Parameter(torch.randn(4))
+        self.last_weight = nn.Parameter(torch.randn(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.linear(x.squeeze(1).mean(1), self.inner_weight, self.inner_bias)
+        return functional.linear(self.inner(x), self.last_weight, self.other_bias)
+
+
+def test_packed_weights_of_self_attention_are_a_layer() -> None:
+    net = stirred(Packed())
+    model, x = lifted(net), torch.randn(3, 1, 8, 8)
+    assert torch.allclose(model.graph(x), net(x), atol=1e-6)
+    shapes = {name: tuple(layer.weight.shape) for name, layer in model.layers()}
+    assert shapes == {"attention.in_proj": (24, 8), "attention.out_proj": (8, 8), "head": (4, 8)}
+    assert torch.equal(dict(model.layers())["attention.in_proj"].weight, net.attention.in_proj_weight)
+
+
+@pytest.mark.parametrize("kind", [Standardised, Crossed, Named])
 def test_weights_that_no_module_can_own_stay_trainable_in_the_graph(kind: type[nn.Module]) -> None:
     net = stirred(kind())
     model, x = lifted(net), torch.randn(3, 1, 8, 8)
