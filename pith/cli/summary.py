@@ -84,7 +84,7 @@ def counted(event: Event) -> str:
         return f", {left:,} left"
     for found in event.data.values():
         if isinstance(found, dict) and found and all(isinstance(count, int) for count in found.values()):
-            each = [f"{name} {count:,}" for name, count in found.items()]
+            each = [f"{name}={count:,}" for name, count in found.items()]
             more = [f"{len(each) - _COUNTS} more"] if len(each) > _COUNTS else []
             return f": {sum(found.values()):,} ({', '.join([*each[:_COUNTS], *more])})"
     return ""

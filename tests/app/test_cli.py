@@ -95,7 +95,7 @@ def test_events_are_told_with_their_numbers(pith: Run, bench: Bench, job: str) -
     left = EngineEvent(at=datetime.now(UTC), type="metric", message="channels left", step=0, data={"widths": widths})
     bench.jobs.record(job, attempt, [left], Progress(fraction=0.5, message="half"))
     bench.succeed(job, attempt, model_onnx=b"onnx")
-    assert "metric step 0 channels left: 96 (stem 32, [bold]body 64)" in pith("jobs", "events", job)[1]
+    assert "metric step 0 channels left: 96 (stem=32, [bold]body=64)" in pith("jobs", "events", job)[1]
 
 
 def _worker(bench: Bench, end: Callable[[str, int], object]) -> threading.Thread:

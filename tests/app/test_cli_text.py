@@ -82,8 +82,8 @@ def test_a_plan_prints_the_notes_of_each_step(capsys: pytest.CaptureFixture[str]
 
 WIDTHS = {"widths": {f"l{index}": 1000 for index in range(8)}}
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "few": ({"heads": {"a": 2, "b": 3}}, ": 5 (a 2, b 3)"),
-    "many": (WIDTHS, ": 8,000 (l0 1,000, l1 1,000, l2 1,000, l3 1,000, l4 1,000, l5 1,000, 2 more)"),
+    "few": ({"heads": {"a": 2, "b": 3}}, ": 5 (a=2, b=3)"),
+    "many": (WIDTHS, ": 8,000 (l0=1,000, l1=1,000, l2=1,000, l3=1,000, l4=1,000, l5=1,000, 2 more)"),
     "one number": ({"importance": 0.5, "left": 7}, ", 7 left"),
     "said already": ({"epoch": 1, "phase": 0, "loss": 0.5}, ""),
     "no numbers": ({"widths": {}, "sandbox": ["a"], "other": {"a": "b"}}, ""),
