@@ -4,6 +4,7 @@ Each stage is a function that raises when the model does not pass; what it says 
 """
 
 import copy
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -140,10 +141,10 @@ def _train(walked: Walk) -> None:
 
 
 def _aliases(net: nn.Module) -> dict[str, list[str]]:
-    """For each parameter every name that it has: modules and weights may be shared."""
+    """For each parameter every name that it has: modules and weights may be shared, and packed ones are a layer."""
     names: dict[int, list[str]] = {}
     for name, parameter in net.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+        names.setdefault(id(parameter), []).extend((name, re.sub(r"_(weight|bias)$", r".\1", name)))
     return {name: found for found in names.values() for name in found}
 
 
