@@ -25,8 +25,12 @@ class TrainingOptions(Frozen):
         if samples is None:
             return f"{epochs} in batches of {self.batch_size}"
         size = min(self.batch_size, samples)
-        steps = self.epochs * (samples // size + (samples % size > 1))
-        return f"{epochs} of {samples:,} samples in batches of {size} ({steps:,} optimizer steps)"
+        return f"{epochs} of {samples:,} samples in batches of {size} ({self.steps(samples):,} optimizer steps)"
+
+    def steps(self, samples: int) -> int:
+        """Optimizer steps of the whole training; a sample that is left alone at the end of an epoch makes none."""
+        size = min(self.batch_size, samples)
+        return self.epochs * (samples // size + (samples % size > 1))
 
     def together(self, samples: int | None) -> int:
         """Samples that are in memory at once."""

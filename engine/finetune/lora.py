@@ -86,6 +86,9 @@ def apply(model: Model, config: FinetuneLora, ctx: Context) -> Model:
 def chosen(model: Model, config: FinetuneLora, ctx: Context) -> dict[str, Adaptable]:
     """The layers that get adapters: the linear ones, or those that are named."""
     able = {name: layer for name, layer in model.layers() if isinstance(layer, Adaptable)}
+    weighted = [name for name, layer in model.graph.named_modules() if name and hasattr(layer, "weight")]
+    for refusal in config.unable(able, weighted):
+        raise ctx.inapplicable(refusal.reason, refusal.way_out)
     refuse_unmatched(config.targets, able, "targets", ctx)
     named = named_by(config.targets, able)
     found = {
@@ -95,6 +98,8 @@ def chosen(model: Model, config: FinetuneLora, ctx: Context) -> dict[str, Adapta
     }
     if not found:
         raise ctx.inapplicable(f"all that targets names is {GROUPED}" if named else NO_LINEAR, CONVOLUTIONS_TOO)
+    if useless := config.useless({name: layer.weight.shape for name, layer in found.items()}):
+        raise ctx.inapplicable(useless.reason, useless.way_out)
     if len(found) < len(named):
         ctx.note(f"{', '.join(name for name in named if name not in found)}: {GROUPED}; these layers stay as they are.")
     return found

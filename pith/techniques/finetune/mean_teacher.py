@@ -11,6 +11,8 @@ from pith.outlook import Given, Outlook, Refusal
 from pith.second import no_mixing, of_dataset
 from pith.training import TrainingOptions
 
+FORGETS = 3
+"""Lengths of the average, 1 / (1 - ema_decay) steps each, after which a twentieth of its start is left."""
 MIXED = "two views of one sample are compared here"
 
 
@@ -66,7 +68,15 @@ class FinetuneMeanTeacher(Step, TrainingOptions):
             run=self.unlabelled_ratio * self.epochs * (given.samples or 0),
             batch=(1 + self.unlabelled_ratio) * self.together(given.samples),
             refusals=tuple(self._refusals(given)),
+            notes=tuple(self._notes(given.samples)),
         )
+
+    def _notes(self, samples: int | None) -> Iterator[str]:
+        wanted = round(FORGETS / (1 - self.ema_decay))
+        if samples and self.ema_decay and self.steps(samples) < wanted:
+            few = f"{self.steps(samples):,} optimizer steps are fewer than {FORGETS} / (1 - ema_decay) = {wanted:,}"
+            forgotten = "the average has hardly begun to forget the weights of its start"
+            yield f"{few}: {forgotten}; raise epochs or lower ema_decay."
 
     def _refusals(self, given: Given) -> Iterator[Refusal]:
         if given.mixes():
