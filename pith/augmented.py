@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pith.augmentation import Augmentation
+from pith.augmentation import Augmentation, Crop
 from pith.errors import PithError
-from pith.kinds import SAID
+from pith.kinds import SAID, Sizes
 
 _PICTURES = frozenset({"flip", "crop", "cutmix"})
 _COLORS = frozenset({"color_jitter", "rand_augment"})
@@ -38,7 +38,7 @@ def augmentation_problems(steps: Sequence[Augmentation], trained: Trained | None
     """``augmentation_mismatch`` with the index of each step that does not fit; ``trained`` is None without training."""
     counts: Counter[str] = Counter(step.kind for step in steps)
     for index, step in enumerate(steps):
-        fault = _fault(step.kind, trained) or _clash(step.kind, counts)
+        fault = _fault(step, trained) or _clash(step.kind, counts)
         if fault is not None:
             problem, way_out = fault
             yield (
@@ -55,17 +55,27 @@ def _clash(kind: str, counts: Counter[str]) -> Fault | None:
     return None
 
 
-def _fault(kind: str, trained: Trained | None) -> Fault | None:
+def _fault(step: Augmentation, trained: Trained | None) -> Fault | None:
+    kind = step.kind
     if trained is None:
         return "has nothing to change: no step of the recipe trains on data", "leave it out, or add such a step"
     if kind in _PICTURES and (len(trained.shape) != 3 or trained.family in ("audio", "text", "tabular")):
         return f"is for pictures, and the samples are {trained.said()}", "leave it out"
+    if isinstance(step, Crop) and any(size is not None and size <= step.padding for size in trained.shape[1:]):
+        return _too_much_padding(step.padding, trained.shape[1:])
     if kind in _COLORS and trained.family != "image":
         way_out = "send pictures, or uint8 tensors with preprocessing of the kind image"
         return f"works on colours of 0 to 255, and the samples are {trained.said()}", way_out
     if kind in MIXING and not (trained.classes and trained.floating):
         return "mixes inputs and class numbers, and this task has other ones", "leave it out"
     return _sequence_fault(kind, trained)
+
+
+def _too_much_padding(padding: int, sizes: Sizes) -> Fault:
+    most = min(size for size in sizes if size is not None) - 1
+    said = " x ".join("any" if size is None else str(size) for size in sizes)
+    problem = f"pads by {padding}, and the pictures are {said}: windows without a part of them would be cut out"
+    return problem, f"lower padding to {most} or less" if most else "leave it out"
 
 
 def _sequence_fault(kind: str, trained: Trained) -> Fault | None:

@@ -25,7 +25,7 @@ def _trained(dataset: Dataset | None, signature: Signature, objective: Objective
     spec, how = signature.inputs[0], dataset.fitted.facts.preprocessing if dataset.fitted else None
     return Trained(
         family=dataset.family,
-        shape=tuple(spec.example[1:]),
+        shape=spec.shape[1:],
         floating=spec.dtype.is_floating_point,
         classes=objective.classes,
         mel=how is not None and how.kind == "audio" and how.features == "mel",

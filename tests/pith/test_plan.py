@@ -459,6 +459,26 @@ def test_augmentations_that_do_not_fit_are_all_named() -> None:
     assert "is for spectrograms, and the samples are pictures; leave it out." in found.problems[0].detail
 
 
+@pytest.mark.parametrize(
+    ("sizes", "most"), [((8, 8), 7), ((8, 400), 7), ((None, 8), 7), ((1, 8), 0), ((None, None), 400), ((401, 401), 400)]
+)
+def test_a_crop_that_cuts_out_nothing_of_the_picture_is_refused(sizes: tuple[int | None, ...], most: int) -> None:
+    images = changed(IMAGES, inputs=(changed(IMAGES.inputs[0], shape=(None, 3, *sizes)),))
+    data = dataset(changed(PICTURES, preprocessing=ImagePreprocessing(), input_shape=None))
+    asked = spec({"kind": "finetune.full"}, augmentation=[{"kind": "crop", "padding": 400}])
+    details = [
+        problem.detail
+        for problem in plan(asked, model(images), data, {}).problems
+        if problem.errors[0].pointer == "/augmentation/0"
+    ]
+    if most == 400:
+        assert details == []
+    else:
+        (said,) = details
+        assert f"are {' x '.join('any' if size is None else str(size) for size in sizes)}: windows" in said
+        assert said.endswith(f"; lower padding to {most} or less." if most else "; leave it out.")
+
+
 def test_an_augmentation_needs_a_step_that_trains() -> None:
     found = plan(spec(STATIC, augmentation=[{"kind": "flip"}]), model(), dataset(), {})
     assert wrong(found) == [("/augmentation/0", "augmentation_mismatch")]

@@ -177,6 +177,14 @@ REFUSED: list[tuple[list[dict[str, Any]], Dataset | None, Signature, bool, str]]
     ([{"kind": "flip"}], None, spec(3, 12, 12), True, "has nothing to change: no step of the recipe trains"),
     ([{"kind": "flip"}], PICTURES, spec(3, 12, 12), False, "has nothing to change"),
     ([{"kind": "crop"}], SPECTROGRAMS, spec(1, 20, 30), True, "is for pictures, and the samples are sounds"),
+    (
+        [{"kind": "crop", "padding": 12}],
+        PICTURES,
+        spec(3, 12, 12),
+        True,
+        "pads by 12, and the pictures are 12 x 12: windows without a part of them would be cut out; lower",
+    ),
+    ([{"kind": "crop", "padding": 1}], dataset(), spec(3, 12, 1), True, "are 12 x 1: windows"),
     ([{"kind": "flip"}], dataset(shape=(9,)), spec(9), True, "are tensors of the shape (9,)"),
     ([{"kind": "rand_augment"}], dataset(), spec(3, 12, 12), True, "works on colours of 0 to 255"),
     ([{"kind": "mixup"}], TEXTS, spec(8, dtype=torch.int64), True, "mixes inputs and class numbers"),
@@ -199,6 +207,13 @@ def test_what_does_not_fit_is_refused(
         augmenter(made(*steps), data, signature, objective(data), trains)
     assert caught.value.code == "augmentation_mismatch" and said in caught.value.problem.detail
     assert f"({steps[-1]['kind']})" in caught.value.problem.detail or len(steps) > 1
+
+
+def test_padding_is_held_against_sizes_that_are_fixed_alone() -> None:
+    assert augmenter(made({"kind": "crop", "padding": 11}), PICTURES, spec(3, 12, 12), objective(PICTURES), True)
+    example = TensorSpec("x", (None, 3, None, None), (2, 3, 12, 12), torch.float32)
+    free = Signature((example,), spec(3, 12, 12).outputs)
+    assert augmenter(made({"kind": "crop", "padding": 12}), PICTURES, free, objective(PICTURES), True)
 
 
 @pytest.mark.parametrize(
