@@ -36,6 +36,10 @@ class Step(Frozen):
         """What this step needs as it is configured."""
         return self.needs
 
+    def asks(self) -> tuple[str, ...]:
+        """The options that make it need more than the technique always does, each with the way without."""
+        return ()
+
     def new_outputs(self) -> bool:
         """Whether the first output means something else after this step, as it is configured."""
         return "outputs" in self.changes

@@ -20,6 +20,9 @@ class Iterative(Step):
     def required(self) -> frozenset[Need]:
         return self.needs | {"training_data", "labels"} if self.recovery else self.needs
 
+    def asks(self) -> tuple[str, ...]:
+        return ("recovery (null does without)",) if self.recovery else ()
+
     def recovered(self, given: Given) -> str:
         """The recovery in words, to follow a sentence; nothing without one."""
         parts = f", in {self.iterations} parts" if self.iterations > 1 else ""

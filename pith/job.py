@@ -128,7 +128,8 @@ class JobSpec(Frozen):
     def _without_dataset(self) -> Iterator[tuple[str, PithError]]:
         for index, step in enumerate(self.recipe):
             if needed := step.required() & OF_DATA:
-                needs = ", ".join(sorted(needed))
+                why = "" if step.needs & OF_DATA or not step.asks() else f" for {' and '.join(step.asks())}"
+                needs = ", ".join(sorted(needed)) + why
                 yield f"/recipe/{index}", PithError("dataset_required", index=index, kind=step.kind, needs=needs)
         if (limit := self.constraints.max_metric_drop) is not None:
             yield "/constraints/max_metric_drop", PithError("dataset_required_by_constraint", limit=limit)

@@ -12,7 +12,7 @@ from pith.base import OF_DATA
 from pith.errors import PithError
 from pith.job import FINAL, TRANSITIONS, JobSpec
 from pith.recipe import AnyStep, step_classes, techniques
-from tests.pith.strategies import DATASET, MODEL, TEACHER, recipes, specs
+from tests.pith.strategies import DATASET, MODEL, TEACHER, least, recipes, specs
 
 
 @given(specs)
@@ -34,6 +34,39 @@ def test_a_spec_makes_sense_exactly_when_its_order_and_its_data_do(spec: JobSpec
         reasons = {"recipe_order"} if bad_order else {"technique_inapplicable"} if undefined else set()
         reasons |= {"dataset_required", "dataset_required_by_constraint"} if lacks_data and not bad_order else set()
         assert error.code in reasons
+
+
+RECOVERY, TAYLOR = {"recovery": {}}, {"importance": "taylor"}
+
+
+@pytest.mark.parametrize(
+    ("step", "needs"),
+    [
+        ({"kind": "prune.channel", **RECOVERY}, " for recovery (null does without);"),
+        ({"kind": "quantize.codebook", **RECOVERY}, " for recovery (null does without);"),
+        (
+            {"kind": "prune.channel", **TAYLOR, **RECOVERY},
+            " for importance taylor (l2 does without) and recovery (null does without);",
+        ),
+        ({"kind": "prune.head"}, " for importance taylor (magnitude does without);"),
+        ({"kind": "prune.magnitude", "criterion": "taylor"}, " for criterion taylor (magnitude does without);"),
+        ({"kind": "merge.average", "peers": [TEACHER], "method": "greedy"}, " for the method greedy (uniform does"),
+        ({"kind": "finetune.full"}, ";"),
+    ],
+)
+def test_the_option_that_asks_for_data_is_named_with_the_way_without(step: dict[str, Any], needs: str) -> None:
+    with pytest.raises(PithError, match="dataset_required") as caught:
+        JobSpec.model_validate(_spec(recipe=[step])).check()
+    assert f"needs labels, training_data{needs}" in caught.value.problem.detail
+
+
+@pytest.mark.parametrize("kind", step_classes())
+def test_what_is_done_without_needs_no_data(kind: str) -> None:
+    step = JobSpec.model_validate(_spec(recipe=[least(kind)])).recipe[0]
+    assert not step.asks() or step.required() & OF_DATA
+    for without in re.findall(r"(\w+) taylor \((\w+) does", " ".join(step.asks())):
+        changed = JobSpec.model_validate(_spec(recipe=[{**least(kind), without[0]: without[1]}])).recipe[0]
+        assert not changed.asks() and not changed.required() & OF_DATA
 
 
 def _disordered(recipe: tuple[AnyStep, ...]) -> bool:

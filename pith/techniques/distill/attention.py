@@ -33,7 +33,13 @@ class DistillAttention(HintTeaching):
         description="What is compared: maps of features, or probabilities of attention layers; auto takes the latter "
         "where both models have such layers and no hints are named.",
     )
-    weight: float = Field(1000.0, gt=0, le=1e6, description="Weight of the maps of features in the loss.")
+    weight: float = Field(
+        1000.0,
+        gt=0,
+        le=1e6,
+        description="Weight of the maps of features in the loss, as in the paper's code; lower it, such as to 50, "
+        "where the student learns worse than by distill.logits.",
+    )
     probabilities_weight: float = Field(1.0, gt=0, le=1e6, description="The same of the probabilities.")
 
     @model_validator(mode="after")

@@ -41,6 +41,9 @@ class MergeAverage(Combining):
         check_weights(self.weights, 1 + len(self.peers))
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        return ("the method greedy (uniform does without)",) if self.method == "greedy" else ()
+
     def required(self) -> frozenset[Need]:
         return self.needs | {"training_data", "labels"} if self.method == "greedy" else self.needs
 

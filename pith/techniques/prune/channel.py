@@ -55,6 +55,10 @@ class PruneChannel(Iterative):
             refuse_idle(self, f"importance is {self.importance}", "set importance to taylor", "samples")
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        taylor = ("importance taylor (l2 does without)",) if self.importance == "taylor" else ()
+        return *taylor, *super().asks()
+
     def required(self) -> frozenset[Need]:
         labels: frozenset[Need] = frozenset({"training_data", "labels"})
         return super().required() | (labels if self.importance == "taylor" else frozenset())

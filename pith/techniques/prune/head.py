@@ -43,6 +43,10 @@ class PruneHead(Iterative):
             refuse_idle(self, "importance is magnitude", "set importance to taylor", "samples")
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        taylor = ("importance taylor (magnitude does without)",) if self.importance == "taylor" else ()
+        return *taylor, *super().asks()
+
     def required(self) -> frozenset[Need]:
         measured: frozenset[Need] = (
             frozenset({"training_data", "labels"}) if self.importance == "taylor" else self.needs

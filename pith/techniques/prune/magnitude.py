@@ -57,6 +57,10 @@ class PruneMagnitude(Iterative, Selective):
             raise ValueError("is gradual or has several iterations, and not both")
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        taylor = ("criterion taylor (magnitude does without)",) if self.criterion == "taylor" else ()
+        return *taylor, *super().asks()
+
     def required(self) -> frozenset[Need]:
         learns = self.criterion == "taylor"
         return super().required() | (frozenset({"training_data", "labels"}) if learns else frozenset())

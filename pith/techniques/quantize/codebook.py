@@ -59,6 +59,9 @@ class QuantizeCodebook(Selective):
             refuse_idle(self, "nothing is trained", "give a recovery", "reassign")
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        return ("recovery (null does without)",) if self.recovery else ()
+
     def required(self) -> frozenset[Need]:
         return self.needs | {"training_data", "labels"} if self.recovery else self.needs
 
