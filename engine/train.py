@@ -84,6 +84,7 @@ class _Training:
         self.place = (ctx.step, ctx.phase)
         self.collapse = Collapse(model, ctx, aids.watched)
         self.good: dict[str, Any] | None = None
+        self.total = torch.zeros((), device=ctx.device)
 
     def run(self) -> None:
         epoch, batch = self._resume()
@@ -93,7 +94,7 @@ class _Training:
             for number in range(epoch, self.options.epochs):
                 mean = self._epoch(number, batch if number == epoch else 0)
                 self._report(number, mean)
-                self._end(number)
+                self._end(number, mean)
         except _Diverged as problem:
             self._go_back(str(problem))
         self.graph.requires_grad_(True)
@@ -102,16 +103,18 @@ class _Training:
     def _epoch(self, epoch: int, start: int) -> float:
         self._prepare(epoch)
         order = generator(self.ctx.spec.seed, *self.place, epoch)
-        total, unchecked = torch.zeros((), device=self.ctx.device), 0
+        if start == 0:
+            self.total = torch.zeros((), device=self.ctx.device)
+        unchecked = 0
         for chosen in self.batches.epoch(order, start):
-            total += self._step(epoch, chosen)
+            self.total += self._step(epoch, chosen)
             unchecked += 1
             if unchecked == CHECK_EVERY or chosen.batch == self.batches.count - 1:
-                self._check(total, epoch, chosen.batch)
+                self._check(self.total, epoch, chosen.batch)
                 unchecked = 0
             if self.ctx.checkpoints.due():
                 self._save(epoch, chosen.batch + 1)
-        return float(total) / max(1, self.batches.count - start)
+        return float(self.total) / self.batches.count
 
     def _prepare(self, epoch: int) -> None:
         """Training mode, but for what is frozen: its weights, and the statistics of its norms."""
@@ -177,14 +180,15 @@ class _Training:
 
     def _begin(self) -> None:
         """What the model can do now is what may collapse."""
-        if self.collapse.of_epoch() is None and self.collapse.learnt:
+        if self.collapse.of_epoch(math.inf, last=False) is None and self.collapse.learnt:
             self.good = {"epoch": -1, **copy.deepcopy(self._weights())}
 
-    def _end(self, epoch: int) -> None:
+    def _end(self, epoch: int, loss: float) -> None:
         """The epoch was a good one, or the one before it was the last."""
-        if fallen := self.collapse.of_epoch():
+        last = epoch + 1 == self.options.epochs
+        if fallen := self.collapse.of_epoch(loss, last):
             raise _Diverged(f"{fallen} in epoch {epoch + 1}")
-        if epoch + 1 < self.options.epochs:
+        if not last:
             self.good = {"epoch": epoch, **copy.deepcopy(self._weights())}
 
     def _go_back(self, what: str) -> None:
@@ -212,7 +216,9 @@ class _Training:
             "batch": batch,
             "optimizer": self.optimizer.state_dict(),
             "good": self.good,
+            "total": self.total,
             "best": self.collapse.best,
+            "least": self.collapse.least,
             **self._weights(),
         }
         self.ctx.save(self.model, state)
@@ -223,7 +229,8 @@ class _Training:
             return 0, 0
         self._load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.good, self.collapse.best = state["good"], state["best"]
+        self.good, self.total = state["good"], state["total"].to(self.ctx.device)
+        self.collapse.best, self.collapse.least = state["best"], state["least"]
         self.zeros = _zeros(self.model)
         return int(state["epoch"]), int(state["batch"])
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import engine.batches
+from engine.collapse import Collapse
 from engine.context import Context
 from engine.data import Split
 from engine.model import Model
@@ -173,13 +174,48 @@ def test_accuracy_that_collapses_ends_training_with_the_last_good_epoch(tmp_path
 
     def after(step: int, steps: int) -> None:
         keep(step, steps)
-        if step == 24:
+        if step > 18:
             model.graph.get_submodule("head").weight.zero_()
 
     train(model, ctx.training_data(labels=True), options, cross_entropy(), ctx, Aids(after=after))
     ctx.events.close()
     assert all(torch.equal(value, kept[name]) for name, value in model.graph.state_dict().items())
     assert "fell from" in ctx.notes[0] and "in epoch 4. The weights after epoch 3 were kept." in ctx.notes[0]
+
+
+FALLEN = (0.9, 0.26)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "last", "collapsed"),
+    [
+        (FALLEN, (1.0, 1.2), False, True),
+        (FALLEN, (1.0, 1.05), False, False),  # statistics of norms that lag behind
+        (FALLEN, (1.0, 0.5), True, True),  # nothing comes after it
+        ((0.9, 0.5), (1.0, 3.0), False, False),  # more than a quarter is left
+        ((0.3, 0.25), (1.0, 3.0), False, False),  # little was learnt
+        ((0.25 + 0.1 + 0.01, 0.25), (1.0, 3.0), False, False),  # more than a tenth above chance, by luck
+    ],
+)
+def test_what_a_collapse_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    accuracies: tuple[float, float],
+    losses: tuple[float, float],
+    last: bool,
+    collapsed: bool,
+) -> None:
+    data = {name: rows[:40] for name, rows in arrays(Cnn).items()}
+    ctx = opened(job_folder(tmp_path, [{"kind": "finetune.full"}], data=data))
+    ctx.events.close()
+    told = iter(accuracies)
+    monkeypatch.setattr("engine.collapse.judge", lambda *_: next(told))
+    collapse = Collapse(ctx.baseline, ctx)
+    collapse.chance = 0.25
+    assert collapse.margin > 0.15, "a tenth above chance is little of 40 samples"
+    assert collapse.of_epoch(losses[0], last=False) is None
+    said = collapse.of_epoch(losses[1], last)
+    assert (said is not None) == collapsed and (said is None or "fell from 0.900 to 0.260" in said)
 
 
 def test_what_has_no_rate_stays_with_its_statistics_and_learns_when_it_has_one(tmp_path: Path) -> None:
