@@ -16,6 +16,8 @@ from engine.selected import ignored
 from engine.train import train
 from pith.techniques.prune.channel import PruneChannel
 
+LISTED = 10
+
 
 def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
     ignore = ignored((name for name, _ in model.layers()), config.ignore, ctx)
@@ -34,6 +36,7 @@ def apply(model: Model, config: PruneChannel, ctx: Context) -> Model:
     if _widths(model) == widths:
         wider = any(_target(group, len(group.units), config, 1.0) < len(group.units) for group in channels.groups)
         raise ctx.inapplicable(*config.too_narrow(wider))
+    ctx.note(_removed(widths, _widths(model)))
     return model
 
 
@@ -74,6 +77,16 @@ def chosen(
 
 def _widths(model: Model) -> dict[str, int]:
     return {name: width(module) for name, module in model.layers()}
+
+
+def _removed(before: dict[str, int], after: dict[str, int]) -> str:
+    """What each layer has lost, of the first of them."""
+    lost = [f"{name} {wide} → {after[name]}" for name, wide in before.items() if after[name] != wide]
+    more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
+    gone, total = sum(before.values()) - sum(after.values()), sum(before.values())
+    return f"Removed {gone:,} of {total:,} channels, in {len(lost)} of {len(before)} layers: " + (
+        f"{', '.join(lost[:LISTED])}{more}."
+    )
 
 
 def _target(group: Group, size: int, config: PruneChannel, ratio: float) -> int:

@@ -166,9 +166,9 @@ class PruneChannel(Iterative):
             yield Refusal(reason=reason, way_out=way_out, field="pruning_ratio")
 
 
-_LATENCY = "Latency is found by trial when the job runs; the numbers here are as if it went with the MACs."
-_TRIAL = "How many channels that takes is found by trial when the job runs; the numbers here are estimates."
-_GLOBAL = "Which layers lose how many channels is decided by their weights; the numbers here are as if all lost alike."
+_LATENCY = "Latency is found by trial when the job runs; the plan's numbers are as if it went with the MACs."
+_TRIAL = "How many channels that takes is found by trial when the job runs; the plan's numbers are estimates."
+_GLOBAL = "Which layers lose how many channels is decided by weights; the plan's numbers are as if all lost alike."
 
 
 def without_norms(layers: Sequence[str]) -> str:

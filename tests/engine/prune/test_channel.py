@@ -50,6 +50,16 @@ def test_iterations_end_at_the_same_widths(tmp_path: Path) -> None:
     assert widths(once) == widths(thrice)
 
 
+def test_what_each_layer_lost_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all iterations together."""
+    monkeypatch.setattr(channel, "LISTED", 2)
+    ctx = opened(job_folder(tmp_path, [{"kind": "prune.channel", "pruning_ratio": 0.5, "iterations": 2}]))
+    channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
+    ctx.events.close()
+    said = "Removed 40 of 84 channels, in 4 of 5 layers: stem.0 16 → 8, block.0 16 → 8 and 2 more."
+    assert ctx.notes == [said]
+
+
 @pytest.mark.parametrize("round_to", [1, 2, 8])
 def test_widths_are_multiples(round_to: int, tmp_path: Path) -> None:
     _, after = pruned(tmp_path, pruning_ratio=0.3, round_to=round_to)
@@ -223,7 +233,7 @@ def test_the_report_says_where_no_norm_has_a_scale(tmp_path: Path) -> None:
     ctx = opened(job_folder(tmp_path, [{"kind": "prune.channel", "importance": "bn_scale"}], net=Mlp))
     channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
     ctx.events.close()
-    assert ctx.notes == ["No norm with a scale is behind layers.1: the norm of the weights is taken instead."]
+    assert ctx.notes[0] == "No norm with a scale is behind layers.1: the norm of the weights is taken instead."
 
 
 def test_what_is_left_is_not_rounded_to_nothing(tmp_path: Path) -> None:
