@@ -49,7 +49,7 @@ RECOVERY, TAYLOR = {"recovery": {}}, {"importance": "taylor"}
             " for importance taylor (l2 does without) and recovery (null does without);",
         ),
         ({"kind": "prune.head"}, " for importance taylor (magnitude does without);"),
-        ({"kind": "prune.magnitude", "criterion": "taylor"}, " for criterion taylor (magnitude does without);"),
+        ({"kind": "prune.magnitude", "criterion": "taylor"}, " for criterion taylor (l1 does without);"),
         ({"kind": "merge.average", "peers": [TEACHER], "method": "greedy"}, " for the method greedy (uniform does"),
         ({"kind": "finetune.full"}, ";"),
     ],

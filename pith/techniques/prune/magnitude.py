@@ -58,7 +58,7 @@ class PruneMagnitude(Iterative, Selective):
         return self
 
     def asks(self) -> tuple[str, ...]:
-        taylor = ("criterion taylor (magnitude does without)",) if self.criterion == "taylor" else ()
+        taylor = ("criterion taylor (l1 does without)",) if self.criterion == "taylor" else ()
         return *taylor, *super().asks()
 
     def required(self) -> frozenset[Need]:
