@@ -22,7 +22,12 @@ class DistillDecoupled(Teaching):
 
     kind: Literal["distill.decoupled"] = "distill.decoupled"
     alpha: float = Field(1.0, ge=0, le=1000, description="Weight of the true class against all others.")
-    beta: float = Field(8.0, ge=0, le=1000, description="Weight of the other classes among themselves.")
+    beta: float = Field(
+        2.0,
+        ge=0,
+        le=1000,
+        description="Weight of the other classes among themselves; higher suits surer teachers and longer training.",
+    )
     warmup_epochs: int = Field(0, ge=0, le=1000, description="Epochs in which both weights grow from nothing.")
     hard_label_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the task's loss with the labels, where there are labels."
