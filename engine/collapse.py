@@ -9,7 +9,8 @@ from engine.data import Split
 from engine.judge import judge
 from engine.model import Model
 
-WATCHED = 512
+FEWEST, MOST, PART = 64, 512, 20
+"""Samples that are watched: a twentieth of those that an epoch trains on, so that it costs little, within bounds."""
 LEARNT = 0.1
 LEFT = 0.25
 RISEN = 0.1
@@ -56,7 +57,9 @@ class Collapse:
         split = (dataset.validation or dataset.train) if dataset else None
         if split is None or split.y is None or split.y.dtype.kind == "f":
             return None
-        rows = np.unique(np.linspace(0, len(split) - 1, min(WATCHED, len(split))).astype(int))
+        trained = dataset.train if dataset and dataset.train is not None else split
+        count = min(len(split), MOST, max(FEWEST, len(trained) // PART))
+        rows = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
         return split.part(rows)
 
 
