@@ -40,7 +40,8 @@ class Collapse:
 
     def of_epoch(self, loss: float, last: bool) -> str | None:
         """What happened, as part of a sentence, when no more than a quarter is left of what was well above chance, and
-        the epoch's mean loss is no better, or there is no epoch after it that would tell."""
+        the epoch's mean loss is a tenth above the least so far, or there is none so far, or no epoch follows that would
+        tell."""
         if self.split is None:
             return None
         now, least = judge(self.model, self.split, self.objective, self.ctx.device), self.least

@@ -269,7 +269,8 @@ def _add_all(bench: Bench, nncf_python: str | None) -> None:
 
 
 def _shapeless(bench: Bench) -> Path:
-    """ONNX Runtime's dynamic quantizer finds those of transformers at odds with its own."""
+    """The float file without the shapes of what is inside: in transformers ONNX Runtime's dynamic quantizer finds them
+    at odds with those that it infers."""
     model = onnx.load(bench.float)
     del model.graph.value_info[:]
     target = bench.root / "shapeless.onnx"
