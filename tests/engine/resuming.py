@@ -1,5 +1,6 @@
 """One step, run through and run in pieces: a checkpoint is written after every batch, and the run stops at some."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def check_resumes(
     stops: Collection[int] = (1, 4, 9),
     net: type[nn.Module] = Cnn,
 ) -> None:
-    """The step's model has the same bits as when nothing had stopped it after these many checkpoints."""
+    """The step's model has the same bits as when nothing had stopped it after these many checkpoints, and its epochs
+    have the same losses."""
     wanted = _applied(root / "whole", step, net, 3600.0)
     save, count = Checkpoints.save, iter(range(10_000))
 
@@ -45,6 +47,14 @@ def check_resumes(
     assert next(count) > max(stops) + 1, "it went on where it had stopped"
     one, other = wanted.graph.state_dict(), found.graph.state_dict()
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert _losses(root / "whole") == _losses(root / "cut")
+
+
+def _losses(root: Path) -> dict[tuple[int, int], float]:
+    """The mean loss of each epoch, by phase and epoch."""
+    events = [json.loads(line) for line in JobDir(root).events.read_text().splitlines()]
+    found = [event["data"] for event in events if "loss" in event.get("data", {})]
+    return {(data["phase"], data["epoch"]): data["loss"] for data in found}
 
 
 def _applied(root: Path, step: dict[str, Any], net: type[nn.Module], seconds: float) -> Model:
