@@ -20,7 +20,11 @@ def main(wanted: list[str]) -> None:
         for step in ({"kind": "finetune.full"}, {"kind": "distill.logits", "cache": False}):
             found = training.measure(step)
             print(f"(b) {step['kind']:19} {found['ratio']:.3f} of a hand-written loop  (limit 0.95)")
-            print(f"    {found['ours']:.2f} steps/s, by hand {found['hand']:.2f}", flush=True)
+            print(
+                f"    {found['ours']:.2f} steps/s, by hand {found['hand']:.2f}; half of the rounds {found['low']:.3f} "
+                f"to {found['high']:.3f}",
+                flush=True,
+            )
     if not wanted or "upload" in wanted:
         found = upload.measure()
         print(f"(c) upload of 1 GiB     {found['ratio']:.2f} of copying and hashing it  (limit 0.5)")
