@@ -1,7 +1,8 @@
 """State to resume from: the graph, the training state inside it, and where in the recipe that was.
 
-Written at most every ``seconds``, each file aside and then moved, the position last; so a folder that was cut off at
-any moment holds the checkpoint before. The files are read back as carefully as an upload: weights only.
+Written at most every ``seconds``, and when the run is asked to stop: each file aside and then moved, under a name that
+no other checkpoint has, the position last; so a folder that was cut off at any moment holds the checkpoint before. The
+files are read back as carefully as an upload: weights only.
 """
 
 import os
@@ -11,89 +12,107 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import ValidationError
 
+from engine import position as at
 from engine.model import Model, read_model
-from pith.base import Frozen
-from pith.report import MetricName
+from engine.position import Finished, Position
 
 
-class Finished(Frozen):
-    """What the report needs to know of a step that is done; its exported graph lies beside the checkpoint."""
-
-    kind: str
-    seconds: float = Field(ge=0)
-    notes: tuple[str, ...] = ()
-    counts: dict[MetricName, float] = Field(default_factory=dict)
-
-
-class Position(Frozen):
-    """Where a job is: before ``phase`` of ``step``, or inside its training when ``training`` is set."""
-
-    step: int = Field(0, ge=0)
-    phase: int = Field(0, ge=0)
-    training: bool = False
-    memo: dict[str, Any] = Field(default_factory=dict)
-    finished: tuple[Finished, ...] = ()
+class Drained(Exception):
+    """The run was asked to stop; its checkpoint is written."""
 
 
 class Checkpoints:
-    """The checkpoint folder of one run."""
+    """The checkpoint folder of one run; where the file ``stop`` lies, the run is asked to stop."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, stop: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seconds = seconds
+        self._stop = stop
         self._saved_at = time.monotonic()
-        self._graph_of: tuple[int, int] | None = None
+        self._last: Position | None = None
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.exists()
 
     def due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self.seconds
+        return time.monotonic() - self._saved_at >= self.seconds or self.stopping
 
     def measured(self, step: int) -> Path:
         """Where the exported graph after a step waits to be measured."""
-        return self.folder / f"step-{step}.onnx"
+        return self.folder / at.measured(step)
 
-    def save(self, position: Position, model: Model, training: dict[str, Any] | None) -> None:
-        """Replace the checkpoint. ``training`` holds tensors and plain numbers alone."""
-        here = (position.step, position.phase)
-        if self._graph_of != here or training is None:
-            self._write(self._graph(position), lambda path: torch.export.save(model.copy().program(), path))
-            self._graph_of = here
-        if training is not None:
-            self._write(self._training(position), lambda path: torch.save(training, path))
-        self._write(self._position, lambda path: path.write_text(position.model_dump_json()))
+    def save(
+        self,
+        model: Model,
+        training: dict[str, Any] | None,
+        *,
+        step: int,
+        phase: int,
+        memo: dict[str, Any],
+        finished: tuple[Finished, ...],
+    ) -> None:
+        """Replace the checkpoint. ``training`` holds tensors and plain numbers alone.
+
+        Raises:
+            Drained: the run is asked to stop; not before the checkpoint is there.
+        """
+        number = 0 if self._last is None else self._last.number + 1
+        graph = self._graph_of(step, phase) if training is not None else None
+        position = Position(
+            number=number,
+            step=step,
+            phase=phase,
+            graph=graph or f"graph-{number}.pt2",
+            training=None if training is None else f"training-{number}.pt",
+            memo=memo,
+            finished=finished,
+        )
+        if graph is None:
+            self._write(position.graph, lambda path: torch.export.save(model.copy().program(), path))
+        if position.training is not None:
+            self._write(position.training, lambda path: torch.save(training, path))
+        self._write(at.NAME, lambda path: path.write_text(position.model_dump_json()))
+        self._last = position
         self._sweep(position)
         self._saved_at = time.monotonic()
+        if self.stopping:
+            raise Drained
 
     def load(self, scratch: Path) -> tuple[Position, Model, dict[str, Any] | None] | None:
-        """The last checkpoint, or None when there is none."""
-        if not self._position.exists():
+        """The last checkpoint; None when there is none, or one of another version."""
+        file = self.folder / at.NAME
+        if not file.exists():
             return None
-        position = Position.model_validate_json(self._position.read_bytes())
-        model = read_model(self._graph(position), scratch)
-        state = torch.load(self._training(position), weights_only=True) if position.training else None
+        try:
+            position = Position.model_validate_json(file.read_bytes())
+        except ValidationError:
+            return None
+        model = read_model(self.folder / position.graph, scratch)
+        state = None
+        if position.training is not None:
+            state = torch.load(self.folder / position.training, weights_only=True)
+        self._last = position
         return position, model, state
 
-    @property
-    def _position(self) -> Path:
-        return self.folder / "position.json"
+    def _graph_of(self, step: int, phase: int) -> str | None:
+        """The file of the graph that is being trained, if a checkpoint inside the same training has written it."""
+        last = self._last
+        return last.graph if last and last.training and (last.step, last.phase) == (step, phase) else None
 
-    def _graph(self, position: Position) -> Path:
-        return self.folder / f"graph-{position.step}-{position.phase}.pt2"
-
-    def _training(self, position: Position) -> Path:
-        return self.folder / f"training-{position.step}-{position.phase}.pt"
-
-    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
-        aside = path.with_name(f".aside-{path.name}")
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        path = self.folder / name
+        aside = path.with_name(f".aside-{name}")
         write(aside)
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(path)
 
     def _sweep(self, position: Position) -> None:
-        keep = {self._graph(position), self._training(position), self._position}
+        keep = {position.graph, position.training}
         for path in self.folder.iterdir():
-            if path not in keep and path.suffix in (".pt2", ".pt"):
+            if path.name not in keep and path.suffix in (".pt2", ".pt"):
                 path.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from engine.augment.augmenter import augmenter
-from engine.checkpoint import Checkpoints, Finished, Position
+from engine.checkpoint import Checkpoints
 from engine.data import Dataset, Split
 from engine.data.prepare import open_other
 from engine.events import EventStream
@@ -16,6 +16,7 @@ from engine.jobdir import EngineJob, JobDir
 from engine.judge import judge
 from engine.model import Model, read_model
 from engine.objective import Objective, objective
+from engine.position import Finished
 from engine.randomness import generator
 from pith.base import Step
 from pith.errors import PithError
@@ -40,7 +41,7 @@ class Context:
         self.dataset = dataset
         self.device = _device(job.device)
         self.events = EventStream(folder.events)
-        self.checkpoints = Checkpoints(folder.checkpoint, job.checkpoint_seconds)
+        self.checkpoints = Checkpoints(folder.checkpoint, job.checkpoint_seconds, folder.stop)
         self.step = 0
         self.phase = 0
         self.phase_count = 1
@@ -89,16 +90,20 @@ class Context:
         return state
 
     def save(self, model: Model, training: dict[str, Any] | None, step: int | None = None) -> None:
-        """Write a checkpoint: inside the training of this phase, or before ``step`` when one is given."""
+        """Write a checkpoint: inside the training of this phase, or before ``step`` when one is given.
+
+        Raises:
+            Drained: the run was asked to stop.
+        """
         inside = step is None
-        position = Position(
+        self.checkpoints.save(
+            model,
+            training,
             step=self.step if step is None else step,
             phase=self.phase if inside else 0,
-            training=training is not None,
             memo=self.memo if inside else {},
             finished=tuple(self.finished),
         )
-        self.checkpoints.save(position, model, training)
 
     def note(self, sentence: str) -> None:
         """Something that the reader of the report must know about this step."""

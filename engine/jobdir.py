@@ -8,6 +8,7 @@
     dataset.json          its facts (DatasetFacts)
     tokenizer.json        the model's tokenizer, if it brought one
     others/<id>/          the same files of each model and dataset that steps name
+    stop                  made while the run goes on: save a checkpoint and end
     out/                  all that the engine writes
         events.jsonl      one EngineEvent a line, appended as it happens
         error.json        Problem, when it failed
@@ -81,6 +82,7 @@ class JobDir:
         self.intake = root / "intake.json"
         self.upload = root / "upload"
         self.model = root / "model.pt2"
+        self.stop = root / "stop"
         self.out = root / "out"
         self.events = self.out / "events.jsonl"
         self.error = self.out / "error.json"

@@ -4,8 +4,10 @@ import sys
 import traceback
 from pathlib import Path
 
+from engine.checkpoint import Drained
 from engine.intake.run import intake
 from engine.jobdir import JobDir
+from engine.position import DRAINED
 from engine.reload import Forked, Reload, in_subprocess
 from engine.run import run
 from pith.errors import PithError
@@ -14,7 +16,8 @@ SUCCEEDED, FAILED = 0, 1
 
 
 def main(root: Path, sandbox: tuple[str, ...] = ()) -> int:
-    """Run the job or the intake; 0 leaves ``out/report.json`` or ``out/learnt.json``, 1 leaves ``out/error.json``.
+    """Run the job or the intake; 0 leaves ``out/report.json`` or ``out/learnt.json``, 1 leaves ``out/error.json``,
+    and 75 (EX_TEMPFAIL) a checkpoint, as the file ``stop`` has asked for.
 
     ``sandbox`` names the protections around this process. Where there are any, no program may be started, and the
     outputs are reloaded by a child forked right here: torch must not have computed anything in this process yet.
@@ -23,6 +26,8 @@ def main(root: Path, sandbox: tuple[str, ...] = ()) -> int:
     out.mkdir(parents=True, exist_ok=True)
     try:
         _work(root, sandbox)
+    except Drained:
+        return DRAINED
     except Exception as error:
         JobDir(root).error.write_text(as_error(error).problem.model_dump_json())
         traceback.print_exc()

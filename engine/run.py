@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from engine.checkpoint import Finished
 from engine.compare import check_constraints, compare, headline, verdict_of
 from engine.context import Context, scratch_file
 from engine.data import Dataset
@@ -30,6 +29,7 @@ from engine.measure import (
 from engine.model import Model, read_model
 from engine.outputs import write_outputs
 from engine.page import render
+from engine.position import Finished
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
 from pith.base import Step

@@ -68,6 +68,10 @@ ERRORS: dict[str, Row] = {
     "input_rejected": Row(
         409, "Input rejected", "The {what} {id!r}, which the job names, was rejected: {reason} Name another one."
     ),
+    "not_pausable": Row(
+        409, "Job cannot be paused", "Job {id!r} cannot be paused: {reason}; let it go on, or cancel it."
+    ),
+    "not_paused": Row(409, "Job is not paused", "Job {id!r} is {status}, and only a paused one can be resumed."),
     "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; there is nothing to cancel."),
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
@@ -321,7 +325,8 @@ ERRORS: dict[str, Row] = {
     "worker_lost": Row(
         500,
         "Worker lost",
-        "{attempts} workers were lost while they had this job; look at the workers' log, then send it again.",
+        "{attempts} workers were lost while they had this job, and it came no further between them; look at the "
+        "workers' log, then send it again.",
     ),
     "sandbox_incomplete": Row(
         500,

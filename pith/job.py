@@ -17,12 +17,14 @@ from pith.recipe import Recipe, finished_problems, order_problems
 
 Id = TypeVar("Id", bound=str)
 JobKind = Literal["compression", "intake"]
-JobStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+JobStatus = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 Verdict = Literal["met", "not_met", "unconstrained"]
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    "queued": frozenset({"running", "failed", "cancelled"}),
-    "running": frozenset({"queued", "cancelling", "succeeded", "failed", "cancelled"}),
+    "queued": frozenset({"running", "paused", "failed", "cancelled"}),
+    "running": frozenset({"queued", "pausing", "cancelling", "succeeded", "failed", "cancelled"}),
+    "pausing": frozenset({"paused", "cancelling", "succeeded", "failed", "cancelled"}),
+    "paused": frozenset({"queued", "failed", "cancelled"}),
     "cancelling": frozenset({"cancelled", "failed", "succeeded"}),
     "succeeded": frozenset(),
     "failed": frozenset(),
@@ -167,6 +169,10 @@ class Job(Frozen):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = Field(0, ge=0, description="How many times a worker has taken this job up.")
+    checkpoint_at: datetime | None = Field(
+        None,
+        description="When the checkpoint was kept from which another worker would go on; null while there is none.",
+    )
     progress: Progress = Progress()
     verdict: Verdict | None = Field(None, description="Whether the constraints were met; null until it succeeds.")
     error: Problem | None = Field(None, description="Why the job failed.")
@@ -183,6 +189,9 @@ EventType = Literal[
     "metric",
     "artifact",
     "warning",
+    "pausing",
+    "paused",
+    "resumed",
     "cancelling",
     "succeeded",
     "failed",

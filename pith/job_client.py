@@ -69,6 +69,14 @@ class Jobs:
     def cancel(self, id: str) -> Job:
         return decode(Job, self._wire.call("POST", _path(id, "cancel")))
 
+    def pause(self, id: str) -> Job:
+        """``pausing`` until its worker has kept a checkpoint, then ``paused``."""
+        return decode(Job, self._wire.call("POST", _path(id, "pause")))
+
+    def resume(self, id: str) -> Job:
+        """Queue a paused job again, from its checkpoint."""
+        return decode(Job, self._wire.call("POST", _path(id, "resume")))
+
     def events(self, id: str, after: int = 0) -> Iterator[Event]:
         """A job's history from ``after`` on, live, until the job has ended.
 

@@ -100,7 +100,11 @@ def _fail_waiting(session: Session, resource: str, error: PithError) -> None:
     query = (
         select(JobRow.id)
         .join(JobInputRow, JobInputRow.job_id == JobRow.id)
-        .where(JobInputRow.resource_id == resource, JobRow.status == "queued", JobRow.kind == "compression")
+        .where(
+            JobInputRow.resource_id == resource,
+            JobRow.status.in_(("queued", "paused")),
+            JobRow.kind == "compression",
+        )
         .order_by(JobRow.id)
         .with_for_update(of=JobRow)
     )
@@ -111,7 +115,7 @@ def _fail_waiting(session: Session, resource: str, error: PithError) -> None:
             id,
             "failed",
             "failed",
-            sources={"queued"},
+            sources={"queued", "paused"},
             message=message,
             data={"code": failure["code"]},
             error=failure,

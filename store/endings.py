@@ -19,11 +19,11 @@ def end(session: Session, id: str, attempt: int, to: Ending, **rest: Any) -> Job
 
 
 def cancel(session: Session, row: JobRow) -> None:
-    """A queued job is cancelled at once, a running one when its worker has stopped it. The caller has locked it."""
-    if row.status == "queued":
-        _close(session, move(session, row.id, "cancelled", "cancelled", sources={"queued"}))
-    elif row.status == "running":
-        move(session, row.id, "cancelling", "cancelling", sources={"running"})
+    """A job that waits is cancelled at once, a running one when its worker has stopped it. The caller has locked it."""
+    if row.status in ("queued", "paused"):
+        _close(session, move(session, row.id, "cancelled", "cancelled", sources={"queued", "paused"}))
+    elif row.status in ("running", "pausing"):
+        move(session, row.id, "cancelling", "cancelling", sources={"running", "pausing"})
 
 
 def _close(session: Session, row: JobRow | None) -> None:

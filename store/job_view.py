@@ -47,6 +47,7 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         attempt=row.attempt,
+        checkpoint_at=row.checkpoint_at,
         progress=Progress.model_validate(row.progress),
         verdict=cast(Verdict | None, row.verdict),
         error=None if row.error is None else Problem.model_validate(row.error),

@@ -4,34 +4,40 @@ A worker that has claimed a job holds it under an attempt number, and only while
 for an attempt that is over is not written, and it is told so.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pith.artifact import Artifact, ArtifactKind, Digest
 from pith.errors import PithError, Problem
 from pith.ids import JobId, new_id
-from pith.job import EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
+from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import checks, clock, endings, history, inputs, job_view, listing
+from store import checkpoints, checks, clock, endings, history, inputs, job_view, listing
+from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
+from store.references import delete_unreferred
 from store.tables import ArtifactRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
-Beat = Literal["running", "cancelling", "fenced"]
+Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake."""
+    """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
+
+    ``checkpoint`` is what an earlier attempt has left, by file name.
+    """
 
     job: Job
     attempt: int
     inputs: inputs.Inputs | inputs.Upload
+    checkpoint: Mapping[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,15 @@ class NewArtifact:
 
 
 class Jobs:
-    """``max_attempts``: how many lost workers make a job fail."""
+    """``max_attempts``: how many lost workers or processes without a checkpoint between them make a job fail.
 
-    def __init__(self, db: Database, max_attempts: int = 3) -> None:
+    ``retry_seconds`` is how long a job waits after the first lost process, and twice as long after each other.
+    """
+
+    def __init__(self, db: Database, max_attempts: int = 3, retry_seconds: float = 2.0) -> None:
         self._db = db
         self._max_attempts = max_attempts
+        self._retry_seconds = retry_seconds
 
     # ---- a caller's side
 
@@ -90,16 +100,47 @@ class Jobs:
             return Page(data=job_view.contracts(session, rows), next_cursor=after)
 
     def cancel(self, id: str) -> Job:
-        """A queued job is cancelled at once, a running one when its worker has stopped it.
+        """A job that waits is cancelled at once, a running one when its worker has stopped it.
 
         Raises:
             PithError: ``not_found``; ``job_ended`` when it has succeeded or failed.
         """
         with self._db.session() as session:
             row = job_view.find(session, id, lock=True)
-            if row.status in ("succeeded", "failed"):
-                raise PithError("job_ended", id=id, status=row.status)
+            if row.status != "cancelled":
+                _refuse_ended(row)
             endings.cancel(session, row)
+            return job_view.contract(session, row)
+
+    def pause(self, id: str) -> Job:
+        """A queued job is set aside at once, a running one when its worker has kept a checkpoint. Twice does no harm.
+
+        Raises:
+            PithError: ``not_found``; ``job_ended``; ``not_pausable`` when it is being cancelled, or a check.
+        """
+        with self._db.session() as session:
+            row = job_view.find(session, id, lock=True)
+            _refuse_ended(row)
+            if row.kind == "intake" or row.status == "cancelling":
+                why = "it is being cancelled" if row.status == "cancelling" else "it is the check of an upload"
+                raise PithError("not_pausable", id=id, reason=why)
+            if row.status == "queued":
+                move(session, id, "paused", "paused", sources={"queued"})
+            elif row.status == "running":
+                move(session, id, "pausing", "pausing", sources={"running"})
+            return job_view.contract(session, row)
+
+    def resume(self, id: str) -> Job:
+        """Queue a paused job again; it goes on from its checkpoint. ``store.dispatch.dispatch`` sends it.
+
+        Raises:
+            PithError: ``not_found``; ``not_paused``.
+        """
+        with self._db.session() as session:
+            row = job_view.find(session, id, lock=True)
+            if row.status != "paused":
+                raise PithError("not_paused", id=id, status=row.status)
+            move(session, id, "queued", "resumed", sources={"paused"}, **_kept_progress(row))
             return job_view.contract(session, row)
 
     def events(self, id: str, after: int = 0, limit: int = 500) -> tuple[Event, ...]:
@@ -140,7 +181,7 @@ class Jobs:
             return None if row is None else self._claimed(session, row)
 
     def beat(self, id: JobId, attempt: int, lease_seconds: float) -> Beat:
-        """Renew the lease, and hear what is wanted: go on, cancel, or give up because another has the job."""
+        """Renew the lease, and hear what is wanted: go on, pause, cancel, or give up because another has the job."""
         with self._db.session() as session:
             statement = (
                 update(JobRow)
@@ -160,6 +201,18 @@ class Jobs:
             if progress is not None:
                 row.progress = clean_progress(progress)
             return cast(Beat, row.status)
+
+    def keep(self, id: JobId, attempt: int, files: Sequence[checkpoints.Kept], blobs: Blobs) -> Beat:
+        """Make these, whose blobs have just been stored, the job's checkpoint in the place of the last. Answers as
+        ``beat``."""
+        with self._db.session() as session:
+            row = _held(session, id, attempt)
+            gone = {file.digest for file in files} if row is None else checkpoints.replace(session, row, files)
+        for file in files:
+            blobs.settle(file.digest)
+        for digest in gone:
+            delete_unreferred(self._db, blobs, digest)
+        return "fenced" if row is None else cast(Beat, row.status)
 
     def succeed(self, id: JobId, attempt: int, artifacts: Sequence[NewArtifact], verdict: Verdict) -> bool:
         """The end, with the results, or False and nothing is written."""
@@ -190,18 +243,27 @@ class Jobs:
         with self._db.session() as session:
             return endings.end(session, id, attempt, "cancelled", sources={"cancelling"}) is not None
 
-    def give_back(self, id: JobId, attempt: int) -> bool:
-        """The worker leaves in good order: the job is queued again, and no loss is counted."""
+    def crashed(self, id: JobId, attempt: int, problem: Problem) -> bool:
+        """The job's process died: the job is queued again after a pause, or fails with this when that was once too
+        often. Or False and nothing is written."""
         with self._db.session() as session:
             row = _held(session, id, attempt)
-            if row is not None and row.status == "cancelling":
-                return endings.end(session, id, attempt, "cancelled") is not None
-            return row is not None and self._requeue(session, row, "The worker was stopped in good order.")
+            if row is None:
+                return False
+            pause = self._retry_seconds * 2**row.losses
+            return self._lost(session, row, problem, f"{problem.detail} It is tried again.", clock.now_plus(pause))
+
+    def give_back(self, id: JobId, attempt: int) -> bool:
+        """The worker stops in good order, as it or the job was asked to: the job is queued again or paused, and no loss
+        is counted."""
+        with self._db.session() as session:
+            row = _held(session, id, attempt)
+            return row is not None and self._set_aside(session, row, "The worker was stopped in good order.")
 
     # ---- the scheduler's side
 
     def due(self, limit: int = 100) -> tuple[JobId, ...]:
-        """Queued jobs that were never sent and wait for no check, oldest first."""
+        """Queued jobs that were never sent and wait for nothing, oldest first."""
         return self._queued(limit, JobRow.dispatched_at.is_(None))
 
     def overdue(self, seconds: float, kind: JobKind = "compression", limit: int = 100) -> tuple[JobId, ...]:
@@ -209,8 +271,8 @@ class Jobs:
         return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), JobRow.kind == kind)
 
     def sendable(self, id: JobId) -> JobKind | None:
-        """The kind of a queued job that waits for no check; None for any other."""
-        query = select(JobRow.kind).where(JobRow.id == id, JobRow.status == "queued", checks.ready())
+        """The kind of a queued job that waits for nothing; None for any other."""
+        query = select(JobRow.kind).where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
         with self._db.reader() as session:
             return cast(JobKind | None, session.scalar(query))
 
@@ -234,28 +296,40 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            return Claim(job, row.attempt, inputs.of_job(session, job.spec))
+            return Claim(job, row.attempt, inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id))
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None
 
     def _reap(self, session: Session, row: JobRow) -> None:
-        lost = row.losses + 1
-        if row.status == "cancelling":
-            endings.end(session, row.id, row.attempt, "cancelled", message="The worker was lost.", losses=lost)
-        elif lost >= self._max_attempts:
-            problem = PithError("worker_lost", attempts=lost).problem
-            endings.end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost)
-        else:
-            self._requeue(session, row, f"The worker {row.lease_owner} was lost: its lease ran out.", losses=lost)
+        problem = PithError("worker_lost", attempts=row.losses + 1).problem
+        self._lost(session, row, problem, f"The worker {row.lease_owner} was lost: its lease ran out.")
 
-    def _requeue(self, session: Session, row: JobRow, why: str, **values: Any) -> bool:
+    def _lost(
+        self, session: Session, row: JobRow, problem: Problem, why: str, not_before: ColumnElement[Any] | None = None
+    ) -> bool:
+        """A worker or a process is gone: set the job aside, or end it where that was wanted or is enough."""
+        lost = row.losses + 1
+        if row.status == "running" and lost >= self._max_attempts:
+            return endings.end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost) is not None
+        return self._set_aside(session, row, why, losses=lost, not_before=not_before)
+
+    def _set_aside(self, session: Session, row: JobRow, why: str, **values: Any) -> bool:
+        """A job that its worker does not work on any more: queued again, or what it was on its way to."""
+        if row.status == "cancelling":
+            values.pop("not_before", None)
+            return endings.end(session, row.id, row.attempt, "cancelled", message=why, **values) is not None
         fence = of_attempt(row.attempt)
-        moved = move(session, row.id, "queued", "requeued", sources={"running"}, where=fence, message=why, **values)
+        if row.status == "pausing":
+            values.pop("not_before", None)
+            moved = move(session, row.id, "paused", "paused", sources={"pausing"}, where=fence, message=why, **values)
+        else:
+            values |= _kept_progress(row)
+            moved = move(session, row.id, "queued", "requeued", sources={"running"}, where=fence, message=why, **values)
         return moved is not None
 
     def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
-        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), *conditions)
+        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), _rested(), *conditions)
         with self._db.reader() as session:
             return tuple(session.scalars(query.order_by(JobRow.id).limit(limit)))
 
@@ -263,6 +337,21 @@ class Jobs:
 def _held(session: Session, id: str, attempt: int) -> JobRow | None:
     query = select(JobRow).where(JobRow.id == id, JobRow.status.in_(HELD), *of_attempt(attempt))
     return session.scalars(query.with_for_update()).one_or_none()
+
+
+def _rested() -> ColumnElement[bool]:
+    """Of a job's row: its pause after a lost process is over."""
+    return or_(JobRow.not_before.is_(None), JobRow.not_before <= clock.now_plus())
+
+
+def _kept_progress(row: JobRow) -> dict[str, Any]:
+    """Of a job that is queued again: how far it was, if it goes on from a checkpoint."""
+    return {} if row.checkpoint_at is None else {"progress": row.progress}
+
+
+def _refuse_ended(row: JobRow) -> None:
+    if row.status in FINAL:
+        raise PithError("job_ended", id=row.id, status=row.status)
 
 
 def _failure(problem: Problem) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -22,8 +23,29 @@ def configuration(connection: Connection) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    with _alone(engine), engine.begin() as connection:
+    with _alone(engine), engine.connect() as connection, _keeping_rows(connection), connection.begin():
         command.upgrade(configuration(connection), "head")
+        _check_references(connection)
+
+
+@contextmanager
+def _keeping_rows(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew, and would delete what refers to the old one along with it."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        assert not broken, f"the migration would leave rows that refer to nothing: {broken[:3]}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The scheduler: sends what is due, takes jobs from lost workers, sweeps blobs that nobody named. Runs no job.
+"""The scheduler: sends what is due, takes jobs from lost workers, deletes what nobody needs any more. Runs no job.
 
 ``python -m store.scheduler``; any number of them may run, and none is needed for the API to answer.
 """
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import JobKind
+from store import checkpoints
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
@@ -40,7 +41,7 @@ class Scheduler:
     ) -> None:
         self._db = db
         self._blobs = blobs
-        self._jobs = Jobs(db, settings.max_attempts)
+        self._jobs = Jobs(db, settings.max_attempts, settings.retry_seconds)
         self._queue = queue
         self._settings = settings
         self._clock = clock
@@ -95,6 +96,7 @@ class Scheduler:
             return
         for job in self._jobs.reap():
             log.warning("job %s was taken from a worker that was lost", job)
+        checkpoints.release(self._db, self._blobs)
         self._reap_at = self._clock() + self._settings.reap_seconds
 
     def _sweep(self) -> None:

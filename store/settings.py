@@ -74,7 +74,12 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease.")
     reap_seconds: float = Field(10, gt=0, description="How often the scheduler looks for expired leases.")
     dispatch_seconds: float = Field(1, gt=0, description="How often the scheduler looks for jobs to send.")
-    max_attempts: int = Field(3, ge=1, description="How many lost workers make a job fail.")
+    max_attempts: int = Field(
+        3, ge=1, description="How many lost workers or processes without a checkpoint between them make a job fail."
+    )
+    retry_seconds: float = Field(
+        2, ge=0, description="How long a job waits after its process has died; twice as long after each other time."
+    )
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> Self:

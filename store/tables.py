@@ -67,7 +67,11 @@ class PartRow(Table):
 
 
 class JobRow(Table):
-    """``attempt`` fences: it grows with every claim and never shrinks. ``losses`` counts lost workers only."""
+    """``attempt`` fences: it grows with every claim and never shrinks.
+
+    ``losses`` counts lost workers and processes since the last checkpoint was kept; after a lost process the job is not
+    sent again before ``not_before``.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -90,6 +94,8 @@ class JobRow(Table):
     lease_owner: Mapped[str | None] = mapped_column(String(255))
     lease_expires_at: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    checkpoint_at: Mapped[datetime | None]
     event_seq: Mapped[int] = mapped_column(default=0)
 
 
@@ -100,6 +106,17 @@ class JobInputRow(Table):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     resource_id: Mapped[str] = mapped_column(String(30), primary_key=True, index=True)
+
+
+class CheckpointRow(Table):
+    """One file of the checkpoint from which a job goes on when its worker is lost."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class EventRow(Table):

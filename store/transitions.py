@@ -13,7 +13,7 @@ from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus,
 from store import clock, history
 from store.tables import JobInputRow, JobRow
 
-HELD: frozenset[JobStatus] = frozenset({"running", "cancelling"})
+HELD: frozenset[JobStatus] = frozenset({"running", "pausing", "cancelling"})
 
 
 def begin(
@@ -75,4 +75,6 @@ def _implied(to: JobStatus) -> dict[str, Any]:
         return {**free, "finished_at": clock.now_plus()}
     if to == "queued":
         return {**free, "dispatched_at": None, "progress": Progress().model_dump(mode="json")}
+    if to == "paused":
+        return {**free, "not_before": None}
     return {}

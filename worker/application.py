@@ -108,7 +108,7 @@ def open_workplace(server: WarmServer) -> Workplace:
     database = Database(settings.database_url)
     database.migrate()
     return Workplace(
-        jobs=Jobs(database, settings.max_attempts),
+        jobs=Jobs(database, settings.max_attempts, settings.retry_seconds),
         blobs=open_blobs(settings.blob_url),
         server=server,
         settings=settings,

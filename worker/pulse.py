@@ -5,16 +5,20 @@ import logging
 import threading
 import time
 from types import TracebackType
+from typing import cast, get_args
 
 from pith.errors import PithError
 from store.jobs import Beat, Claim, Jobs
+from store.transitions import HELD
 
 LOOK_SECONDS = 0.5
+_ORDER: tuple[Beat, ...] = get_args(Beat)
 _log = logging.getLogger(__name__)
 
 
 class Pulse:
-    """``verdict`` is what the database last said of the job; it never returns to ``running``."""
+    """``verdict`` is what the database last said of the job; it never returns to an earlier one of running, pausing,
+    cancelling, fenced."""
 
     def __init__(self, jobs: Jobs, claim: Claim, lease_seconds: float, heartbeat_seconds: float) -> None:
         self.verdict: Beat = "running"
@@ -37,7 +41,7 @@ class Pulse:
 
     def heard(self, verdict: Beat) -> None:
         """Something else was told by the database how the job stands."""
-        if verdict == "fenced" or self.verdict == "running":
+        if _ORDER.index(verdict) > _ORDER.index(self.verdict):
             self.verdict = verdict
 
     def _run(self) -> None:
@@ -56,7 +60,5 @@ class Pulse:
 
     def _look(self) -> None:
         job = self._jobs.get(self._claim.job.id)
-        if job.attempt != self._claim.attempt or job.status not in ("running", "cancelling"):
-            self.heard("fenced")
-        elif job.status == "cancelling":
-            self.heard("cancelling")
+        held = job.attempt == self._claim.attempt and job.status in HELD
+        self.heard(cast(Beat, job.status) if held else "fenced")

@@ -126,11 +126,26 @@ def _store_output(out: int, name: str, output: OutputReport, blobs: Blobs) -> Ne
 
 def store_file(out: int, name: str, blobs: Blobs) -> Stored:
     """A plain file of the opened folder, as a blob. Raises PithError ``engine_fault`` or ``storage_full``."""
+    with plain_file(out, name) as file:
+        return store_open(file, blobs)
+
+
+def store_open(file: int, blobs: Blobs) -> Stored:
+    """An opened file, as a blob. Raises PithError ``storage_full``."""
     writer = blobs.writer()
     try:
-        with _plain_file(out, name) as file:
-            while data := os.read(file, _CHUNK):
-                writer.write(data)
+        while data := os.read(file, _CHUNK):
+            writer.write(data)
+        return writer.commit()
+    finally:
+        writer.abort()
+
+
+def store_text(text: bytes, blobs: Blobs) -> Stored:
+    """Raises PithError ``storage_full``."""
+    writer = blobs.writer()
+    try:
+        writer.write(text)
         return writer.commit()
     finally:
         writer.abort()
@@ -153,18 +168,13 @@ def _preprocessing(out: int, folder: JobDir, blobs: Blobs) -> Iterator[NewArtifa
 
 
 def _stored(kind: ArtifactKind, name: str, text: bytes, blobs: Blobs) -> NewArtifact:
-    writer = blobs.writer()
-    try:
-        writer.write(text)
-        digest, size = writer.commit()
-    finally:
-        writer.abort()
+    digest, size = store_text(text, blobs)
     return NewArtifact(kind, name, name.rpartition(".")[2], digest, size)
 
 
 def small(out: int, name: str, limit: int) -> bytes:
     """All bytes of a plain file. Raises PithError ``engine_fault``."""
-    with _plain_file(out, name) as file:
+    with plain_file(out, name) as file:
         size = os.fstat(file).st_size
         if size > limit:
             raise fault(f"{name} of {size} bytes, and {limit} is the most")
@@ -172,9 +182,9 @@ def small(out: int, name: str, limit: int) -> bytes:
 
 
 @contextmanager
-def opened(folder: os.PathLike[str]) -> Iterator[int]:
-    """A folder, for the functions here that read files in it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def opened(folder: os.PathLike[str] | str, within: int | None = None) -> Iterator[int]:
+    """A folder, or one of an opened folder, for the functions here that read files in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
     try:
         yield descriptor
     finally:
@@ -182,7 +192,7 @@ def opened(folder: os.PathLike[str]) -> Iterator[int]:
 
 
 @contextmanager
-def _plain_file(out: int, name: str) -> Iterator[int]:
+def plain_file(out: int, name: str) -> Iterator[int]:
     """A regular file that has no second name elsewhere: never a link to something that the worker may read."""
     try:
         opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=out)

@@ -58,6 +58,9 @@ def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, op
             target = folder.other_input(id, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             blobs.link_to(digest, target)
+    for file, digest in claim.checkpoint.items():
+        folder.checkpoint.mkdir(parents=True, exist_ok=True)
+        blobs.link_to(digest, folder.checkpoint / file)
     folder.spec.write_text(_engine_job(claim, inputs, options).model_dump_json())
 
 
@@ -72,6 +75,7 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> Engine
         foreseen=foreseen(inputs.asked),
         device=options.device,
         threads=options.threads,
+        checkpoint_seconds=options.checkpoint_seconds,
     )
 
 

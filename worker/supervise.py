@@ -7,15 +7,17 @@ from collections.abc import Callable
 from functools import partial
 
 from engine.jobdir import JobDir
+from engine.position import DRAINED
 from pith.errors import PithError, Problem
 from pith.ids import JobId
 from store import paths
 from store.checks import Learnt
-from store.inputs import Upload
+from store.inputs import Inputs, Upload
 from store.jobs import Claim
 from worker import learnt, oom, results, staging
 from worker.footprint import Footprint
 from worker.guard import LOG_NAME, last_lines
+from worker.keeper import Keeper
 from worker.pulse import Pulse
 from worker.reporter import Reporter
 from worker.sandbox import Policy
@@ -56,6 +58,7 @@ class Attempt:
         self.folder = JobDir(paths.work(place.settings.data_dir, claim.job.id, claim.attempt))
         self.reporter = Reporter(place.jobs, claim, pulse, self.folder.events)
         self.footprint = Footprint(self.folder.out, place.options.job_disk_bytes)
+        self.draining_until: float | None = None
 
     def run(self) -> None:
         try:
@@ -78,18 +81,21 @@ class Attempt:
 
     def _run_child(self) -> Write:
         kills = oom.kills()
+        keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
         child = self.place.server.start(self._policy())
         try:
             deadline = time.monotonic() + self._time_limit()[1]
             while (end := child.wait(POLL_SECONDS)) is None:
                 self.reporter.report()
+                keeper.look()
                 if (write := self._interruption() or self._overdue(deadline) or self._overflow()) is not None:
                     return write
         finally:
             child.kill()
         self.reporter.finish()
-        if end.code is None and (write := self._interruption()) is not None:
-            return write  # it was killed along with the worker
+        if self.draining_until is not None and end.code in (None, DRAINED):
+            keeper.keep()
+            return self._taken_away() or self._given_back
         return self._taken_away() or self._concluded(end, oom.kills() > kills)
 
     def _policy(self) -> Policy:
@@ -104,9 +110,17 @@ class Attempt:
         )
 
     def _interruption(self) -> Write | None:
-        """What ends the attempt from outside, whatever the process does."""
-        leaving = partial(self.place.jobs.give_back, self.claim.job.id, self.claim.attempt)
-        return self._taken_away() or (leaving if self.place.stopping.is_set() else None)
+        """What ends the attempt from outside, whatever the process does; one that is only to stop has some time to save
+        a checkpoint."""
+        if self.draining_until is None and (self.place.stopping.is_set() or self.pulse.verdict == "pausing"):
+            self.folder.stop.touch()
+            can = isinstance(self.claim.inputs, Inputs)
+            self.draining_until = time.monotonic() + (self.place.options.drain_seconds if can else 0)
+        late = self.draining_until is not None and time.monotonic() >= self.draining_until
+        return self._taken_away() or (self._given_back if late else None)
+
+    def _given_back(self) -> bool:
+        return self.place.jobs.give_back(self.claim.job.id, self.claim.attempt)
 
     def _taken_away(self) -> Write | None:
         if self.pulse.verdict == "cancelling":
@@ -143,7 +157,7 @@ class Attempt:
             return self._failed(results.fault(f"exit code {end.code} ({last_words})").problem)
         hint = ", probably out of memory" if ran_out and end.signal == signal.SIGKILL else ""
         died = PithError("engine_died", cause=_cause(end), where=self.reporter.where(), hint=hint)
-        return self._failed(died.problem)
+        return self._crashed(died.problem)
 
     def _said_problem(self) -> Problem:
         """Why the engine refused; what it printed on the way is the operator's only when the fault is the engine's."""
@@ -170,6 +184,12 @@ class Attempt:
         for artifact in found.artifacts if written else ():
             self.place.blobs.settle(artifact.digest)
         return written
+
+    def _crashed(self, problem: Problem) -> Write:
+        """A job may have been killed for what others did; a check has most likely met a file that kills it."""
+        if isinstance(self.claim.inputs, Upload):
+            return self._failed(problem)
+        return partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem)
 
     def _failed(self, problem: Problem) -> Write:
         return partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem)

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, show, cancel. Their history and results: events.py and results.py."""
+"""Jobs: submit, list, show, cancel, pause, resume. Their history and results: events.py and results.py."""
 
 from typing import Annotated, Any, Literal
 
@@ -83,5 +83,31 @@ def show(id: JobPath, service: TheService) -> Job:
     summary="Cancel a job",
 )
 def cancel(id: JobPath, service: TheService) -> Job:
-    """A queued job ends at once, a running one within about two seconds. Asking twice does no harm."""
+    """A job that waits ends at once, a running one within about two seconds. Asking twice does no harm."""
     return service.jobs.cancel(id)
+
+
+@router.post(
+    "/{id}/pause",
+    status_code=202,
+    responses=problems("not_found", "job_ended", "not_pausable", "origin_not_allowed"),
+    summary="Pause a job",
+)
+def pause(id: JobPath, service: TheService) -> Job:
+    """A queued job is set aside at once; a running one saves a checkpoint first, which takes seconds, and its worker is
+    free then. Asking twice does no harm."""
+    return service.jobs.pause(id)
+
+
+@router.post(
+    "/{id}/resume",
+    status_code=202,
+    responses=problems("not_found", "not_paused", "origin_not_allowed"),
+    summary="Resume a paused job",
+)
+def resume(id: JobPath, service: TheService) -> Job:
+    """It is queued again and goes on from its checkpoint, on whatever worker is free."""
+    job = service.jobs.resume(id)
+    if service.queue is not None:
+        dispatch(service.jobs, service.queue, job.id)
+    return job

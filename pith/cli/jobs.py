@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -14,7 +15,7 @@ from pith.errors import PithError
 from pith.job import JobStatus
 from pith.transfer import target
 
-STATUSES: tuple[JobStatus, ...] = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
+STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 
 
 @click.group()
@@ -63,6 +64,22 @@ def show(pith: Pith, out: Output, id: str) -> None:
 def cancel(pith: Pith, out: Output, id: str) -> None:
     """Cancel a job."""
     print_job(out, pith.jobs.cancel(id))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
+def pause(pith: Pith, out: Output, id: str) -> None:
+    """Pause a job; a running one saves a checkpoint first."""
+    print_job(out, pith.jobs.pause(id))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
+def resume(pith: Pith, out: Output, id: str) -> None:
+    """Resume a paused job from its checkpoint."""
+    print_job(out, pith.jobs.resume(id))
 
 
 @jobs.command()

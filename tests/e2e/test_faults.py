@@ -44,13 +44,28 @@ def engine_of(service: Up) -> int:
     return descendants(worker_of(service))[-2]
 
 
-def test_the_child_is_killed(service: Up, pith: Pith, submit: Submit) -> None:
-    job = training(pith, submit(LONG))
+def test_the_child_is_killed_and_the_job_is_tried_again(service: Up, pith: Pith, submit: Submit) -> None:
+    job = training(pith, submit(SHORT, outputs=["onnx"]))
     os.kill(engine_of(service), signal.SIGKILL)
     ended = pith.jobs.wait(job.id)
-    assert ended.status == "failed" and ended.error is not None and ended.error.code == "engine_died"
-    assert "signal 9" in ended.error.detail and "epoch" in ended.error.detail, "it says where it was"
-    assert ended.attempt == 1 and ended.artifacts == ()
+    assert (ended.status, ended.attempt) == ("succeeded", 2)
+    [again] = [event.message for event in pith.jobs.events(job.id) if event.type == "requeued"]
+    assert "signal 9" in again and "epoch" in again, "it says where it was"
+
+
+def test_a_paused_job_goes_on_to_the_result_of_an_undisturbed_one(service: Up, pith: Pith, submit: Submit) -> None:
+    whole = submit(SHORT, outputs=["safetensors"])
+    job = training(pith, submit(SHORT, outputs=["safetensors"]))
+    pith.jobs.pause(job.id)
+    eventually(lambda: pith.jobs.get(job.id).status == "paused")
+    assert pith.jobs.get(job.id).checkpoint_at is not None
+    pith.jobs.resume(job.id)
+    digests = {
+        id: {artifact.digest for artifact in pith.jobs.wait(id).artifacts if artifact.kind == "model"}
+        for id in (whole.id, job.id)
+    }
+    assert len(digests[job.id]) == 1 and digests[job.id] == digests[whole.id]
+    assert pith.jobs.get(job.id).attempt == 2
 
 
 def test_the_whole_worker_is_killed_and_another_takes_the_job(service: Up, pith: Pith, submit: Submit) -> None:

@@ -34,8 +34,8 @@ def check_resumes(
     wanted = _applied(root / "whole", step, net, 3600.0)
     save, count = Checkpoints.save, iter(range(10_000))
 
-    def stopping(self: Checkpoints, *given: Any) -> None:
-        save(self, *given)
+    def stopping(self: Checkpoints, *given: Any, **named: Any) -> None:
+        save(self, *given, **named)
         if next(count) in stops:
             raise _Stopped
 

@@ -20,6 +20,7 @@ import engine.reload
 from engine.checkpoint import Checkpoints
 from engine.jobdir import JobDir
 from engine.main import main
+from engine.position import Position
 from engine.reload import read_arrays, write_arrays
 from engine.run import run
 from engine.session import open_session
@@ -163,10 +164,42 @@ def test_a_run_that_was_killed_in_training_resumes_to_the_same_bits(tmp_path: Pa
     first_part = len(events(cut))
     assert server.start(_policy(cut)).wait(SECONDS) == End(code=0)
     assert ("step_started", 0) not in [(event.type, event.step) for event in events(cut)[first_part:]]
-    one, other = (load_file(folder.output("safetensors")) for folder in (whole, cut))
-    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    _same_weights(whole, cut)
     report = Report.model_validate_json(cut.report_json.read_bytes())
     assert [step.kind for step in report.steps] == ["prune.channel", "distill.logits"]
+
+
+def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_and_resumes_to_the_same_bits(
+    tmp_path: Path, server: WarmServer
+) -> None:
+    recipe = [{**RECIPE[1], "epochs": 2}, {**RECIPE[0], "recovery": {"epochs": 12}}]
+    whole = job_folder(tmp_path / "whole", recipe, outputs=["safetensors"])
+    run(whole.root, engine.reload.main)
+    cut = job_folder(tmp_path / "cut", recipe, outputs=["safetensors"], checkpoint_seconds=0.05)
+    child = server.start(_policy(cut))
+    for event in _following(cut.events, 0, child):
+        if event.step == 1 and event.message.startswith("epoch 2 of 12: loss"):
+            break
+    cut.stop.touch()
+    assert child.wait(SECONDS) == End(code=75)
+    assert Position.model_validate_json((cut.checkpoint / "position.json").read_bytes()).step == 1
+    assert not cut.report_json.exists() and not cut.error.exists()
+    assert server.start(_policy(cut)).wait(SECONDS) == End(code=75), "it is still asked to"
+    cut.stop.unlink()
+    assert server.start(_policy(cut)).wait(SECONDS) == End(code=0)
+    _same_weights(whole, cut)
+
+
+def test_a_checkpoint_of_another_version_is_begun_anew(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path, [RECIPE[0]], outputs=["safetensors"])
+    folder.checkpoint.mkdir(parents=True)
+    (folder.checkpoint / "position.json").write_text('{"step": 0, "phase": 0, "training": true}')
+    assert [step.kind for step in run(folder.root, engine.reload.main).steps] == ["prune.channel"]
+
+
+def _same_weights(one: JobDir, other: JobDir) -> None:
+    ours, theirs = (load_file(folder.output("safetensors")) for folder in (one, other))
+    assert ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 def _policy(folder: JobDir) -> Policy:
@@ -249,8 +282,8 @@ def test_every_kind_of_end_resumes_to_the_same_bits(
     cut = job_folder(tmp_path / "cut", recipe, net=net, outputs=["safetensors"], checkpoint_seconds=0)
     save, count = Checkpoints.save, iter(range(100))
 
-    def stopping(self: Checkpoints, *given: Any) -> None:
-        save(self, *given)
+    def stopping(self: Checkpoints, *given: Any, **named: Any) -> None:
+        save(self, *given, **named)
         if next(count) in (1, 4):
             raise _Stopped
 
@@ -259,8 +292,7 @@ def test_every_kind_of_end_resumes_to_the_same_bits(
         with pytest.raises(_Stopped):
             run(cut.root, engine.reload.main)
     run(cut.root, engine.reload.main)
-    one, other = (load_file(folder.output("safetensors")) for folder in (whole, cut))
-    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    _same_weights(whole, cut)
 
 
 def _mismatched(**changes: Any) -> dict[str, Any]:

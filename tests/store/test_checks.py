@@ -418,7 +418,12 @@ def test_what_was_uploaded_before_there_were_checks_is_checked_and_its_jobs_wait
         )
         session.execute(text(f"INSERT INTO jobs ({columns}) VALUES ('{job}', 'queued', {kept}, 0)"), values)
         session.execute(text(f"INSERT INTO job_inputs VALUES ('{job}', '{model}'), ('{job}', '{dataset}')"))
+    with db.session() as session:
+        command.upgrade(configuration(session.connection()), "0002")
+    inputs = _job_inputs(db)
+    assert (job, model) in inputs and len(inputs) == 4
     db.migrate()
+    assert _job_inputs(db) == inputs, "no migration loses what refers to a job"
     shop = Shop.open(db, tmp_path / "blobs")
     checks = (shop.models.get(model).check, shop.datasets.get(dataset).check)
     assert set(shop.jobs.due()) == set(checks)
@@ -429,3 +434,8 @@ def test_what_was_uploaded_before_there_were_checks_is_checked_and_its_jobs_wait
     assert shop.jobs.due() == (job,)
     assert shop.jobs.claim(job, "worker", 60) is not None
     db.close()
+
+
+def _job_inputs(db: Database) -> set[tuple[str, str]]:
+    with db.reader() as session:
+        return {(row[0], row[1]) for row in session.execute(text("SELECT job_id, resource_id FROM job_inputs"))}

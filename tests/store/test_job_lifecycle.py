@@ -1,5 +1,6 @@
 """Any order of calls by two workers, a caller and the scheduler, against a model of what should happen."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +11,21 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from pith.errors import PithError
 from pith.job import FINAL, TRANSITIONS, Job, Progress
+from store import checkpoints, paths
+from store.checkpoints import Kept
 from store.jobs import NewArtifact
+from store.references import is_referred
 from tests.store.shop import Shop
 
-HELD = ("running", "cancelling")
+HELD = ("running", "pausing", "cancelling")
 MAX_ATTEMPTS = 3
+ENDS = ["succeed", "fail", "cancelled", "give_back", "crashed"]
+ASIDE = {
+    "running": ("queued", "requeued"),
+    "pausing": ("paused", "paused"),
+    "cancelling": ("cancelled", "cancelled"),
+}
+"""What becomes of a job whose worker is gone."""
 workers = st.sampled_from(["ada", "bob"])
 leases = st.sampled_from([-1, 600])
 
@@ -28,6 +39,7 @@ class Expected:
     attempt: int = 0
     losses: int = 0
     expired: bool = False
+    kept: bool = False
     holder: str | None = None
     history: list[str] = field(default_factory=lambda: ["queued"])
     frozen: Any = None
@@ -80,7 +92,7 @@ class Lifecycle(RuleBasedStateMachine):
         if self.holds(job, back):
             job.history += ["metric"] * count
 
-    @rule(job=jobs, back=st.integers(0, 2), end=st.sampled_from(["succeed", "fail", "cancelled", "give_back"]))
+    @rule(job=jobs, back=st.integers(0, 2), end=st.sampled_from(ENDS))
     def end(self, job: Expected, back: int, end: str) -> None:
         attempt = job.attempt - back
         written = {
@@ -88,17 +100,16 @@ class Lifecycle(RuleBasedStateMachine):
             "fail": lambda: self.shop.jobs.fail(job.id, attempt, PithError("unavailable", what="x").problem),
             "cancelled": lambda: self.shop.jobs.cancelled(job.id, attempt),
             "give_back": lambda: self.shop.jobs.give_back(job.id, attempt),
+            "crashed": lambda: self.shop.jobs.crashed(job.id, attempt, PithError("unavailable", what="x").problem),
         }[end]()
-        accepted = self.holds(job, back) and not (end == "cancelled" and job.status == "running")
+        accepted = self.holds(job, back) and not (end == "cancelled" and job.status != "cancelling")
         assert written == accepted
         if accepted:
-            cancelling = job.status == "cancelling"
-            given_back = ("cancelled", "cancelled") if cancelling else ("queued", "requeued")
-            job.to(
-                *{"succeed": ("succeeded",) * 2, "fail": ("failed",) * 2, "cancelled": ("cancelled",) * 2}.get(
-                    end, given_back
-                )
-            )
+            if end == "crashed":
+                self.lost(job)
+            else:
+                ends = {"succeed": ("succeeded",) * 2, "fail": ("failed",) * 2, "cancelled": ("cancelled",) * 2}
+                job.to(*ends.get(end, ASIDE[job.status]))
 
     @rule(job=jobs)
     def cancel(self, job: Expected) -> None:
@@ -107,11 +118,49 @@ class Lifecycle(RuleBasedStateMachine):
                 self.shop.jobs.cancel(job.id)
             return
         answer = self.shop.jobs.cancel(job.id)
-        if job.status == "queued":
+        if job.status in ("queued", "paused"):
             job.to("cancelled", "cancelled")
-        elif job.status == "running":
+        elif job.status in ("running", "pausing"):
             job.to("cancelling", "cancelling")
         assert answer.status == job.status
+
+    @rule(job=jobs)
+    def pause(self, job: Expected) -> None:
+        if job.status in FINAL or job.status == "cancelling":
+            with pytest.raises(PithError, match=r"job_ended|not_pausable"):
+                self.shop.jobs.pause(job.id)
+            return
+        answer = self.shop.jobs.pause(job.id)
+        if job.status in ("queued", "running"):
+            job.to(*{"queued": ("paused", "paused"), "running": ("pausing", "pausing")}[job.status])
+        assert answer.status == job.status
+
+    @rule(job=jobs)
+    def resume(self, job: Expected) -> None:
+        if job.status != "paused":
+            with pytest.raises(PithError, match="not_paused"):
+                self.shop.jobs.resume(job.id)
+            return
+        job.to("queued", "resumed")
+        assert self.shop.jobs.resume(job.id).status == "queued"
+
+    @rule(job=jobs, back=st.integers(0, 2))
+    def keep(self, job: Expected, back: int) -> None:
+        """The bytes are new, as those of every checkpoint are."""
+        stored = self.shop.blob(secrets.token_bytes(8))
+        answer = self.shop.jobs.keep(job.id, job.attempt - back, [Kept("position.json", *stored)], self.shop.blobs)
+        assert answer == (job.status if self.holds(job, back) else "fenced")
+        if self.holds(job, back):
+            job.losses, job.kept = 0, True
+        assert is_referred(self.shop.db, stored.digest) == self.holds(job, back)
+        assert paths.blob(self.shop.blobs.root, stored.digest).exists() == self.holds(job, back)
+
+    @rule()
+    def release(self) -> None:
+        ended = [job for job in self.known if job.status in FINAL and job.kept]
+        assert checkpoints.release(self.shop.db, self.shop.blobs) == len(ended)
+        for job in ended:
+            job.kept, job.frozen = False, None
 
     @rule()
     def reap(self) -> None:
@@ -119,16 +168,12 @@ class Lifecycle(RuleBasedStateMachine):
         assert set(self.shop.jobs.reap()) == lost
         for job in self.known:
             if job.id in lost:
-                self.reaped(job)
+                self.lost(job)
 
-    def reaped(self, job: Expected) -> None:
+    def lost(self, job: Expected) -> None:
         job.losses += 1
-        if job.status == "cancelling":
-            job.to("cancelled", "cancelled")
-        elif job.losses >= MAX_ATTEMPTS:
-            job.to("failed", "failed")
-        else:
-            job.to("queued", "requeued")
+        enough = job.status == "running" and job.losses >= MAX_ATTEMPTS
+        job.to(*(("failed", "failed") if enough else ASIDE[job.status]))
 
     @rule(job=jobs)
     def mark(self, job: Expected) -> None:
@@ -145,6 +190,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert (shown.status, shown.attempt) == (job.status, job.attempt)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert [event.type for event in events] == job.history
+        assert (shown.checkpoint_at is not None) == job.kept
         assert (shown.finished_at is not None) == (job.status in FINAL)
         assert (shown.error is not None) == (job.status == "failed")
         assert bool(shown.artifacts) == (shown.verdict is not None) == (job.status == "succeeded")
@@ -157,6 +203,7 @@ class Lifecycle(RuleBasedStateMachine):
         for job in getattr(self, "known", ()):
             if job.status in HELD:
                 self.shop.jobs.fail(job.id, job.attempt, PithError("unavailable", what="x").problem)
+        checkpoints.release(self.shop.db, self.shop.blobs)
 
     def holds(self, job: Expected, back: int) -> bool:
         return back == 0 and job.status in HELD

@@ -9,6 +9,7 @@ import pytest
 
 from pith.job import Job
 from store.database import Database
+from store.jobs import Jobs
 from store.settings import Settings
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
@@ -68,14 +69,19 @@ def settings(data_dir: Path) -> Settings:
 
 @pytest.fixture
 def shop(settings: Settings) -> Iterator[Shop]:
+    """Its own ``jobs`` let no process be lost."""
     database = Database(settings.database_url)
-    yield Shop.open(database, settings.data_dir / "blobs")
+    shop = Shop.open(database, settings.data_dir / "blobs")
+    shop.jobs = Jobs(database, max_attempts=1)
+    yield shop
     database.close()
 
 
 @pytest.fixture
 def place(shop: Shop, server: WarmServer, settings: Settings) -> Workplace:
-    options = WorkerSettings.model_validate({"job_memory_bytes": 1 << 30, "threads": 1, "device": "cpu"})
+    options = WorkerSettings.model_validate(
+        {"job_memory_bytes": 1 << 30, "threads": 1, "device": "cpu", "drain_seconds": 0.5}
+    )
     return Workplace(jobs=shop.jobs, blobs=shop.blobs, server=server, settings=settings, options=options)
 
 
@@ -113,7 +119,7 @@ def redis(tmp_path: Path) -> Iterator[RedisProcess]:
 def service(shop: Shop, settings: Settings, redis: RedisProcess, tmp_path: Path) -> Iterator[Service]:
     environment = {f"PITH_{name.upper()}": value for name, value in FAST.items()}
     environment |= {"PITH_DATA_DIR": str(settings.data_dir), "PITH_REDIS_URL": redis.url, "PITH_DEVICE": "cpu"}
-    environment |= {"PITH_JOB_MEMORY_BYTES": str(1 << 30), "PITH_THREADS": "1"}
+    environment |= {"PITH_JOB_MEMORY_BYTES": str(1 << 30), "PITH_THREADS": "1", "PITH_DRAIN_SECONDS": "0.5"}
     service = Service(shop.jobs, environment, tmp_path / "log")
     yield service
     service.stop()

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.events import EventStream
 from engine.jobdir import EngineJob, JobDir
+from engine.position import Position
 from pith.errors import PithError
 from pith.intake import PartName
 from pith.report import Comparison, ConstraintResult, Environment, Measurement, OutputReport, Report
@@ -19,12 +20,13 @@ ENTRY = f"{__name__}:obey"
 
 
 def obey(job_dir: Path, sandbox: tuple[str, ...] = ()) -> int:
-    """The script finds ``folder``, ``sandbox``, ``events``, ``succeed``, ``fail`` and, in an intake, ``learn``;
-    ``code`` is how it exits."""
+    """The script finds ``folder``, ``sandbox``, ``events``, ``succeed``, ``checkpoint``, ``fail`` and, in an intake,
+    ``learn``; ``code`` is how it exits."""
     folder = JobDir(job_dir)
     events = EventStream(folder.events)
     script: dict[str, Any] = {"folder": folder, "sandbox": sandbox, "events": events, "code": 0}
     script["succeed"] = lambda **changes: succeed(folder, sandbox, **changes)
+    script["checkpoint"] = lambda number, data=b"graph": checkpoint(folder, number, data)
     script["fail"] = lambda error: folder.error.write_text(error.problem.model_dump_json())
     script["learn"] = lambda *names, **changes: learn(folder, names, **changes)
     script["PithError"] = PithError
@@ -41,6 +43,16 @@ def learn(folder: JobDir, names: Sequence[PartName] = (), **changes: Any) -> Non
     for name in known["parts"]:
         folder.part(name).write_bytes(folder.upload.read_bytes() if folder.upload.exists() else b"fresh")
     folder.learnt.write_text(json.dumps(known | changes))
+
+
+def checkpoint(folder: JobDir, number: int, data: bytes) -> None:
+    """As the engine writes one: the position last."""
+    folder.checkpoint.mkdir(exist_ok=True)
+    where = Position(number=number, graph=f"graph-{number}.pt2")
+    (folder.checkpoint / where.graph).write_bytes(data)
+    aside = folder.checkpoint / "aside"
+    aside.write_text(where.model_dump_json())
+    aside.replace(folder.checkpoint / "position.json")
 
 
 def succeed(folder: JobDir, sandbox: tuple[str, ...], **changes: Any) -> None:
