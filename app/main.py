@@ -8,7 +8,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 
 from app import problems
 from app.guard import Guard
-from app.routes import about, events, jobs, pages, results, uploads
+from app.routes import about, events, jobs, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
@@ -50,6 +50,7 @@ def create_app(
     for router in (
         uploads.models(),
         uploads.datasets(),
+        resumable.router,
         jobs.router,
         events.router,
         results.router,

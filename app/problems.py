@@ -15,7 +15,13 @@ from pith.pointers import malformed
 
 MEDIA_TYPE = "application/problem+json"
 # A connection whose upload has stalled would wait for the rest for ever.
-HEADERS = {"unavailable": {"Retry-After": "5"}, "upload_incomplete": {"Connection": "close"}}
+HEADERS = {
+    "unavailable": {"Retry-After": "5"},
+    "upload_incomplete": {"Connection": "close"},
+    "upload_interrupted": {"Connection": "close"},
+    "upload_busy": {"Retry-After": "5"},
+    "tus_version": {"Tus-Version": "1.0.0"},
+}
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 log = logging.getLogger("pith.api")
 
@@ -33,9 +39,14 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 async def _pith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PithError)
+    log_fault(request, error)
+    return problem_response(error.problem, HEADERS.get(error.code))
+
+
+def log_fault(request: Request, error: PithError) -> None:
+    """What is ours to mend."""
     if error.problem.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    return problem_response(error.problem, HEADERS.get(error.code))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -10,15 +10,18 @@ from fastapi import Depends, Request
 
 from app.checks import Checks
 from app.feed import Feed
+from app.resumable import Receiver
 from app.settings import ApiSettings
 from pith.errors import PithError
 from pith.resources import Dataset, Model
 from store.blobs import Blobs, open_blobs
 from store.database import Database
+from store.dispatch import dispatch
 from store.jobs import Jobs
 from store.queue import Queue
 from store.resources import Resources, datasets, models
 from store.settings import Settings
+from store.uploads import Uploads, open_uploads
 
 log = logging.getLogger("pith.api")
 
@@ -34,6 +37,8 @@ class Service:
     queue: Queue | None
     feed: Feed
     checks: Checks
+    uploads: Uploads
+    receiver: Receiver
 
 
 @contextmanager
@@ -45,6 +50,13 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
         blobs = open_blobs(store.blob_url)
         jobs = Jobs(db, store.max_attempts)
         found = (models(db, blobs), datasets(db, blobs))
+        queue = _queue(store.redis_url)
+        uploads = open_uploads(db, blobs, store.upload_expire_seconds)
+
+        def completed(made: Model | Dataset) -> None:
+            if queue is not None:
+                dispatch(jobs, queue, made.check)
+
         yield Service(
             settings=settings,
             db=db,
@@ -52,9 +64,11 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             models=found[0],
             datasets=found[1],
             jobs=jobs,
-            queue=_queue(store.redis_url),
+            queue=queue,
             feed=Feed(jobs, stopping),
             checks=Checks(*found, stopping),
+            uploads=uploads,
+            receiver=Receiver(uploads, settings, completed),
         )
     finally:
         db.close()

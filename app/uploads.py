@@ -43,9 +43,9 @@ async def receive_body(request: Request, service: Service, name: str, sha256: st
     if request.headers.get("content-type", "").startswith("multipart/"):
         _refuse_type(request, "the bytes of the file by PUT (a form goes by POST)")
     if "content-range" in request.headers:
-        raise _wrong("header", "content-range", "Parts of a file are not taken; send it whole")
+        raise _wrong("header", "content-range", "Parts of a file go to an upload; POST /v1/uploads begins one")
     name = checked_name(name)
-    expected = _expected(request, sha256)
+    expected = expected_digest(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit, limit)
     async with intake(service.blobs, limit) as taking:
@@ -71,7 +71,7 @@ async def receive_form(
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         fresh = ", or an Architecture as application/json" if "architecture" in also else ""
         _refuse_type(request, f"multipart/form-data by POST (a bare file goes by PUT){fresh}")
-    expected = _expected(request, sha256)
+    expected = expected_digest(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit + FORM_OVERHEAD, limit)
     form = Form(request.headers["content-type"], also)
@@ -121,8 +121,8 @@ def _check_length(request: Request, most: int, limit: int) -> None:
         raise PithError("upload_too_large", limit=limit)
 
 
-def _expected(request: Request, sha256: str | None) -> Digest | None:
-    """The digest that the caller says the file has: ?sha256=, or Repr-Digest (RFC 9530)."""
+def expected_digest(request: Request, sha256: str | None) -> Digest | None:
+    """The digest that the caller says the whole file has: ?sha256=, or Repr-Digest (RFC 9530)."""
     if request.headers.get("content-encoding", "identity") != "identity":
         given = request.headers["content-encoding"][:100]
         raise PithError(

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
+from pith import resuming
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
 from pith.intake import Architecture
@@ -26,6 +27,7 @@ from pith.wire import DEFAULT_URL, Wire, decode, query
 
 T = TypeVar("T", Model, Dataset)
 G = TypeVar("G", Architecture, DatasetSchema)
+RESUMABLE_BYTES = 16 << 20
 LONGEST_WAIT = 30
 """Seconds that one request waits for a check; then another one does."""
 
@@ -78,16 +80,23 @@ class Uploads(Generic[T, G]):
     ) -> T:
         """Send a file, in constant memory, under its own name or another; ``given`` is what it does not say itself.
 
+        A large one goes on where it was when the connection breaks or the service is started again.
+
         Raises:
             PithError: also ``digest_mismatch``, when what the service stored is not what was sent.
         """
         path = Path(path)
         outgoing = Outgoing(path, progress)
+        said = {**query(name=name or path.name), **_said(given)}
         try:
+            if outgoing.size >= RESUMABLE_BYTES:
+                of = self._path.rpartition("/")[2].removesuffix("s")
+                where = resuming.send(self._wire, outgoing, {**said, "of": of})
+                return self._checked(decode(self._kind, self._wire.call("GET", where)), outgoing.whole_digest())
             response = self._wire.call(
                 "PUT",
                 self._path,
-                params={**query(name=name or path.name), **_said(given)},
+                params=said,
                 content=outgoing.pieces(),
                 headers={"Content-Length": str(outgoing.size), "Content-Type": "application/octet-stream"},
             )

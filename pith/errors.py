@@ -91,6 +91,25 @@ ERRORS: dict[str, Row] = {
         "{name} arrived as {actual}, not {expected}; nothing was kept, download it again.",
     ),
     "file_unreadable": Row(400, "File unreadable", "The file {path!r} cannot be used: {reason}; name another one."),
+    "upload_interrupted": Row(
+        400, "Upload interrupted", "{received} bytes arrived and are kept, then {reason}; go on where the upload is."
+    ),
+    "upload_offset_mismatch": Row(
+        409, "Wrong offset", "The upload has {offset} bytes, and these would begin at {given}; go on at {offset}."
+    ),
+    "upload_length_changed": Row(
+        409, "Length changed", "The upload was said to have {before} bytes, and now {now}; send it as a new one."
+    ),
+    "upload_too_long": Row(
+        400, "Upload too long", "The upload was said to have {length} bytes, and more came; what fits is kept."
+    ),
+    "upload_busy": Row(
+        423, "Upload busy", "Another request writes to the upload {id!r} and does not end; try again in a few seconds."
+    ),
+    "upload_checksum_mismatch": Row(
+        460, "Checksum mismatch", "The {algorithm} of these bytes is {actual}, not {expected}; they were not kept."
+    ),
+    "tus_version": Row(412, "Another tus version", "Tus-Resumable is {given!r}, and only 1.0.0 is spoken here."),
     "upload_empty": Row(400, "Upload empty", "The body has no bytes; send the file as the body or as the part 'file'."),
     "upload_too_large": Row(
         413,

@@ -10,7 +10,7 @@ from pith.base import Frozen
 from pith.dataset import DatasetFacts, DatasetSchema
 from pith.errors import Problem
 from pith.facts import ModelFacts
-from pith.ids import DatasetId, JobId, ModelId
+from pith.ids import DatasetId, JobId, ModelId, UploadId
 from pith.intake import Architecture
 
 T = TypeVar("T")
@@ -45,6 +45,23 @@ class Dataset(Frozen):
     check: JobId = Field(description="The job that looks at it, or did.")
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
+
+
+UploadOf = Literal["model", "dataset"]
+
+
+class Upload(Frozen):
+    """A transfer that can be resumed: it goes on at ``offset``. When all is there it becomes a model or a dataset."""
+
+    id: UploadId
+    of: UploadOf = Field(description="What it is to become.")
+    name: Name
+    offset: int = Field(ge=0, description="Bytes that have arrived, and are kept.")
+    length: int | None = Field(None, ge=0, description="Bytes in all; null as long as nobody has said.")
+    created_at: datetime
+    expires_at: datetime = Field(description="When it is forgotten if nothing more comes.")
+    model: ModelId | None = Field(None, description="What it has become.")
+    dataset: DatasetId | None = Field(None, description="What it has become.")
 
 
 class Page(Frozen, Generic[T]):

@@ -25,6 +25,7 @@ class Outgoing:
         self._path = path
         self._progress = progress
         self._hash = hashlib.sha256()
+        self._straight = True
 
     @property
     def digest(self) -> str:
@@ -33,9 +34,20 @@ class Outgoing:
     def close(self) -> None:
         self._file.close()
 
-    def pieces(self) -> Iterator[bytes]:
-        sent = 0
+    def whole_digest(self) -> str:
+        """The digest of all bytes of the file, read again unless they were read once, from beginning to end."""
+        if self._straight:
+            return self.digest
         with _told(self._path):
+            self._file.seek(0)
+            return f"sha256:{hashlib.file_digest(self._file, 'sha256').hexdigest()}"
+
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """From an offset on; a second time, too."""
+        sent = start
+        self._straight, self._hash = start == 0, hashlib.sha256()
+        with _told(self._path):
+            self._file.seek(start)
             while piece := self._file.read(min(PIECE, self.size - sent)):
                 self._hash.update(piece)
                 sent += len(piece)

@@ -47,7 +47,7 @@ class LocalWriter:
             with full_told_plainly(self._size):
                 os.fchmod(self._file.fileno(), 0o444)
                 os.fsync(self._file.fileno())
-                self._place(paths.blob(self._root, digest))
+                placed(self._root, self._path, digest)
         finally:
             self.abort()
         return Stored(digest, self._size)
@@ -56,16 +56,19 @@ class LocalWriter:
         self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def _place(self, target: Path) -> None:
-        with locked(paths.blob_lock(self._root)):
-            target.parent.mkdir(exist_ok=True)
-            pin = paths.pins(self._root) / f"{target.name}.{secrets.token_hex(8)}"
-            pin.touch()
-            try:
-                # Also where the blob is already: ours has just been verified, and the move replaces it at once.
-                self._path.replace(target)
-            except BaseException:
-                pin.unlink()
-                raise
-        for folder in (target.parent, target.parent.parent, pin.parent):
-            sync(folder)
+
+def placed(root: Path, file: Path, digest: Digest) -> None:
+    """Move a file, whose bytes have just been verified and synced, to its place as a blob, and pin it there."""
+    target = paths.blob(root, digest)
+    with locked(paths.blob_lock(root)):
+        target.parent.mkdir(exist_ok=True)
+        pin = paths.pins(root) / f"{target.name}.{secrets.token_hex(8)}"
+        pin.touch()
+        try:
+            # Also where the blob is already: ours has just been verified, and the move replaces it at once.
+            file.replace(target)
+        except BaseException:
+            pin.unlink()
+            raise
+    for folder in (target.parent, target.parent.parent, pin.parent):
+        sync(folder)

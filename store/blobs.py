@@ -17,6 +17,7 @@ from pith.errors import PithError
 from store import paths
 from store.blob_writer import LocalWriter, Stored
 from store.disk import CHUNK, copy_to, locked, open_plain, try_lock
+from store.partial import Partials
 
 
 class BlobWriter(Protocol):
@@ -65,6 +66,9 @@ class Blobs(Protocol):
 
     def check_writable(self) -> None:
         """Raises PithError ``unavailable`` when nothing could be stored."""
+
+    def partials(self) -> Partials:
+        """Where uploads in parts arrive."""
 
 
 def open_blobs(url: str) -> Blobs:
@@ -135,6 +139,9 @@ class LocalBlobs:
         for file in (self.root / "sha256").glob(f"??/{'[0-9a-f]' * 64}"):
             if _written_at(file) < before:
                 yield f"sha256:{file.name}"
+
+    def partials(self) -> Partials:
+        return Partials(self.root)
 
     def check_writable(self) -> None:
         try:

@@ -55,3 +55,7 @@ def now_plus(seconds: float = 0) -> Any:
 
 def now(session: Session) -> datetime:
     return _EPOCH + timedelta(microseconds=session.execute(select(_Now())).scalar_one())
+
+
+def later(session: Session, seconds: float) -> datetime:
+    return now(session) + timedelta(seconds=seconds)

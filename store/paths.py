@@ -7,6 +7,7 @@
         lock                      held while a blob is put in its place or taken away
         sha256/ab/<64 hex>        a blob; read-only, never changed
         incoming/<random>         bytes that are still arriving; locked by their writer
+        partial/<upload>          bytes of an upload that can be resumed
         pins/<64 hex>.<random>    a blob that is stored and not yet named in the database
     work/<job>/<attempt>/         one run of the engine (engine/jobdir.py); removed when it ends
     redis/                        socket and files of the embedded Redis
@@ -17,7 +18,7 @@ import re
 from pathlib import Path
 
 from pith.artifact import Digest
-from pith.ids import JobId
+from pith.ids import JobId, UploadId
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -65,6 +66,14 @@ def blob(root: Path, digest: Digest) -> Path:
 
 def incoming(root: Path) -> Path:
     return root / "incoming"
+
+
+def all_partial(root: Path) -> Path:
+    return root / "partial"
+
+
+def partial(root: Path, upload: UploadId) -> Path:
+    return all_partial(root) / upload
 
 
 def pins(root: Path) -> Path:

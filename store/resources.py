@@ -64,11 +64,17 @@ class Resources(Generic[R]):
         self._kind = kind
 
     def create(
-        self, name: str, digest: Digest | None, size_bytes: int, given: Architecture | DatasetSchema | None = None
+        self,
+        name: str,
+        digest: Digest | None,
+        size_bytes: int,
+        given: Architecture | DatasetSchema | None = None,
+        also: Callable[[Session, str], None] = lambda session, id: None,
     ) -> R:
         """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone.
 
-        ``store.dispatch.dispatch`` sends the job ``check``; the scheduler does if that fails.
+        ``store.dispatch.dispatch`` sends the job ``check``; the scheduler does if that fails. ``also`` is done with the
+        id in the same transaction.
 
         Raises:
             PithError: ``blob_missing``.
@@ -91,6 +97,7 @@ class Resources(Generic[R]):
             )
             session.add(row)
             session.flush()
+            also(session, id)
             made = self._contract(row)
         if digest is not None:
             self._blobs.settle(digest)

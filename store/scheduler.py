@@ -24,6 +24,7 @@ from store.jobs import Jobs
 from store.queue import QUEUE_NAMES, Queue
 from store.references import sweep
 from store.settings import Settings
+from store.uploads import open_uploads
 
 LOST_MESSAGE_SECONDS = 60
 SWEEP_SECONDS = 3600
@@ -43,6 +44,7 @@ class Scheduler:
         self._blobs = blobs
         self._jobs = Jobs(db, settings.max_attempts, settings.retry_seconds)
         self._queue = queue
+        self._uploads = open_uploads(db, blobs, settings.upload_expire_seconds)
         self._settings = settings
         self._clock = clock
         self._ticked_at = clock()
@@ -97,6 +99,7 @@ class Scheduler:
         for job in self._jobs.reap():
             log.warning("job %s was taken from a worker that was lost", job)
         checkpoints.release(self._db, self._blobs)
+        self._uploads.expire()
         self._reap_at = self._clock() + self._settings.reap_seconds
 
     def _sweep(self) -> None:

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     blob_url: Annotated[str, AfterValidator(_a_folder_url)] = Field(
         default_factory=_blobs_in, description="file:///FOLDER (default: in data_dir)."
     )
+    upload_expire_seconds: float = Field(
+        86400, gt=0, description="How long an upload that can be resumed waits for its next byte."
+    )
     lease_seconds: float = Field(60, gt=0, description="How long a silent worker keeps its job.")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease.")
     reap_seconds: float = Field(10, gt=0, description="How often the scheduler looks for expired leases.")

@@ -55,6 +55,22 @@ class DatasetRow(Resource, Table):
     __table_args__ = (CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),)
 
 
+class UploadRow(Table):
+    """A transfer in parts. ``resource_id`` is what it has become; then its bytes are that one's."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(String(255))
+    length: Mapped[int | None] = mapped_column(BigInteger)
+    expected: Mapped[str | None] = mapped_column(String(71))
+    declared: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    resource_id: Mapped[str | None] = mapped_column(String(30))
+
+
 class PartRow(Table):
     """One canonical file that the check of a model or a dataset has left."""
 

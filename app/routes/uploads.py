@@ -12,11 +12,12 @@ from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
 from app.uploads import checked_name, receive_body, receive_form
 from pith.dataset import Preview
-from pith.resources import Dataset, Model, Page, ResourceStatus
+from pith.resources import Dataset, Model, Page, ResourceStatus, UploadOf
 from store.dispatch import dispatch
 from store.resources import Resources
 
 R = TypeVar("R", Model, Dataset)
+DEFAULT_NAMES: Mapping[UploadOf, str] = {"model": "model.pt2", "dataset": "dataset.npz"}
 REFUSALS = problems(
     "upload_incomplete",
     "upload_empty",
@@ -29,11 +30,11 @@ REFUSALS = problems(
 
 
 def models() -> APIRouter:
-    return _routes("models", Model, lambda service: service.models, "model.pt2", ARCHITECTURE)
+    return _routes("models", Model, lambda service: service.models, DEFAULT_NAMES["model"], ARCHITECTURE)
 
 
 def datasets() -> APIRouter:
-    router = _routes("datasets", Dataset, lambda service: service.datasets, "dataset.npz", SCHEMA)
+    router = _routes("datasets", Dataset, lambda service: service.datasets, DEFAULT_NAMES["dataset"], SCHEMA)
 
     @router.get("/{id}/preview", responses=problems("not_found", "not_ready"), summary="Class counts and a few samples")
     def preview(id: Annotated[str, Path(description="Id of the dataset.")], service: TheService) -> Preview:

@@ -1,5 +1,6 @@
 """The client against a real service: what goes up and comes down is what was sent, or a PithError says why not."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pith.client import Pith
+from pith.dataset import DatasetSchema
 from pith.errors import PithError
 from pith.job import JobSpec
 from pith.techniques.quantize.dynamic import QuantizeDynamic
@@ -35,6 +37,27 @@ def test_a_file_goes_up_with_progress(client: Pith, file: Path) -> None:
     client.models.delete(made.id)
     with pytest.raises(PithError, match="not_found"):
         client.models.get(made.id)
+
+
+@pytest.mark.parametrize("at", [5 << 20, 39 << 20])
+def test_a_large_file_goes_on_when_the_service_is_killed_and_started_again(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "large.npz"
+    path.write_bytes(os.urandom(40 << 20))
+    with running(tmp_path / "data") as api, Pith(api.url) as client:
+        begun: list[int] = []
+
+        def watch(done: int, total: int) -> None:
+            if done >= at and not begun:
+                begun.append(done)
+                api.process.kill()
+                api.process.wait()
+                api.start()
+
+        made = client.datasets.upload(path, progress=watch, given=DatasetSchema(label="income"))
+        assert begun and made.size_bytes == 40 << 20 and made.name == "large.npz"
+        assert made.declared is not None and made.declared.label == "income"
+        assert made.digest == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        assert [one.id for one in client.datasets.list()] == [made.id]
 
 
 def test_lists_go_through_all_pages(client: Pith, tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""Uploads: what is to become of bytes that arrive in parts. The bytes are in ``store.partial``."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from pith.artifact import Digest
+from pith.dataset import DatasetSchema
+from pith.errors import PithError
+from pith.ids import UploadId, new_id
+from pith.intake import Architecture
+from pith.resources import Dataset, Model, Page, Upload, UploadOf
+from store import clock, listing
+from store.blobs import Blobs
+from store.database import Database
+from store.partial import PartialFile, Partials
+from store.resources import Resources, datasets, models
+from store.tables import UploadRow
+
+AFTERWARDS_SECONDS = 24 * 3600
+"""How long a finished upload can still be asked about."""
+LISTING = "/v1/uploads"
+
+
+def open_uploads(db: Database, blobs: Blobs, expire_seconds: float) -> "Uploads":
+    resources: dict[UploadOf, Any] = {"model": models(db, blobs), "dataset": datasets(db, blobs)}
+    return Uploads(db, blobs.partials(), resources, expire_seconds)
+
+
+class Uploads:
+    """``expire_seconds``: how long an upload waits for its next byte."""
+
+    def __init__(
+        self,
+        db: Database,
+        partials: Partials,
+        resources: Mapping[UploadOf, Resources[Model] | Resources[Dataset]],
+        expire_seconds: float,
+    ) -> None:
+        self._db = db
+        self.partials = partials
+        self._resources = resources
+        self._expire_seconds = expire_seconds
+
+    def create(
+        self,
+        kind: UploadOf,
+        name: str,
+        length: int | None,
+        expected: Digest | None,
+        given: Architecture | DatasetSchema | None,
+    ) -> Upload:
+        """Raises PithError ``storage_full``."""
+        with self._db.session() as session:
+            row = UploadRow(
+                id=new_id("upl"),
+                kind=kind,
+                name=name,
+                length=length,
+                expected=expected,
+                declared=None if given is None else given.model_dump(mode="json"),
+                created_at=clock.now(session),
+                expires_at=self._expiry(session),
+            )
+            session.add(row)
+            session.flush()
+            self.partials.create(row.id)
+            return self._contract(row)
+
+    def get(self, id: str) -> Upload:
+        """Raises PithError ``not_found``; an upload that has expired is not there."""
+        with self._db.reader() as session:
+            return self._contract(self._find(session, id))
+
+    def peek(self, id: str) -> Upload | None:
+        """None when there is no such upload, or nobody can tell."""
+        try:
+            return self.get(id)
+        except PithError:
+            return None
+
+    def list(self, limit: int = 50, cursor: str | None = None) -> Page[Upload]:
+        """Newest first, at most 200. Raises PithError ``bad_cursor``."""
+        with self._db.reader() as session:
+            query = select(UploadRow).where(UploadRow.expires_at > clock.now_plus())
+            query = listing.page_of(query, UploadRow.id, "upl", limit, cursor)
+            rows, after = listing.cut(session.scalars(query).all(), limit)
+            return Page(data=tuple(map(self._contract, rows)), next_cursor=after)
+
+    def touch(self, id: UploadId) -> Upload:
+        """Bytes have come: it expires later."""
+        with self._db.session() as session:
+            row = self._find(session, id, lock=True)
+            if row.resource_id is None:
+                row.expires_at = self._expiry(session)
+            return self._contract(row)
+
+    def set_length(self, id: UploadId, length: int) -> Upload:
+        """Raises PithError ``upload_length_changed``, when another was said before."""
+        with self._db.session() as session:
+            row = self._find(session, id, lock=True)
+            if row.length not in (None, length):
+                raise PithError("upload_length_changed", before=row.length, now=length)
+            row.length = length
+            return self._contract(row)
+
+    def complete(self, id: UploadId, file: PartialFile) -> Model | Dataset:
+        """A model or dataset of the bytes, whose check is queued, and the upload that names it, in one transaction.
+
+        Raises:
+            PithError: ``not_found``, ``storage_full``, or ``digest_mismatch``, after which there is no such upload any
+                more: no byte that could come would mend it.
+        """
+        with self._db.reader() as session:
+            row = self._find(session, id)
+        try:
+            stored = file.commit(row.expected)
+        except PithError as error:
+            if error.code == "digest_mismatch":
+                self.delete(id)
+            raise
+
+        def note(session: Session, resource: str) -> None:
+            statement = update(UploadRow).where(UploadRow.id == id, UploadRow.resource_id.is_(None))
+            until = clock.now_plus(AFTERWARDS_SECONDS)
+            done = statement.values(resource_id=resource, length=stored.size, expires_at=until)
+            if not session.scalar(done.returning(UploadRow.id)):
+                raise PithError("not_found", what="upload", id=id, listing=LISTING)
+
+        made = self._resources[cast(UploadOf, row.kind)].create(row.name, *stored, _given(row), note)
+        self.partials.remove(id)
+        return made
+
+    def resource(self, upload: Upload) -> Model | Dataset | None:
+        """What a complete upload has become. Raises PithError ``not_found`` when that was deleted."""
+        if (id := upload.model or upload.dataset) is None:
+            return None
+        return self._resources[upload.of].get(id)
+
+    def delete(self, id: str) -> None:
+        """Forget it; what it has become stays. Raises PithError ``not_found``."""
+        with self._db.session() as session:
+            session.delete(self._find(session, id, lock=True))
+        self.partials.remove(id)
+
+    def expire(self) -> int:
+        """Forget uploads that wait too long, and files of uploads that are not there; how many there were."""
+        with self._db.session() as session:
+            query = select(UploadRow).where(UploadRow.expires_at <= clock.now_plus()).limit(100)
+            rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+            for row in rows:
+                session.delete(row)
+        for row in rows:
+            self.partials.remove(row.id)
+        orphans = [id for id in self.partials.older_than(self._expire_seconds) if not self._is_waiting(id)]
+        for id in orphans:
+            self.partials.remove(id)
+        return len({*orphans, *(row.id for row in rows)})
+
+    def _is_waiting(self, id: str) -> bool:
+        with self._db.reader() as session:
+            found = select(UploadRow.id).where(UploadRow.id == id, UploadRow.resource_id.is_(None))
+            return session.scalar(found) is not None
+
+    def _expiry(self, session: Session) -> datetime:
+        return clock.later(session, self._expire_seconds)
+
+    def _find(self, session: Session, id: str, lock: bool = False) -> UploadRow:
+        query = select(UploadRow).where(UploadRow.id == id, UploadRow.expires_at > clock.now_plus())
+        row = None
+        if listing.is_id("upl", id):
+            row = session.scalars(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            raise PithError("not_found", what="upload", id=id[:64], listing=LISTING)
+        return row
+
+    def _contract(self, row: UploadRow) -> Upload:
+        done = row.resource_id is not None
+        here = row.length if done else self.partials.size(row.id)
+        return Upload(
+            id=row.id,
+            of=cast(UploadOf, row.kind),
+            name=row.name,
+            offset=here or 0,
+            length=row.length,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            model=row.resource_id if row.kind == "model" else None,
+            dataset=row.resource_id if row.kind == "dataset" else None,
+        )
+
+
+def _given(row: UploadRow) -> Any:
+    if row.declared is None:
+        return None
+    return (Architecture if row.kind == "model" else DatasetSchema).model_validate(row.declared)
