@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality fuzz hostile zoo docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -53,6 +53,10 @@ bench: $(VENV)/.dev
 # Hours: every technique against its paper or its peer. CASES="soup coding" runs some; each writes its part of the page.
 bench-quality: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.quality $(CASES)
+
+# Fifty jobs, struck two hundred times. ARGS="--seed 1 --database postgresql://…"
+chaos: $(VENV)/.dev
+	$(BIN)/python -W ignore -m tests.chaos $(ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pith.catalogue > docs/techniques.md
