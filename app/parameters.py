@@ -4,7 +4,7 @@ import json
 import re
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
@@ -23,6 +23,15 @@ Cursor = Annotated[str | None, Query(max_length=500, description="next_cursor of
 Sha256 = Annotated[
     str | None,
     Query(pattern="^(sha256:)?[0-9a-fA-F]{64}$", description="Refuse the file if this is not the digest of its bytes."),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="A new name for each request; what is sent again under it makes nothing new. Kept for a week.",
+    ),
 ]
 FileName = Annotated[str, Query(max_length=255, description="What to call it.")]
 

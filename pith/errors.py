@@ -68,6 +68,11 @@ ERRORS: dict[str, Row] = {
     "input_rejected": Row(
         409, "Input rejected", "The {what} {id!r}, which the job names, was rejected: {reason} Name another one."
     ),
+    "idempotency_key_reused": Row(
+        409,
+        "Key used before",
+        "The Idempotency-Key {key!r} was used for another request, which made {id!r}; take a new key for this one.",
+    ),
     "not_pausable": Row(
         409, "Job cannot be paused", "Job {id!r} cannot be paused: {reason}; let it go on, or cancel it."
     ),

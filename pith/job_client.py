@@ -29,10 +29,12 @@ class Jobs:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def submit(self, spec: JobSpec) -> Job:
-        body = spec.model_dump_json().encode()
-        response = self._wire.call("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-        return decode(Job, response)
+    def submit(self, spec: JobSpec, key: str | None = None) -> Job:
+        """``key`` names this request: sent again under it, it queues nothing new."""
+        headers = {"Content-Type": "application/json", **({} if key is None else {"Idempotency-Key": key})}
+        return decode(
+            Job, self._wire.call("POST", "/v1/jobs", content=spec.model_dump_json().encode(), headers=headers)
+        )
 
     def plan(self, spec: JobSpec) -> Plan:
         """What a job would do, or everything that keeps it from running. Nothing is stored."""

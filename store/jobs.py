@@ -16,10 +16,11 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import checkpoints, checks, clock, endings, history, inputs, job_view, listing
+from store import checkpoints, checks, clock, endings, history, idempotency, inputs, job_view, listing
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
+from store.idempotency import Key
 from store.references import delete_unreferred
 from store.tables import ArtifactRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
@@ -64,20 +65,31 @@ class Jobs:
 
     # ---- a caller's side
 
-    def submit(self, spec: JobSpec) -> Job:
-        """Queue a job. ``store.dispatch.dispatch`` sends it; the scheduler does if that fails.
+    def submit(self, spec: JobSpec, key: Key | None = None) -> Job:
+        """Queue a job; or give back the one that was queued under this key before.
 
-        While something that it names is still being checked the job waits; it fails when that is rejected.
+        ``store.dispatch.dispatch`` sends it; the scheduler does if that fails. While something that it names is still
+        being checked the job waits; it fails when that is rejected.
 
         Raises:
-            PithError: ``not_found``, ``input_rejected``, and what ``JobSpec.check`` raises.
+            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, and what ``JobSpec.check`` raises.
         """
         spec.check()
         with self._db.session() as session:
+            id = new_id("job")
+            before = None if key is None else idempotency.taken(session, key, id)
+            if before is not None:
+                return job_view.contract(session, job_view.find(session, before))
             rows = inputs.named(session, spec)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
-            return job_view.contract(session, begin(session, "compression", spec, rows.keys(), why))
+            return job_view.contract(session, begin(session, "compression", spec, rows.keys(), why, id))
+
+    def submitted(self, key: Key) -> Job | None:
+        """The job that was queued under this key. Raises PithError ``idempotency_key_reused``."""
+        with self._db.reader() as session:
+            id = idempotency.found(session, key)
+            return None if id is None else job_view.contract(session, job_view.find(session, id))
 
     def get(self, id: str) -> Job:
         """Raises PithError ``not_found``."""

@@ -15,10 +15,11 @@ from pith.ids import JobId, Prefix, new_id
 from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
-from store import clock, endings, listing
+from store import clock, endings, idempotency, listing
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
+from store.idempotency import Key
 from store.references import delete_unreferred
 from store.tables import DatasetRow, JobInputRow, JobRow, ModelRow, PartRow
 
@@ -70,14 +71,15 @@ class Resources(Generic[R]):
         size_bytes: int,
         given: Architecture | DatasetSchema | None = None,
         also: Callable[[Session, str], None] = lambda session, id: None,
+        key: Key | None = None,
     ) -> R:
         """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone.
 
         ``store.dispatch.dispatch`` sends the job ``check``; the scheduler does if that fails. ``also`` is done with the
-        id in the same transaction.
+        id in the same transaction. What was made under this key before is given back instead.
 
         Raises:
-            PithError: ``blob_missing``.
+            PithError: ``blob_missing``, ``idempotency_key_reused``.
             pydantic.ValidationError: the name is none (pith.artifact.Name).
         """
         name = _NAME.validate_python(name)
@@ -85,6 +87,9 @@ class Resources(Generic[R]):
             self._blobs.size(digest)
         with self._db.session() as session:
             id = new_id(self._kind.prefix)
+            before = None if key is None else idempotency.taken(session, key, id)
+            if before is not None:
+                return self._contract(find(session, self._kind, before))
             row = self._kind.table(
                 id=id,
                 name=name,

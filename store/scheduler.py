@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import JobKind
-from store import checkpoints
+from store import checkpoints, idempotency
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
@@ -106,6 +106,7 @@ class Scheduler:
         if self._clock() < self._sweep_at:
             return
         self._sweep_at = self._clock() + SWEEP_SECONDS
+        idempotency.expire(self._db)
         if swept := sweep(self._db, self._blobs):
             log.info("%d blobs that nothing referred to were deleted", swept)
 

@@ -71,6 +71,17 @@ class UploadRow(Table):
     resource_id: Mapped[str | None] = mapped_column(String(30))
 
 
+class KeyRow(Table):
+    """An Idempotency-Key: what was asked under it, as a digest, and the id of what was made."""
+
+    __tablename__ = "keys"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    asked: Mapped[str] = mapped_column(String(64))
+    made: Mapped[str] = mapped_column(String(30))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class PartRow(Table):
     """One canonical file that the check of a model or a dataset has left."""
 

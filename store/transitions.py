@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
-from pith.ids import new_id
+from pith.ids import JobId, new_id
 from pith.intake import IntakeSpec
 from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Progress
 from store import clock, history
@@ -17,11 +17,16 @@ HELD: frozenset[JobStatus] = frozenset({"running", "pausing", "cancelling"})
 
 
 def begin(
-    session: Session, kind: JobKind, spec: JobSpec | IntakeSpec, named: Collection[str], message: str = ""
+    session: Session,
+    kind: JobKind,
+    spec: JobSpec | IntakeSpec,
+    named: Collection[str],
+    message: str = "",
+    id: JobId | None = None,
 ) -> JobRow:
     """A queued job, and the models and datasets that it names: those cannot be deleted until it has ended."""
     row = JobRow(
-        id=new_id("job"),
+        id=id or new_id("job"),
         kind=kind,
         status="queued",
         spec=spec.model_dump(mode="json"),

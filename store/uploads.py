@@ -13,9 +13,10 @@ from pith.errors import PithError
 from pith.ids import UploadId, new_id
 from pith.intake import Architecture
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
-from store import clock, listing
+from store import clock, idempotency, listing
 from store.blobs import Blobs
 from store.database import Database
+from store.idempotency import Key
 from store.partial import PartialFile, Partials
 from store.resources import Resources, datasets, models
 from store.tables import UploadRow
@@ -52,11 +53,20 @@ class Uploads:
         length: int | None,
         expected: Digest | None,
         given: Architecture | DatasetSchema | None,
+        key: Key | None = None,
     ) -> Upload:
-        """Raises PithError ``storage_full``."""
+        """Or the one that was begun under this key before.
+
+        Raises:
+            PithError: ``storage_full``, ``idempotency_key_reused``; ``not_found`` when that one has expired.
+        """
         with self._db.session() as session:
+            id = new_id("upl")
+            before = None if key is None else idempotency.taken(session, key, id)
+            if before is not None:
+                return self._contract(self._find(session, before))
             row = UploadRow(
-                id=new_id("upl"),
+                id=id,
                 kind=kind,
                 name=name,
                 length=length,

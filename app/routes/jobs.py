@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from app.docs import JOB_BODY, problems
-from app.parameters import Cursor, JobPath, JobSpecBody, Limit
+from app.parameters import Cursor, IdempotencyKey, JobPath, JobSpecBody, Limit
 from app.planning import planned, refuse_impossible
 from app.service import TheService
 from pith.job import Job, JobKind, JobStatus
 from pith.plan import Plan
 from pith.resources import Page
 from store.dispatch import dispatch
+from store.idempotency import Key
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 SUBMIT = problems(
@@ -26,6 +27,7 @@ SUBMIT = problems(
     "technique_inapplicable",
     "teacher_mismatch",
     "input_rejected",
+    "idempotency_key_reused",
     "origin_not_allowed",
 )
 PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "With dry_run: what would happen."}}
@@ -46,13 +48,16 @@ def submit(
     dry_run: Annotated[
         bool, Query(description="Only say what would happen: steps, memory, time, or every problem at once.")
     ] = False,
+    idempotency_key: IdempotencyKey = None,
 ) -> Job | Response:
     """The job is stored before this answers, and runs as soon as its inputs are checked and a worker is free."""
     if dry_run:
         return Response(planned(service, spec).model_dump_json(), media_type="application/json")
-    refuse_impossible(service, spec)
-    job = service.jobs.submit(spec)
-    if service.queue is not None:
+    key = None if idempotency_key is None else Key.of(idempotency_key, "jobs", spec.model_dump_json())
+    if key is None or (job := service.jobs.submitted(key)) is None:
+        refuse_impossible(service, spec)
+        job = service.jobs.submit(spec, key)
+    if service.queue is not None and job.status == "queued":
         dispatch(service.jobs, service.queue, job.id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import dialects
 from app.docs import RAW_BODY, problems
-from app.parameters import Cursor, FileName, Limit, Sha256, plausible
+from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, plausible
 from app.problems import HEADERS, log_fault, problem_response
 from app.resumable import Part
 from app.routes.uploads import DEFAULT_NAMES
@@ -18,6 +18,7 @@ from app.uploads import checked_name, expected_digest
 from pith.errors import PithError
 from pith.pointers import malformed
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
+from store.idempotency import Key
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 _FAULTS = (
@@ -56,7 +57,7 @@ def spoken(service: TheService) -> Response:
     "",
     status_code=201,
     response_model=Upload,
-    responses=problems(*_FAULTS),
+    responses=problems(*_FAULTS, "idempotency_key_reused"),
     summary="Begin an upload that can be resumed",
 )
 async def create(
@@ -67,6 +68,7 @@ async def create(
     of: Annotated[UploadOf | None, Query(description="What it is to become; model if nothing says otherwise.")] = None,
     name: FileName = "",
     sha256: Sha256 = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """``Location`` is where its bytes go: by ``PATCH`` as tus 1.0 or the IETF's draft has it, or by ``PUT`` with
     Content-Range (``curl -C OFFSET -T FILE``). ``HEAD`` there says ``Upload-Offset``. tus sends the parameters as
@@ -79,7 +81,10 @@ async def create(
     length, expected = dialects.length(request), expected_digest(request, sha256)
     if (length or 0) > (limit := service.settings.max_upload_bytes):
         raise PithError("upload_too_large", limit=limit)
-    upload = await run_in_threadpool(service.uploads.create, kind, chosen, length, expected, given)
+    words = "" if given is None else given.model_dump_json()
+    asked = ("uploads", kind, chosen, str(length), expected or "", words)
+    key = None if idempotency_key is None else Key.of(idempotency_key, *asked)
+    upload = await run_in_threadpool(service.uploads.create, kind, chosen, length, expected, given, key)
     location = f"/v1/uploads/{upload.id}"
     if dialects.brings_body(request):
         return await _taken(request, service, upload.id, dialects.created(request), location)

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.docs import RAW_BODY, form_body, problems
-from app.parameters import Cursor, FileName, Limit, Sha256, architecture_body, plausible
+from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, architecture_body, plausible
 from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
 from app.uploads import checked_name, receive_body, receive_form
 from pith.dataset import Preview
 from pith.resources import Dataset, Model, Page, ResourceStatus, UploadOf
 from store.dispatch import dispatch
+from store.idempotency import Key
 from store.resources import Resources
 
 R = TypeVar("R", Model, Dataset)
@@ -25,6 +26,7 @@ REFUSALS = problems(
     "digest_mismatch",
     "storage_full",
     "media_type_not_supported",
+    "idempotency_key_reused",
     "origin_not_allowed",
 )
 
@@ -110,8 +112,18 @@ def _add_uploads(
     route: Any = {"response_model": kind, "status_code": 201, "responses": REFUSALS}
     Said = Annotated[Mapping[str, str], Depends(words.query)]
 
-    def made(service: Service, response: Response, name: str, digest: str | None, size: int, given: Any) -> R:
-        resource = of(service).create(name, digest, size, given)
+    def made(
+        service: Service,
+        response: Response,
+        name: str,
+        digest: str | None,
+        size: int,
+        given: Any,
+        key: str | None = None,
+    ) -> R:
+        said = "" if given is None else given.model_dump_json()
+        known = None if key is None else Key.of(key, router.prefix, name, digest or "", said)
+        resource = of(service).create(name, digest, size, given, key=known)
         response.headers["Location"] = f"{router.prefix}/{resource.id}"
         return _sent(service, resource)
 
@@ -146,10 +158,10 @@ def _add_uploads(
     ) -> R:
         return await taken(request, response, service, name, sha256, said)
 
-    async def fresh(request: Request, response: Response, service: Service, name: str) -> R:
+    async def fresh(request: Request, response: Response, service: Service, name: str, key: str | None) -> R:
         given = await architecture_body(request, service)
         chosen = checked_name(name or given.name.rpartition("/")[2])
-        return await run_in_threadpool(made, service, response, chosen, None, 0, given)
+        return await run_in_threadpool(made, service, response, chosen, None, 0, given, key)
 
     form = "Upload a file as a form (curl -F file=@FILE)"
 
@@ -161,17 +173,18 @@ def _add_uploads(
         said: Said,
         name: FileName = "",
         sha256: Sha256 = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> R:
         """A model may come without a file: an Architecture as JSON, whose weights are fresh."""
         if words is ARCHITECTURE and _is_json(request):
-            return await fresh(request, response, service, name)
+            return await fresh(request, response, service, name, idempotency_key)
 
         def understood(parts: Mapping[str, str]) -> Any:
             return words.read({**said, **parts}, None if parts else "query")
 
         received = await receive_form(request, service, name or None, default, sha256, words.names, understood)
         (digest, size), given = received.stored, received.said
-        return await run_in_threadpool(made, service, response, received.name, digest, size, given)
+        return await run_in_threadpool(made, service, response, received.name, digest, size, given, idempotency_key)
 
 
 def _is_json(request: Request) -> bool:

@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=50)
     parser.add_argument("--faults", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.1, help="seconds of a step; a job has 40")
+    parser.add_argument("--pause", type=float, default=0.15, help="seconds of a step; a job has 40")
     parser.add_argument("--database", help="a PostgreSQL URL instead of SQLite")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

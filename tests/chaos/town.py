@@ -266,7 +266,7 @@ def submit(town: Town, seed: int, pause: float) -> Watched:
     model = town.shop.model(script(seed, pause).encode())
     spec = JobSpec.model_validate({"model": model.id, "recipe": [PRUNE], "outputs": ["onnx"]})
     with town.client() as pith:
-        return Watched(town, _insist(lambda: pith.jobs.submit(spec)), seed)
+        return Watched(town, _insist(lambda: pith.jobs.submit(spec, f"job {seed}")), seed)
 
 
 def _insist(call: Callable[[], Job]) -> Job:

@@ -12,7 +12,7 @@ from pith.job import FINAL
 from store import paths
 from store.references import is_referred, sweep
 from store.tables import JobRow
-from tests.chaos.town import Town, Watched, submit, undisturbed
+from tests.chaos.town import STEPS, Town, Watched, submit, undisturbed
 from tests.waiting import eventually
 from worker import staging
 
@@ -32,17 +32,20 @@ def trial(folder: Path, seed: int, jobs: int, faults: int, pause: float, databas
         AssertionError: a promise was not kept.
     """
     dice = random.Random(seed)
+    spread = (
+        2 * pause * STEPS * jobs / Town.WORKERS / faults
+    )  # over twice the time that the jobs would take undisturbed
     with Town(folder, database_url) as town:
         started = time.monotonic()
         watched = [submit(town, number, pause) for number in range(jobs)]
         for _ in range(faults):
-            time.sleep(dice.uniform(0, 2 * pause * 20 * jobs / Town.WORKERS / faults))
+            time.sleep(dice.uniform(0, 2 * spread))
             town.strike(dice)
         for one in watched:
             one.end(600)
         seconds = time.monotonic() - started
         attempts = sum(_check(town, one) for one in watched)
-        _check_nothing_is_left(town)
+        _check_nothing_is_left(town, jobs)
         return Found(town.struck, attempts, seconds)
 
 
@@ -61,10 +64,11 @@ def _check(town: Town, one: Watched) -> int:
     return job.attempt
 
 
-def _check_nothing_is_left(town: Town) -> None:
+def _check_nothing_is_left(town: Town, jobs: int) -> None:
     """Every job has truly ended, and each file belongs to something."""
     with town.db.reader() as session:
-        assert set(session.scalars(select(JobRow.status))) <= FINAL
+        ended = session.scalars(select(JobRow.status).where(JobRow.kind == "compression")).all()
+        assert set(ended) <= FINAL and len(ended) == jobs, "and no job was queued twice"
         assert not session.scalars(select(JobRow.id).where(JobRow.lease_owner.is_not(None))).all()
     eventually(lambda: not _checkpoints(town))
     staging.sweep(town.data, town.shop.jobs)  # as every worker does when it starts
