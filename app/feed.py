@@ -5,12 +5,13 @@ The loop runs while somebody watches; it asks in a thread, so a slow database de
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from pith.errors import PithError
-from pith.job import FINAL, Event
+from pith.job import FINAL, Event, Job
 from store.jobs import Jobs
 
 PAGE = 500
@@ -77,6 +78,17 @@ class Feed:
             yield watcher
         finally:
             self._watchers.discard(watcher)
+
+    async def ended(self, id: str, seconds: float) -> Job:
+        """The job, once it has ended, or after so many seconds. Raises PithError ``not_found``."""
+        job = await asyncio.to_thread(self._jobs.get, id)
+        deadline = time.monotonic() + seconds
+        if job.status in FINAL or seconds <= 0:
+            return job
+        async with self.watch(id, 0) as watcher:
+            while not watcher.closed and (left := deadline - time.monotonic()) > 0:
+                await watcher.take(left)
+        return await asyncio.to_thread(self._jobs.get, id)
 
     async def _run(self) -> None:
         while self._watchers:

@@ -41,6 +41,9 @@ def _some_without_repeats(outputs: tuple[OutputFormat, ...]) -> tuple[OutputForm
     return outputs
 
 
+Priority = Literal["low", "normal", "high"]
+
+
 class Constraints(Frozen):
     """What the result must keep. A constraint that is not met makes the verdict ``not_met``."""
 
@@ -72,6 +75,7 @@ class JobSpec(Frozen):
         None, description="How samples become inputs; null is what the dataset and the model say."
     )
 
+    priority: Priority = Field("normal", description="Which of the jobs that wait are taken up first.")
     augmentation: tuple[Augmentation, ...] = Field(
         (), max_length=20, description="Random changes to training batches, in this order."
     )
@@ -174,6 +178,12 @@ class Job(Frozen):
         description="When the checkpoint was kept from which another worker would go on; null while there is none.",
     )
     progress: Progress = Progress()
+    jobs_before: int | None = Field(
+        None, ge=0, description="How many queued jobs are taken up before this one; only shown of a single queued job."
+    )
+    remaining_seconds: float | None = Field(
+        None, ge=0, description="Until it ends, if the rest goes as fast as this attempt; only shown of a single job."
+    )
     verdict: Verdict | None = Field(None, description="Whether the constraints were met; null until it succeeds.")
     error: Problem | None = Field(None, description="Why the job failed.")
     artifacts: tuple[Artifact, ...] = ()

@@ -54,9 +54,10 @@ class Jobs:
         cursor: str | None = None,
         status: JobStatus | None = None,
         kind: JobKind | Literal["all"] | None = None,
+        naming: str | None = None,
     ) -> Page[Job]:
-        """``kind``: compression if it is left out; intake are the checks of uploads."""
-        params = query(limit=limit, cursor=cursor, status=status, kind=kind)
+        """``kind``: compression if it is left out; intake are the checks of uploads. ``naming`` a model or dataset."""
+        params = query(limit=limit, cursor=cursor, status=status, kind=kind, naming=naming)
         return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
 
     def list(self, status: JobStatus | None = None, kind: JobKind | Literal["all"] | None = None) -> Iterator[Job]:

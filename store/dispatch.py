@@ -16,8 +16,8 @@ def dispatch(jobs: Jobs, queue: Queue, job: JobId) -> bool:
     False when queue or database does not answer: the scheduler sends it later. Never raises for that.
     """
     try:
-        if kind := jobs.sendable(job):
-            queue.send(job, kind)
+        if found := jobs.sendable(job):
+            queue.send(job, *found)
             jobs.mark_dispatched(job)
     except PithError as error:
         log.warning("job %s stays in the outbox: %s", job, error)

@@ -4,15 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
-from store import listing
+from store import clock, listing
 from store.tables import ArtifactRow, JobRow
+from store.transitions import HELD
 
 
 def find(session: Session, id: str, lock: bool = False) -> JobRow:
@@ -28,6 +29,28 @@ def find(session: Session, id: str, lock: bool = False) -> JobRow:
 
 def contract(session: Session, row: JobRow) -> Job:
     return contracts(session, [row])[0]
+
+
+def single(session: Session, row: JobRow) -> Job:
+    """With what costs a query of its own: how many go before it, and when it may end."""
+    job = contract(session, row)
+    if row.status == "queued":
+        before = or_(JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id))
+        query = select(func.count()).where(JobRow.status == "queued", JobRow.kind == row.kind, before)
+        return job.model_copy(update={"jobs_before": session.scalar(query)})
+    if row.status in HELD:
+        return job.model_copy(update={"remaining_seconds": _remaining(session, row)})
+    return job
+
+
+def _remaining(session: Session, row: JobRow) -> float | None:
+    """As long as the rest takes at the speed of this attempt; None before it has come further."""
+    fraction = float(row.progress["fraction"])
+    gone = fraction - (row.attempt_fraction or 0)
+    if row.attempt_at is None or gone < 0.01:
+        return None
+    elapsed = (clock.now(session) - row.attempt_at).total_seconds()
+    return round(max(0.0, elapsed * (1 - fraction) / gone), 1)
 
 
 def contracts(session: Session, rows: Sequence[JobRow]) -> tuple[Job, ...]:

@@ -22,7 +22,7 @@ from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
 from store.idempotency import Key
 from store.references import delete_unreferred
-from store.tables import ArtifactRow, JobRow
+from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
@@ -79,11 +79,11 @@ class Jobs:
             id = new_id("job")
             before = None if key is None else idempotency.taken(session, key, id)
             if before is not None:
-                return job_view.contract(session, job_view.find(session, before))
+                return job_view.single(session, job_view.find(session, before))
             rows = inputs.named(session, spec)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
-            return job_view.contract(session, begin(session, "compression", spec, rows.keys(), why, id))
+            return job_view.single(session, begin(session, "compression", spec, rows.keys(), why, id))
 
     def submitted(self, key: Key) -> Job | None:
         """The job that was queued under this key. Raises PithError ``idempotency_key_reused``."""
@@ -94,7 +94,7 @@ class Jobs:
     def get(self, id: str) -> Job:
         """Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            return job_view.contract(session, job_view.find(session, id))
+            return job_view.single(session, job_view.find(session, id))
 
     def list(
         self,
@@ -102,10 +102,17 @@ class Jobs:
         cursor: str | None = None,
         status: JobStatus | None = None,
         kind: JobKind | None = "compression",
+        naming: str | None = None,
     ) -> Page[Job]:
-        """Newest first, at most 200; of every kind for None. Raises PithError ``bad_cursor``."""
+        """Newest first, at most 200; of every kind for None, or only those that name a model or dataset.
+
+        Raises:
+            PithError: ``bad_cursor``.
+        """
         wanted = ((JobRow.status, status), (JobRow.kind, kind))
         query = select(JobRow).where(*(column == value for column, value in wanted if value is not None))
+        if naming is not None:
+            query = query.join(JobInputRow, JobInputRow.job_id == JobRow.id).where(JobInputRow.resource_id == naming)
         with self._db.reader() as session:
             query = listing.page_of(query, JobRow.id, "job", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
@@ -186,11 +193,15 @@ class Jobs:
                 where=(checks.ready(),),
                 data={"worker": clean_text(worker, 255)},
                 attempt=JobRow.attempt + 1,
+                attempt_at=clock.now_plus(),
                 started_at=func.coalesce(JobRow.started_at, clock.now_plus()),
                 lease_owner=clean_text(worker, 255),
                 lease_expires_at=clock.now_plus(lease_seconds),
             )
-            return None if row is None else self._claimed(session, row)
+            if row is None:
+                return None
+            row.attempt_fraction = row.progress["fraction"]
+            return self._claimed(session, row)
 
     def beat(self, id: JobId, attempt: int, lease_seconds: float) -> Beat:
         """Renew the lease, and hear what is wanted: go on, pause, cancel, or give up because another has the job."""
@@ -275,18 +286,20 @@ class Jobs:
     # ---- the scheduler's side
 
     def due(self, limit: int = 100) -> tuple[JobId, ...]:
-        """Queued jobs that were never sent and wait for nothing, oldest first."""
+        """Queued jobs that were never sent and wait for nothing, by priority, oldest first."""
         return self._queued(limit, JobRow.dispatched_at.is_(None))
 
     def overdue(self, seconds: float, kind: JobKind = "compression", limit: int = 100) -> tuple[JobId, ...]:
         """Jobs of one kind that were sent longer ago and are queued still, oldest first."""
         return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), JobRow.kind == kind)
 
-    def sendable(self, id: JobId) -> JobKind | None:
-        """The kind of a queued job that waits for nothing; None for any other."""
-        query = select(JobRow.kind).where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
+    def sendable(self, id: JobId) -> tuple[JobKind, int] | None:
+        """The kind and priority of a queued job that waits for nothing; None for any other."""
+        query = select(JobRow.kind, JobRow.priority)
+        query = query.where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
         with self._db.reader() as session:
-            return cast(JobKind | None, session.scalar(query))
+            row = session.execute(query).one_or_none()
+            return None if row is None else (cast(JobKind, row[0]), row[1])
 
     def mark_dispatched(self, id: JobId) -> None:
         with self._db.session() as session:
@@ -343,7 +356,7 @@ class Jobs:
     def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
         query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), _rested(), *conditions)
         with self._db.reader() as session:
-            return tuple(session.scalars(query.order_by(JobRow.id).limit(limit)))
+            return tuple(session.scalars(query.order_by(JobRow.priority.desc(), JobRow.id).limit(limit)))
 
 
 def _held(session: Session, id: str, attempt: int) -> JobRow | None:

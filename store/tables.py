@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, SmallInteger, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -97,13 +97,13 @@ class JobRow(Table):
     """``attempt`` fences: it grows with every claim and never shrinks.
 
     ``losses`` counts lost workers and processes since the last checkpoint was kept; after a lost process the job is not
-    sent again before ``not_before``.
+    sent again before ``not_before``. ``attempt_fraction`` is how far the job was when the attempt began.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
-        Index("ix_jobs_outbox", "status", "dispatched_at", "id"),
+        Index("ix_jobs_outbox", "status", "priority", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
@@ -123,6 +123,9 @@ class JobRow(Table):
     dispatched_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
     checkpoint_at: Mapped[datetime | None]
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    attempt_at: Mapped[datetime | None]
+    attempt_fraction: Mapped[float | None]
     event_seq: Mapped[int] = mapped_column(default=0)
 
 

@@ -1,7 +1,7 @@
 """The one way that a job begins, and that its status changes: by TRANSITIONS, in one conditional UPDATE, with its event
 beside it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, update
@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from pith.ids import JobId, new_id
 from pith.intake import IntakeSpec
-from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Progress
+from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Priority, Progress
 from store import clock, history
 from store.tables import JobInputRow, JobRow
 
+PRIORITIES: Mapping[Priority, int] = {"low": -1, "normal": 0, "high": 1}
 HELD: frozenset[JobStatus] = frozenset({"running", "pausing", "cancelling"})
 
 
@@ -30,6 +31,7 @@ def begin(
         kind=kind,
         status="queued",
         spec=spec.model_dump(mode="json"),
+        priority=PRIORITIES[spec.priority] if isinstance(spec, JobSpec) else 0,
         created_at=clock.now(session),
         progress=Progress().model_dump(mode="json"),
         event_seq=1,

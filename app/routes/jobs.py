@@ -1,20 +1,24 @@
 """Jobs: submit, list, show, cancel, pause, resume. Their history and results: events.py and results.py."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.docs import JOB_BODY, problems
 from app.parameters import Cursor, IdempotencyKey, JobPath, JobSpecBody, Limit
 from app.planning import planned, refuse_impossible
-from app.service import TheService
-from pith.job import Job, JobKind, JobStatus
+from app.service import Service, TheService
+from pith.job import Job, JobKind, JobSpec, JobStatus
 from pith.plan import Plan
 from pith.resources import Page
 from store.dispatch import dispatch
 from store.idempotency import Key
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+LONGEST_WAIT = 60
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
 SUBMIT = problems(
     "media_type_not_supported",
     "body_too_large",
@@ -41,7 +45,7 @@ PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "Wi
     openapi_extra=JOB_BODY,
     summary="Submit a job",
 )
-def submit(
+async def submit(
     spec: JobSpecBody,
     service: TheService,
     response: Response,
@@ -49,18 +53,35 @@ def submit(
         bool, Query(description="Only say what would happen: steps, memory, time, or every problem at once.")
     ] = False,
     idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[str | None, Header(max_length=200, description="wait=SECONDS: answer when it has ended.")] = None,
 ) -> Job | Response:
     """The job is stored before this answers, and runs as soon as its inputs are checked and a worker is free."""
     if dry_run:
-        return Response(planned(service, spec).model_dump_json(), media_type="application/json")
-    key = None if idempotency_key is None else Key.of(idempotency_key, "jobs", spec.model_dump_json())
-    if key is None or (job := service.jobs.submitted(key)) is None:
+        plan = await run_in_threadpool(planned, service, spec)
+        return Response(plan.model_dump_json(), media_type="application/json")
+    job = await run_in_threadpool(_submitted, service, spec, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    if seconds := _wait(prefer):
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+        return await service.feed.ended(job.id, seconds)
+    return job
+
+
+def _submitted(service: Service, spec: JobSpec, name: str | None) -> Job:
+    key = None if name is None else Key.of(name, "jobs", spec.model_dump_json())
+    job = None if key is None else service.jobs.submitted(key)
+    if job is None:
         refuse_impossible(service, spec)
         job = service.jobs.submit(spec, key)
     if service.queue is not None and job.status == "queued":
         dispatch(service.jobs, service.queue, job.id)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
+
+
+def _wait(prefer: str | None) -> int:
+    """Seconds of ``Prefer: wait`` (RFC 7240), 60 at most; 0 without it, or where it is no number."""
+    match = _WAIT.search(prefer or "")
+    return 0 if match is None else min(int(match[1]), LONGEST_WAIT)
 
 
 @router.get("", responses=problems("bad_cursor"), summary="List jobs, newest first")
@@ -72,13 +93,20 @@ def show_all(
     kind: Annotated[
         JobKind | Literal["all"], Query(description="compression, intake (checks of uploads), or all.")
     ] = "compression",
+    naming: Annotated[
+        str | None, Query(max_length=64, description="Only jobs that name this model or dataset.")
+    ] = None,
 ) -> Page[Job]:
-    return service.jobs.list(limit, cursor, status, None if kind == "all" else kind)
+    return service.jobs.list(limit, cursor, status, None if kind == "all" else kind, naming)
 
 
 @router.get("/{id}", responses=problems("not_found"), summary="Show a job")
-def show(id: JobPath, service: TheService) -> Job:
-    return service.jobs.get(id)
+async def show(
+    id: JobPath,
+    service: TheService,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait while it has not ended.")] = 0,
+) -> Job:
+    return await service.feed.ended(id, wait)
 
 
 @router.post(

@@ -32,14 +32,12 @@ def trial(folder: Path, seed: int, jobs: int, faults: int, pause: float, databas
         AssertionError: a promise was not kept.
     """
     dice = random.Random(seed)
-    spread = (
-        2 * pause * STEPS * jobs / Town.WORKERS / faults
-    )  # over twice the time that the jobs would take undisturbed
+    undisturbed_seconds = pause * STEPS * jobs / Town.WORKERS
     with Town(folder, database_url) as town:
         started = time.monotonic()
         watched = [submit(town, number, pause) for number in range(jobs)]
         for _ in range(faults):
-            time.sleep(dice.uniform(0, 2 * spread))
+            time.sleep(dice.uniform(0, 4 * undisturbed_seconds / faults))
             town.strike(dice)
         for one in watched:
             one.end(600)

@@ -14,12 +14,14 @@ from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 
 JOB = "job_" + "0" * 26
+NORMAL = QUEUE_NAMES["compression"] + "\x06\x163"
+"""Where kombu puts what has the priority 3."""
 
 
 def test_a_message_names_the_task_and_carries_the_job_id_alone(redis: RedisProcess) -> None:
     Queue(redis.url).send(JOB)
     with redis.client() as client:
-        (raw,) = client.lrange(QUEUE_NAMES["compression"], 0, -1)
+        (raw,) = client.lrange(NORMAL, 0, -1)
     message = json.loads(raw)
     assert message["headers"]["task"] == TASK_NAME
     assert json.loads(b64decode(message["body"]))[:2] == [[JOB], {}]
@@ -30,7 +32,17 @@ def test_checks_of_uploads_have_a_queue_of_their_own(redis: RedisProcess) -> Non
     queue.send(JOB, "intake")
     assert (queue.depth("intake"), queue.depth()) == (1, 0)
     with redis.client() as client:
-        assert client.llen(QUEUE_NAMES["intake"]) == 1
+        assert client.llen(NORMAL.replace(QUEUE_NAMES["compression"], QUEUE_NAMES["intake"])) == 1
+
+
+def test_what_is_urgent_lies_in_a_list_that_is_looked_into_first(redis: RedisProcess) -> None:
+    queue = Queue(redis.url)
+    for priority in (-1, 0, 1, 7):
+        queue.send(JOB, priority=priority)
+    with redis.client() as client:
+        held = {name.decode(): client.llen(name) for name in client.keys(f"{QUEUE_NAMES['compression']}*")}
+    assert held == {QUEUE_NAMES["compression"]: 2, NORMAL: 1, NORMAL[:-1] + "6": 1}
+    assert queue.depth() == 4
 
 
 def test_depth_counts_what_nobody_has_taken(redis: RedisProcess) -> None:
@@ -41,7 +53,7 @@ def test_depth_counts_what_nobody_has_taken(redis: RedisProcess) -> None:
     queue.send(JOB)
     assert queue.depth() == 2
     with redis.client() as client:
-        client.lpop(QUEUE_NAMES["compression"], 2)
+        client.lpop(NORMAL, 2)
     assert queue.depth() == 0
 
 

@@ -114,3 +114,12 @@ def test_a_fork_server_that_is_to_stay_stays() -> None:
     with rest.over():
         pass
     assert rest._timer is None
+
+
+def test_urgent_jobs_are_taken_first(service: Service, submit: Do) -> None:
+    jobs = {priority: submit("succeed()", priority=priority) for priority in ("low", "normal", "high")}
+    for job in jobs.values():
+        service.send(job.id)
+    service.worker()
+    started = {name: until(service, job, "succeeded").started_at for name, job in jobs.items()}
+    assert sorted(started, key=lambda name: started[name]) == ["high", "normal", "low"]
