@@ -85,9 +85,10 @@ def form_body(also: Sequence[str]) -> dict[str, Any]:
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The problem responses of a route, as FastAPI's ``responses``: by status, each naming its codes."""
+    """The problem responses of a route, as FastAPI's ``responses``: by status, each naming its codes. What may not be
+    found may be gone."""
     by_status: dict[int, list[str]] = {}
-    for code in (*codes, *EVERYWHERE):
+    for code in (*codes, *(["gone"] if "not_found" in codes else []), *EVERYWHERE):
         by_status.setdefault(ERRORS[code].status, []).append(code)
     return {status: _response(codes) for status, codes in sorted(by_status.items())}
 

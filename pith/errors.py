@@ -24,6 +24,10 @@ class Row(NamedTuple):
 ERRORS: dict[str, Row] = {
     # requests
     "malformed_request": Row(422, "Malformed request", "{wrong}: {summary}"),
+    "gone": Row(410, "Deleted", "The {what} {id!r} was deleted on {at}: {why}."),
+    "job_not_ended": Row(
+        409, "Job has not ended", "Job {id!r} is {status}; cancel it first, or wait until it has ended."
+    ),
     "not_found": Row(404, "Not found", "There is no {what} {id!r}; list what there is at {listing}."),
     "route_not_found": Row(404, "No such route", "{method} {path} is not a route; see /docs for those that are."),
     "method_not_allowed": Row(405, "Method not allowed", "{path} does not take {method}; it takes {allowed}."),

@@ -80,6 +80,10 @@ class Jobs:
         """Queue a paused job again, from its checkpoint."""
         return decode(Job, self._wire.call("POST", _path(id, "resume")))
 
+    def delete(self, id: str) -> None:
+        """With all that it made. Raises PithError ``job_not_ended``."""
+        self._wire.call("DELETE", _path(id))
+
     def events(self, id: str, after: int = 0) -> Iterator[Event]:
         """A job's history from ``after`` on, live, until the job has ended.
 

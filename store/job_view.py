@@ -11,19 +11,19 @@ from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
-from store import clock, listing
+from store import clock, deletions, listing
 from store.tables import ArtifactRow, JobRow
 from store.transitions import HELD
 
 
 def find(session: Session, id: str, lock: bool = False) -> JobRow:
-    """Raises PithError ``not_found``."""
+    """Raises PithError ``not_found``, ``gone``."""
     query = select(JobRow).where(JobRow.id == id)
-    row = None
-    if listing.is_id("job", id):
-        row = session.scalars(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
+    if not listing.is_id("job", id):
         raise PithError("not_found", what="job", id=id[:64], listing="/v1/jobs")
+    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise deletions.missing(session, "job", id, "/v1/jobs")
     return row
 
 

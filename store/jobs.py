@@ -16,7 +16,7 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import checkpoints, checks, clock, endings, history, idempotency, inputs, job_view, listing
+from store import checkpoints, checks, clock, deletions, endings, history, idempotency, inputs, job_view, listing
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
@@ -178,6 +178,30 @@ class Jobs:
             if artifact.name == name:
                 return artifact
         raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
+
+    def delete(self, id: str, blobs: Blobs, why: str = deletions.ASKED) -> None:
+        """A job that has ended, with its events and artifacts; bytes that something else has too stay.
+
+        Raises:
+            PithError: ``not_found``, ``gone``, ``job_not_ended``.
+        """
+        with self._db.session() as session:
+            row = job_view.find(session, id, lock=True)
+            if row.status not in FINAL:
+                raise PithError("job_not_ended", id=id, status=row.status)
+            kept = select(ArtifactRow.digest).where(ArtifactRow.job_id == id)
+            digests = {*session.scalars(kept), *checkpoints.of_job(session, id).values()}
+            session.delete(row)
+            deletions.record(session, id, why)
+        for digest in digests:
+            delete_unreferred(self._db, blobs, digest)
+
+    def outdated(self, seconds: float, limit: int = 100) -> tuple[JobId, ...]:
+        """Compressions that ended longer ago, oldest first."""
+        query = select(JobRow.id).where(JobRow.status.in_(FINAL), JobRow.kind == "compression")
+        query = query.where(JobRow.finished_at < clock.now_plus(-seconds)).order_by(JobRow.id).limit(limit)
+        with self._db.reader() as session:
+            return tuple(session.scalars(query))
 
     # ---- a worker's side
 

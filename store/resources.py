@@ -15,7 +15,7 @@ from pith.ids import JobId, Prefix, new_id
 from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
-from store import clock, endings, idempotency, listing
+from store import clock, deletions, endings, idempotency, listing
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
@@ -169,6 +169,7 @@ class Resources(Generic[R]):
             gone = delete(PartRow).where(PartRow.resource_id == id).returning(PartRow.digest)
             digests = {row.digest, *session.scalars(gone)} - {None}
             session.delete(row)
+            deletions.record(session, id, deletions.ASKED)
         self._cancel_check(row.check_id)
         # Only now, when the row is gone for good: should we die here, a sweep finds the blobs.
         for digest in cast(set[Digest], digests):
@@ -200,11 +201,12 @@ def find(session: Session, kind: Kind[R], id: str, lock: Lock | None = None, ful
     """One row; ``lock="keep"`` keeps it from being deleted or checked anew while the transaction lasts.
 
     Raises:
-        PithError: ``not_found``.
+        PithError: ``not_found``, ``gone``.
     """
-    row = _row(session, kind, id, lock, full) if listing.is_id(kind.prefix, id) else None
-    if row is None:
+    if not listing.is_id(kind.prefix, id):
         raise PithError("not_found", what=kind.word, id=id[:64], listing=kind.listing)
+    if (row := _row(session, kind, id, lock, full)) is None:
+        raise deletions.missing(session, kind.word, id, kind.listing)
     return row
 
 

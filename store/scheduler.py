@@ -3,6 +3,7 @@
 ``python -m store.scheduler``; any number of them may run, and none is needed for the API to answer.
 """
 
+import contextlib
 import logging
 import signal
 import sys
@@ -100,7 +101,18 @@ class Scheduler:
             log.warning("job %s was taken from a worker that was lost", job)
         checkpoints.release(self._db, self._blobs)
         self._uploads.expire()
+        self._retire()
         self._reap_at = self._clock() + self._settings.reap_seconds
+
+    def _retire(self) -> None:
+        if (age := self._settings.retain_seconds) is None:
+            return
+        for job in self._jobs.outdated(age):
+            with contextlib.suppress(PithError):  # another scheduler was faster
+                self._jobs.delete(
+                    job, self._blobs, f"it had ended more than {age:g} seconds before (PITH_RETAIN_SECONDS)"
+                )
+                log.info("job %s is deleted: it ended long ago", job)
 
     def _sweep(self) -> None:
         if self._clock() < self._sweep_at:

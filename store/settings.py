@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     blob_url: Annotated[str, AfterValidator(_a_folder_url)] = Field(
         default_factory=_blobs_in, description="file:///FOLDER (default: in data_dir)."
     )
+    retain_seconds: float | None = Field(
+        None, gt=0, description="Jobs that ended longer ago are deleted with all that they made; never without it."
+    )
     upload_expire_seconds: float = Field(
         86400, gt=0, description="How long an upload that can be resumed waits for its next byte."
     )

@@ -82,6 +82,16 @@ class KeyRow(Table):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class DeletionRow(Table):
+    """A model, dataset or job that was deleted."""
+
+    __tablename__ = "deletions"
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    deleted_at: Mapped[datetime]
+    why: Mapped[str] = mapped_column(String(255))
+
+
 class PartRow(Table):
     """One canonical file that the check of a model or a dataset has left."""
 

@@ -104,4 +104,4 @@ def _has_ended(id: JobId, jobs: Jobs) -> bool:
     try:
         return jobs.get(id).status in FINAL
     except PithError as error:
-        return error.code == "not_found"
+        return error.code in ("not_found", "gone")

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, show, cancel, pause, resume. Their history and results: events.py and results.py."""
+"""Jobs: submit, list, show, cancel, pause, resume, delete. Their history and results: events.py and results.py."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -144,3 +144,15 @@ def resume(id: JobPath, service: TheService) -> Job:
     if service.queue is not None:
         dispatch(service.jobs, service.queue, job.id)
     return job
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems("not_found", "job_not_ended", "origin_not_allowed"),
+    summary="Delete a job",
+)
+def delete(id: JobPath, service: TheService) -> None:
+    """With its events, its report and all that it made. Only one that has ended; who asks for it later hears `gone`."""
+    service.jobs.delete(id, service.blobs)

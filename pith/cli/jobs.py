@@ -84,6 +84,15 @@ def resume(pith: Pith, out: Output, id: str) -> None:
 
 @jobs.command()
 @click.argument("id")
+@connected
+def delete(pith: Pith, out: Output, id: str) -> None:
+    """Delete a job that has ended, and all that it made."""
+    pith.jobs.delete(id)
+    out.note(f"{id} is deleted.")
+
+
+@jobs.command()
+@click.argument("id")
 @click.option("--after", default=0, type=click.IntRange(min=0), help="Only events with a greater number.")
 @connected
 def events(pith: Pith, out: Output, id: str, after: int) -> None:

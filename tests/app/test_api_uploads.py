@@ -28,7 +28,7 @@ def test_a_raw_body_is_stored_shown_listed_and_deleted(http: httpx.Client, noun:
     assert one in http.get(f"/v1/{noun}", params={"limit": 200}).json()["data"]
     gone = http.delete(made.headers["location"])
     assert (gone.status_code, gone.content) == (204, b"")
-    assert http.get(made.headers["location"]).json()["code"] == "not_found"
+    assert http.get(made.headers["location"]).json()["code"] == "gone"
 
 
 def test_the_name_can_be_in_the_path_as_curl_puts_it_there(http: httpx.Client) -> None:

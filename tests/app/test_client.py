@@ -35,7 +35,7 @@ def test_a_file_goes_up_with_progress(client: Pith, file: Path) -> None:
     assert client.models.get(made.id) == made
     assert made in list(client.models.list())
     client.models.delete(made.id)
-    with pytest.raises(PithError, match="not_found"):
+    with pytest.raises(PithError, match="gone"):
         client.models.get(made.id)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from store.database import Database
 from store.queue import Queue
 from tests.app.api_process import free_port
 from tests.processes import command_of, descendants
+from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import PRUNE, Shop
 
@@ -81,10 +83,13 @@ class Town:
 
     WORKERS, SCHEDULERS = 2, 2
 
-    def __init__(self, folder: Path, database_url: str | None = None) -> None:
+    def __init__(self, folder: Path, postgres: PostgresProcess | None = None) -> None:
         self.data = folder / "data"
         self.data.mkdir(parents=True)
-        self.url = database_url or f"sqlite:///{self.data}/pith.db"
+        self.postgres = postgres
+        self.url = f"sqlite:///{self.data}/pith.db"
+        if postgres is not None:
+            self.url = postgres.create_database(f"town_{secrets.token_hex(4)}")
         self.db = Database(self.url)
         self.db.migrate()
         self.shop = Shop.open(self.db, self.data / "blobs")
@@ -134,6 +139,7 @@ class Town:
                 self.freeze_redis,
                 self.hold_the_database,
                 self.send_everything_twice,
+                *([] if self.postgres is None else [self.crash_the_database]),
             )
         )
         with self._lock:
@@ -187,6 +193,10 @@ class Town:
             if not self.db.is_sqlite:
                 session.connection().exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
             time.sleep(dice.uniform(0.5, 3))
+
+    def crash_the_database(self, dice: random.Random) -> None:
+        assert self.postgres is not None
+        self.postgres.crash(dice)
 
     def send_everything_twice(self, dice: random.Random) -> None:
         with contextlib.suppress(PithError, httpx.HTTPError), self.client() as pith:

