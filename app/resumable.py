@@ -68,11 +68,11 @@ class Receiver:
         Raises:
             PithError: any ``upload_…`` code, ``digest_mismatch``, ``storage_full``, ``not_found``.
         """
-        async with self._alone(id) as file:
+        async with self._alone(id) as (file, stop):
             upload = await run_in_threadpool(self._uploads.get, id)
             if file is not None and not file.named:
                 upload = await self._told_length(request, upload, part)
-                await self._write(request, upload, file, part)
+                await self._write(_batches(request, self._settings.upload_idle_seconds, stop), upload, file, part)
                 upload = await run_in_threadpool(self._settled, upload, file, part)
             made = await self._finished(upload, file)
             return upload if made is None else await run_in_threadpool(self._uploads.get, id), made
@@ -86,7 +86,7 @@ class Receiver:
         complete, whole = upload.model or upload.dataset, upload.offset == upload.length
         if complete or not (resuming or whole):
             return upload
-        async with self._alone(id) as file:
+        async with self._alone(id) as (file, _):
             upload = await run_in_threadpool(self._uploads.get, id)
             if upload.offset == upload.length and upload.offset:
                 await self._finished(upload, file)
@@ -112,28 +112,26 @@ class Receiver:
         return made
 
     async def _told_length(self, request: Request, upload: Upload, part: Part) -> Upload:
-        """What the upload's length is now, and that this part cannot be longer than what is missing."""
-        announced = request.headers.get("content-length", "")
-        size = int(announced[:30]) if announced.isdecimal() else None
-        length = part.length
-        if part.last and size is not None:
-            length = (part.offset or 0) + size
-        if length is not None:
-            self._check_limit(length)
-            upload = await run_in_threadpool(self._uploads.set_length, upload.id, length)
+        """The upload with what this part says of its length; the part begins where it must, and is not too long."""
         if part.offset is not None and part.offset != upload.offset:
             raise PithError("upload_offset_mismatch", offset=upload.offset, given=part.offset)
-        if size is not None:
-            self._check_limit((part.offset or 0) + size)
-            if upload.length is not None and (part.offset or 0) + size > upload.length:
-                raise PithError("upload_too_long", length=upload.length)
+        announced, start = request.headers.get("content-length", ""), part.offset or 0
+        end = start + int(announced[:30]) if announced.isdecimal() else start
+        length = end if part.last and announced else part.length
+        self._check_limit(max(end, length or 0))
+        if upload.length is None and length is not None and length < start:
+            raise PithError("upload_too_long", length=length)
+        if length is not None:
+            upload = await run_in_threadpool(self._uploads.set_length, upload.id, length)
+        if upload.length is not None and end > upload.length:
+            raise PithError("upload_too_long", length=upload.length)
         return upload
 
     def _check_limit(self, size: int) -> None:
         if size > self._settings.max_upload_bytes:
             raise PithError("upload_too_large", limit=self._settings.max_upload_bytes)
 
-    async def _write(self, request: Request, upload: Upload, file: PartialFile, part: Part) -> None:
+    async def _write(self, batches: AsyncIterator[bytes], upload: Upload, file: PartialFile, part: Part) -> None:
         """The body, as far as it comes; what came is kept, unless a checksum says that it is wrong. A thread writes one
         batch while the next one arrives."""
         if part.offset is None:
@@ -143,14 +141,13 @@ class Receiver:
         writing: asyncio.Future[None] | None = None
         right = part.checksum is None
         try:
-            idle, stop = self._settings.upload_idle_seconds, self._writing[upload.id]
-            async for batch in _batches(request, idle, stop):
+            async for batch in batches:
                 if writing is not None:
                     await writing
-                room = most - file.offset
-                writing = asyncio.ensure_future(asyncio.to_thread(_write, file, batch[:room], seen))
-                if len(batch) > room:
-                    self._check_limit(file.offset + len(batch))
+                end = file.offset + len(batch)
+                writing = asyncio.ensure_future(asyncio.to_thread(_write, file, batch[: most - file.offset], seen))
+                if end > most:
+                    self._check_limit(end)
                     raise PithError("upload_too_long", length=most)
             if writing is not None:
                 await writing
@@ -159,20 +156,20 @@ class Receiver:
                 right = True
         finally:
             if writing is not None:
-                await asyncio.wait({writing})
+                await asyncio.gather(writing, return_exceptions=True)
             if not right:
                 await run_in_threadpool(file.back_to, begun)
             await run_in_threadpool(file.sync)
 
     def _settled(self, upload: Upload, file: PartialFile, part: Part) -> Upload:
         """The upload's row after a part that came whole."""
-        if part.last and upload.length is None:
+        if part.last:  # refused where more was promised before
             self._uploads.set_length(upload.id, file.offset)
         return self._uploads.touch(upload.id)
 
     @asynccontextmanager
-    async def _alone(self, id: str) -> AsyncIterator[PartialFile | None]:
-        """The upload's file, with nobody else writing to it; None when the upload is complete.
+    async def _alone(self, id: str) -> AsyncIterator[tuple[PartialFile | None, asyncio.Event]]:
+        """The upload's file, with nobody else writing to it, and what tells to stop; no file when it is complete.
 
         Raises:
             PithError: ``not_found``; ``upload_busy`` when another process does not let it go.
@@ -181,9 +178,10 @@ class Receiver:
         if (other := self._writing.get(id)) is not None:
             other.set()
         stop = self._writing[id] = asyncio.Event()
-        file = await self._opened(id)
+        file = None
         try:
-            yield file
+            file = await self._opened(id)
+            yield file, stop
         finally:
             if file is not None:
                 await asyncio.shield(asyncio.to_thread(file.close))

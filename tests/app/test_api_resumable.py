@@ -281,6 +281,37 @@ def test_bad_parts_change_nothing(http: httpx.Client, method: str, headers: dict
     assert (refused.status_code, offset(http, path)) == (status, 0)
 
 
+def test_a_part_in_the_wrong_place_does_not_say_how_long_the_whole_is(http: httpx.Client) -> None:
+    path = begun(http, None)
+    append(http, path, 0, CONTENT[:10])
+    last = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
+    assert append(http, path, 0, b"all", **last).json()["code"] == "upload_offset_mismatch"
+    assert http.get(path).json()["length"] is None
+    assert append(http, path, 10, CONTENT[10:], **last).json()["digest"] == DIGEST
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_last_part_that_ends_too_early_is_told_so(http: httpx.Client, chunked: bool) -> None:
+    path = begun(http)
+    last = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1", "Upload-Offset": "0"}
+    refused = http.patch(path, content=iter([CONTENT[:10]]) if chunked else CONTENT[:10], headers=last)
+    assert (refused.status_code, refused.json()["code"]) == (409, "upload_length_changed")
+    assert http.get(path).json()["length"] == len(CONTENT)
+
+
+@pytest.mark.parametrize("length", [5, None])
+def test_more_than_was_said_or_may_come_is_cut_off_where_it_ends(tmp_path: Path, length: int | None) -> None:
+    with (
+        running(tmp_path / "data", PITH_MAX_UPLOAD_BYTES=1000) as api,
+        httpx.Client(base_url=api.url, timeout=30) as http,
+    ):
+        path = begun(http, length)
+        kind = {"Content-Type": "application/partial-upload", "Upload-Offset": "0"}
+        refused = http.patch(path, content=iter([b"a" * 2000]), headers=kind)
+        assert refused.json()["code"] == ("upload_too_long" if length else "upload_too_large")
+        assert offset(http, path) == (length or 1000)
+
+
 def test_what_has_another_digest_than_was_said_is_not_kept(api: ApiProcess, http: httpx.Client) -> None:
     path = begun(http, 3, sha256="0" * 64)
     refused = http.put(path, content=b"abc")

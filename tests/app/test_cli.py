@@ -57,7 +57,7 @@ def test_upload_list_show_delete(pith: Run, file: Path, noun: str) -> None:
     assert json.loads(pith(noun, "show", made["id"], "--json")[1]) == made
     assert pith(noun, "delete", made["id"]) == (0, "", "")
     code, out, err = pith(noun, "show", made["id"])
-    assert (code, out) == (1, "") and err.startswith("Error: There is no") and "Traceback" not in err
+    assert (code, out) == (1, "") and err.startswith("Error: The ") and "was deleted" in err and "Traceback" not in err
 
 
 def test_jobs_are_submitted_listed_shown_and_cancelled(pith: Run, tmp_path: Path, model: str) -> None:

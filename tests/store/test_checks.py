@@ -169,7 +169,7 @@ def test_a_job_waits_for_all_that_it_names(shop: Shop) -> None:
         assert shop.jobs.claim(job.id, "worker", 60) is None
         shop.learn(check, b"a", b"b")
     assert shop.jobs.due() == (job.id,)
-    assert shop.jobs.sendable(job.id) == "compression"
+    assert shop.jobs.sendable(job.id) == ("compression", 0)
     assert shop.jobs.claim(job.id, "worker", 60) is not None
 
 
@@ -391,7 +391,7 @@ def test_a_job_and_a_new_check_at_once_never_both_have_the_model(shop: Shop) -> 
         )
         assert isinstance(job, Job)
         if again == "in_use":
-            assert shop.jobs.sendable(job.id) == "compression"
+            assert shop.jobs.sendable(job.id) == ("compression", 0)
         else:
             assert isinstance(again, Model) and shop.jobs.sendable(job.id) is None
             fail(shop, again.check)

@@ -13,6 +13,6 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs") as batch:
         batch.add_column(sa.Column("priority", sa.SmallInteger(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("attempt_at", sa.BigInteger()))
-        batch.add_column(sa.Column("attempt_fraction", sa.Float()))
+        batch.add_column(sa.Column("attempt_fraction", sa.Double()))
         batch.drop_index("ix_jobs_outbox")
         batch.create_index("ix_jobs_outbox", ["status", "priority", "id"])

@@ -245,8 +245,8 @@ def test_an_augmented_run_that_was_cut_off_ends_with_the_same_bits(
     cut = job_folder(tmp_path / "cut", recipe, checkpoint_seconds=0, **given)
     save, count = Checkpoints.save, iter(range(100))
 
-    def stopping(self: Checkpoints, *values: Any) -> None:
-        save(self, *values)
+    def stopping(self: Checkpoints, *values: Any, **named: Any) -> None:
+        save(self, *values, **named)
         if next(count) == 3:
             raise _Stopped
 

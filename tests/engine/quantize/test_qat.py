@@ -94,8 +94,8 @@ def test_it_resumes_to_the_same_bits(net: type[nn.Module], tmp_path: Path, monke
     cut = job_folder(tmp_path / "cut", [STEP], net=net, outputs=["safetensors", "onnx"], checkpoint_seconds=0)
     save, count = Checkpoints.save, iter(range(100))
 
-    def stopping(self: Checkpoints, *given: Any) -> None:
-        save(self, *given)
+    def stopping(self: Checkpoints, *given: Any, **named: Any) -> None:
+        save(self, *given, **named)
         if next(count) == 2:
             raise _Stopped
 
