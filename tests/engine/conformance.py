@@ -105,9 +105,9 @@ def cut_and_resumed(
     often that was; a step that saves fewer is cut off less."""
     folder, save, saved, cuts = asked(kind, root, net, checkpoint_seconds=0, **options), Checkpoints.save, 0, 0
 
-    def stopping(self: Checkpoints, *given: Any) -> None:
+    def stopping(self: Checkpoints, *given: Any, **named: Any) -> None:
         nonlocal saved, cuts
-        save(self, *given)
+        save(self, *given, **named)
         saved += 1
         if saved in (2, 4):
             cuts += 1
