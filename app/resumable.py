@@ -146,8 +146,9 @@ class Receiver:
                     await writing
                 end = file.offset + len(batch)
                 writing = asyncio.ensure_future(asyncio.to_thread(_write, file, batch[: most - file.offset], seen))
+                if end > most and upload.length is None:
+                    raise PithError("upload_too_large", limit=most)
                 if end > most:
-                    self._check_limit(end)
                     raise PithError("upload_too_long", length=most)
             if writing is not None:
                 await writing
