@@ -139,13 +139,16 @@ class Receiver:
         begun, seen = file.offset, None if part.checksum is None else hashlib.new(part.checksum.algorithm)
         most = self._settings.max_upload_bytes if upload.length is None else upload.length
         writing: asyncio.Future[None] | None = None
-        right = part.checksum is None
+        right, touched = part.checksum is None, time.monotonic()
         try:
             async for batch in batches:
                 if writing is not None:
                     await writing
                 end = file.offset + len(batch)
                 writing = asyncio.ensure_future(asyncio.to_thread(_write, file, batch[: most - file.offset], seen))
+                if time.monotonic() > touched + self._uploads.expire_seconds / 4:  # it would expire while it arrives
+                    await run_in_threadpool(self._uploads.touch, upload.id)
+                    touched = time.monotonic()
                 if end > most and upload.length is None:
                     raise PithError("upload_too_large", limit=most)
                 if end > most:

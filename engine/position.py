@@ -40,7 +40,8 @@ class Position(Frozen):
     def files(self) -> tuple[str, ...]:
         """All files of the checkpoint besides this one."""
         training = () if self.training is None else (self.training,)
-        return (self.graph, *training, *(measured(step) for step in range(len(self.finished))))
+        named = (self.graph, *training, *(measured(step) for step in range(len(self.finished))))
+        return tuple(dict.fromkeys(named))
 
 
 def measured(step: int) -> str:

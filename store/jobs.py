@@ -25,6 +25,7 @@ from store.references import delete_unreferred
 from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
+MOST_DOUBLINGS = 8
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
@@ -297,7 +298,7 @@ class Jobs:
             row = _held(session, id, attempt)
             if row is None:
                 return False
-            pause = self._retry_seconds * 2**row.losses
+            pause = self._retry_seconds * 2 ** min(row.losses, MOST_DOUBLINGS)
             return self._lost(session, row, problem, f"{problem.detail} It is tried again.", clock.now_plus(pause))
 
     def give_back(self, id: JobId, attempt: int) -> bool:

@@ -44,7 +44,7 @@ class Uploads:
         self._db = db
         self.partials = partials
         self._resources = resources
-        self._expire_seconds = expire_seconds
+        self.expire_seconds = expire_seconds
 
     def create(
         self,
@@ -165,7 +165,7 @@ class Uploads:
                 session.delete(row)
         for row in rows:
             self.partials.remove(row.id)
-        orphans = [id for id in self.partials.older_than(self._expire_seconds) if not self._is_waiting(id)]
+        orphans = [id for id in self.partials.older_than(self.expire_seconds) if not self._is_waiting(id)]
         for id in orphans:
             self.partials.remove(id)
         return len({*orphans, *(row.id for row in rows)})
@@ -176,7 +176,7 @@ class Uploads:
             return session.scalar(found) is not None
 
     def _expiry(self, session: Session) -> datetime:
-        return clock.later(session, self._expire_seconds)
+        return clock.later(session, self.expire_seconds)
 
     def _find(self, session: Session, id: str, lock: bool = False) -> UploadRow:
         query = select(UploadRow).where(UploadRow.id == id, UploadRow.expires_at > clock.now_plus())

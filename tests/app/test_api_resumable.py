@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -445,6 +445,22 @@ def test_uploads_expire_and_orphans_are_swept(tmp_path: Path) -> None:
         assert uploads.expire() == 2 and uploads.expire() == 0
         assert files(api) == set()
         db.close()
+
+
+def test_an_upload_that_takes_long_does_not_expire_while_it_arrives(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "data", PITH_UPLOAD_EXPIRE_SECONDS=2) as api,
+        httpx.Client(base_url=api.url, timeout=30) as http,
+    ):
+        path = begun(http, 1000)
+
+        def slowly() -> Iterator[bytes]:
+            for _ in range(10):
+                time.sleep(0.4)
+                yield b"a" * 100
+
+        answer = http.put(path, content=slowly(), headers={"Content-Range": "bytes 0-999/1000"})
+        assert answer.is_success and answer.json()["size_bytes"] == 1000
 
 
 def test_the_contract_reads_what_the_api_says(http: httpx.Client) -> None:

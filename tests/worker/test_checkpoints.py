@@ -196,6 +196,18 @@ def test_what_is_no_checkpoint_is_not_kept_and_the_job_goes_on(
     assert ended.status == "succeeded" and ended.checkpoint_at is None and kept(shop, job) == set()
 
 
+def test_a_position_that_names_a_file_twice_is_kept_once(submit: Do, again: Again, shop: Shop) -> None:
+    twice = '{"number": 0, "graph": "graph-0.pt2", "training": "graph-0.pt2"}'
+    job = submit(f"""
+if not folder.checkpoint.exists():
+    checkpoint(0)
+    (folder.checkpoint / "position.json").write_text({twice!r})
+    {DIE}
+succeed()""")
+    assert again(job).status == "queued" and kept(shop, job) == {"graph-0.pt2", "position.json"}
+    assert again(job).status == "succeeded"
+
+
 def test_a_checkpoint_that_the_store_has_no_room_for_does_not_hurt_the_job(
     submit: Do, again: Again, shop: Shop, patient: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
