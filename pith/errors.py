@@ -132,7 +132,7 @@ ERRORS: dict[str, Row] = {
         "The bytes have the digest {actual}, not {expected}; nothing was stored, send them again.",
     ),
     "storage_full": Row(
-        507, "Storage full", "{needed} bytes did not fit on the disk; nothing was stored. Free some space."
+        507, "Storage full", "{needed} bytes did not fit on the disk; free some space, then send them again."
     ),
     "irregular_file": Row(
         400, "Not a plain file", "{name} is a link, a pipe, a device or a folder; only plain files are stored."
