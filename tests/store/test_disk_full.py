@@ -30,7 +30,7 @@ except PithError as error:
 
 def test_bytes_beyond_the_limit_are_refused_and_nothing_is_left(tmp_path: Path, python: Start) -> None:
     out, errors = python(LIMITED, tmp_path / "blobs").communicate()
-    assert out == ("storage_full: 1100000 bytes did not fit on the disk; nothing was stored. Free some space.\n"), (
+    assert out == ("storage_full: 1100000 bytes did not fit on the disk; free some space, then send them again.\n"), (
         errors
     )
     assert [file for file in (tmp_path / "blobs").rglob("*") if file.is_file() and file.name != "lock"] == []
