@@ -57,6 +57,15 @@ class Constraints(Frozen):
     min_speedup: float | None = Field(None, gt=0, le=1e6, description="Latency before / latency after.")
 
 
+class Limits(Frozen):
+    """Beyond which a job fails. An operator's own limits hold besides."""
+
+    seconds: float | None = Field(None, gt=0, le=1e8, description="That workers may spend on it, in all attempts.")
+    attempts: int | None = Field(
+        None, ge=1, le=1000, description="Lost workers or processes without a checkpoint between them."
+    )
+
+
 class JobSpec(Frozen):
     """Everything that a job needs to know, and nothing that changes while it runs."""
 
@@ -76,6 +85,7 @@ class JobSpec(Frozen):
     )
 
     priority: Priority = Field("normal", description="Which of the jobs that wait are taken up first.")
+    limits: Limits = Limits()
     augmentation: tuple[Augmentation, ...] = Field(
         (), max_length=20, description="Random changes to training batches, in this order."
     )
@@ -173,6 +183,7 @@ class Job(Frozen):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = Field(0, ge=0, description="How many times a worker has taken this job up.")
+    spent_seconds: float = Field(0, ge=0, description="How long workers were at it, without the attempt that goes on.")
     checkpoint_at: datetime | None = Field(
         None,
         description="When the checkpoint was kept from which another worker would go on; null while there is none.",

@@ -6,7 +6,7 @@ Numbers, because SQLite has no date type and compares its dates as text. Not for
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, TypeDecorator
+from sqlalchemy import BigInteger, Dialect, TypeDecorator, func, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import select
@@ -51,6 +51,11 @@ def _postgresql(element: _Now, compiler: Any, **options: Any) -> str:
 def now_plus(seconds: float = 0) -> Any:
     """An SQL expression: that many seconds from now, by the database's clock."""
     return _Now() + int(seconds * 1_000_000)
+
+
+def since(column: Any) -> Any:
+    """An SQL expression: microseconds since that instant, and 0 where there is none."""
+    return func.coalesce(_Now() - type_coerce(column, BigInteger), 0)
 
 
 def now(session: Session) -> datetime:

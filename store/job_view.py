@@ -70,6 +70,7 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         attempt=row.attempt,
+        spent_seconds=max(0, row.spent) / 1e6,
         checkpoint_at=row.checkpoint_at,
         progress=Progress.model_validate(row.progress),
         verdict=cast(Verdict | None, row.verdict),

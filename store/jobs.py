@@ -360,7 +360,8 @@ class Jobs:
     ) -> bool:
         """A worker or a process is gone: set the job aside, or end it where that was wanted or is enough."""
         lost = row.losses + 1
-        if row.status == "running" and lost >= self._max_attempts:
+        most = min(self._max_attempts, row.spec.get("limits", {}).get("attempts") or self._max_attempts)
+        if row.status == "running" and lost >= most:
             return endings.end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost) is not None
         return self._set_aside(session, row, why, losses=lost, not_before=not_before)
 

@@ -107,7 +107,8 @@ class JobRow(Table):
     """``attempt`` fences: it grows with every claim and never shrinks.
 
     ``losses`` counts lost workers and processes since the last checkpoint was kept; after a lost process the job is not
-    sent again before ``not_before``. ``attempt_fraction`` is how far the job was when the attempt began.
+    sent again before ``not_before``. ``attempt_fraction`` is how far the job was when the attempt began,
+    ``spent`` the microseconds of the attempts before.
     """
 
     __tablename__ = "jobs"
@@ -136,6 +137,7 @@ class JobRow(Table):
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     attempt_at: Mapped[datetime | None]
     attempt_fraction: Mapped[float | None]
+    spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
     event_seq: Mapped[int] = mapped_column(default=0)
 
 

@@ -77,7 +77,8 @@ def of_attempt(attempt: int) -> Sequence[ColumnElement[bool]]:
 
 def _implied(to: JobStatus) -> dict[str, Any]:
     """What a status brings with it, whoever moves the job there."""
-    free = {"lease_owner": None, "lease_expires_at": None}
+    spent = JobRow.spent + clock.since(JobRow.attempt_at)
+    free = {"lease_owner": None, "lease_expires_at": None, "attempt_at": None, "spent": spent}
     if to in FINAL:
         return {**free, "finished_at": clock.now_plus()}
     if to == "queued":

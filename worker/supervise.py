@@ -10,6 +10,7 @@ from engine.jobdir import JobDir
 from engine.position import DRAINED
 from pith.errors import PithError, Problem
 from pith.ids import JobId
+from pith.job import JobSpec
 from store import paths
 from store.checks import Learnt
 from store.inputs import Inputs, Upload
@@ -131,6 +132,8 @@ class Attempt:
         if time.monotonic() < deadline:
             return None
         setting, limit = self._time_limit()
+        if setting == "limits.seconds":
+            limit += self.claim.job.spent_seconds
         return self._failed(PithError("engine_timeout", limit=f"{limit:g}", setting=setting).problem)
 
     def _overflow(self) -> Write | None:
@@ -139,10 +142,15 @@ class Attempt:
         return self._failed(PithError("out_of_disk", limit=self.place.options.job_disk_bytes).problem)
 
     def _time_limit(self) -> tuple[str, float]:
-        """The setting that holds it, and seconds."""
+        """Of this attempt: the setting that holds it, and seconds."""
         options = self.place.options
         if isinstance(self.claim.inputs, Upload):
             return "PITH_INTAKE_TIME_SECONDS", options.intake_time_seconds
+        job = self.claim.job
+        if isinstance(job.spec, JobSpec) and job.spec.limits.seconds is not None:
+            left = job.spec.limits.seconds - job.spent_seconds
+            if left < options.job_time_seconds:
+                return "limits.seconds", left
         return "PITH_JOB_TIME_SECONDS", options.job_time_seconds
 
     def _concluded(self, end: End, ran_out: bool) -> Write:

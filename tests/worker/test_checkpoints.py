@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -115,6 +116,31 @@ def test_a_job_waits_after_a_lost_process_and_longer_after_the_next(shop: Shop) 
     assert shop.jobs.get(job.id).status == "queued"
     assert shop.jobs.due() == () and shop.jobs.sendable(job.id) is None
     assert not shop.jobs.crashed(job.id, claim.attempt, PithError("unavailable", what="x").problem), "fenced"
+
+
+def test_a_job_may_ask_for_fewer_attempts(submit: Do, again: Again) -> None:
+    ended = again(submit("import os; os.kill(os.getpid(), 9)", limits={"attempts": 1}))
+    assert (ended.status, ended.attempt, code_of(ended)) == ("failed", 1, "engine_died")
+
+
+def test_the_time_of_all_attempts_counts_and_that_of_a_pause_does_not(
+    patient: Workplace, submit: Do, again: Again
+) -> None:
+    forever = "while not folder.stop.exists(): time.sleep(0.02)\ncheckpoint(int(folder.root.name))\ncode = 75"
+    job = submit(f"events.emit('warning', 'asleep')\nimport time\n{forever}", limits={"seconds": 2.5})
+    running = Running(patient, job)
+    running.until_said("asleep")
+    time.sleep(1)
+    patient.jobs.pause(job.id)
+    paused = running.end()
+    assert paused.status == "paused" and 0.9 < paused.spent_seconds < 2.5
+    time.sleep(2)
+    patient.jobs.resume(job.id)
+    started = time.monotonic()
+    ended = again(job)
+    assert (ended.status, code_of(ended)) == ("failed", "engine_timeout") and ended.error is not None
+    assert "stopped after 2.5 seconds; raise limits.seconds" in ended.error.detail
+    assert 0.3 < time.monotonic() - started < 2.4 and ended.spent_seconds >= 2.4
 
 
 def test_a_worker_that_leaves_lets_the_job_save_a_checkpoint(patient: Workplace, submit: Do, again: Again) -> None:
