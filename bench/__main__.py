@@ -27,9 +27,10 @@ def main(wanted: list[str]) -> None:
             )
     if not wanted or "upload" in wanted:
         found = upload.measure()
-        print(f"(c) upload of 1 GiB     {found['ratio']:.2f} of copying and hashing it  (limit 0.5)")
+        print(f"(c) upload of 1 GiB     {found['ratio']:.2f} of copying and hashing it  (limit 0.6)")
         print(f"    {found['uploaded']:.0f} MB/s, copy and hash {found['copied']:.0f} MB/s")
-        print(f"(d) API memory          {found['before']:.1f} MiB before, {found['after']:.1f} MiB after three uploads")
+        print(f"    in two parts        {found['parts_ratio']:.2f} of it, {found['parts']:.0f} MB/s  (limit 0.6)")
+        print(f"(d) API memory          {found['before']:.1f} MiB before, {found['after']:.1f} MiB after six uploads")
     if not wanted or "weights" in wanted:
         found = weights.measure()
         limit = 1.5 * found["read"] + 10
