@@ -40,6 +40,8 @@ class Child:
         self._started = 0.0
         self.pause = 0.0
         self.start_at = 0.0
+        self.killed = False
+        """Whether its last end was a signal's doing, not its own."""
 
     @property
     def alive(self) -> bool:
@@ -88,6 +90,7 @@ class Child:
         code = self._process.wait()
         self._process.stdout.close()
         self._process = None
+        self.killed = code < 0
         steady = time.monotonic() - self._started > STEADY_SECONDS
         self.pause = FIRST_PAUSE if steady else min(max(2 * self.pause, FIRST_PAUSE), LONGEST_PAUSE)
         self.start_at = time.monotonic() + self.pause

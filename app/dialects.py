@@ -92,6 +92,21 @@ def brings_body(request: Request) -> bool:
     return "upload-complete" in request.headers
 
 
+def check_creation(request: Request) -> None:
+    """
+    Raises:
+        PithError: ``tus_version``, ``malformed_request``, ``media_type_not_supported`` for a body that would be lost.
+    """
+    lengths = {"upload-length", "upload-defer-length"} & set(request.headers.keys())
+    if speaks_tus(request) and len(lengths) != 1:
+        raise _wrong("upload-length", "should be there, or Upload-Defer-Length: 1, and not both")
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and not brings_body(request):
+        given = repr(request.headers.get("content-type", "")[:100])
+        wanted = "no body, or the file's first bytes as tus or the IETF's draft send them (Upload-Complete: ?0)"
+        raise PithError("media_type_not_supported", path=request.url.path, wanted=wanted, given=given)
+
+
 def appended(request: Request) -> Part:
     """A PATCH.
 

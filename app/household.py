@@ -33,7 +33,7 @@ class Stop:
 
 
 class Household:
-    """A child that ends is started again after a pause, except the API."""
+    """A child that ends is started again after a pause, except an API that ends of its own accord."""
 
     def __init__(self, members: Sequence[Child], say: Say = say) -> None:
         self._members = {child.name: child for child in members}
@@ -85,7 +85,7 @@ class Household:
         self._pass_on(child)
         self._selector.unregister(self._watched.pop(child.name))
         self._say(f"{child.name} ended by {child.bury()}")
-        if child.name in self._mortal:
+        if child.name in self._mortal and not child.killed:
             del self._members[child.name]
 
     def _pass_on(self, child: Child) -> None:

@@ -70,6 +70,8 @@ class Receiver:
         """
         async with self._alone(id) as (file, stop):
             upload = await run_in_threadpool(self._uploads.get, id)
+            if file is None or file.named:
+                _refuse_more(request, upload, part)
             if file is not None and not file.named:
                 upload = await self._told_length(request, upload, part)
                 await self._write(_batches(request, self._settings.upload_idle_seconds, stop), upload, file, part)
@@ -206,6 +208,12 @@ class Receiver:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
+def _refuse_more(request: Request, upload: Upload, part: Part) -> None:
+    """All bytes are there: only a request that was sent again for want of an answer, and brings none, is answered."""
+    if request.headers.get("content-length") != "0" and part.offset != upload.length:
+        raise PithError("upload_complete", id=upload.id, became=upload.model or upload.dataset or "a model or dataset")
+
+
 def _write(file: PartialFile, data: bytes, seen: Any) -> None:
     file.write(data)
     if seen is not None:
@@ -239,7 +247,7 @@ async def _batches(request: Request, idle: float, stop: asyncio.Event) -> AsyncI
                     batch.append(piece)
                     size, received = size + len(piece), received + len(piece)
             elif asked.done():
-                why = "another request took the upload over"
+                why = "another request took the upload over, or ended it"
             elif now >= heard + idle:
                 why = f"nothing came for {idle:g} seconds"
             if batch and (size >= BATCH_BYTES or now >= given + GIVE_SECONDS):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.main import create_app
 from app.settings import ApiSettings
 from pith.errors import PithError
-from store.settings import Settings
+from store.settings import Settings, refusal
 
 
 def main() -> int:
@@ -18,14 +18,6 @@ def main() -> int:
         print(refusal(error), file=sys.stderr)  # noqa: T201
         return 2
     return _serve(settings, store)
-
-
-def refusal(error: PithError | ValidationError) -> str:
-    """One sentence for each setting that is wrong."""
-    if isinstance(error, PithError):
-        return error.problem.detail
-    wrong = error.errors(include_url=False, include_input=False)
-    return "\n".join(f"PITH_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}." for one in wrong)
 
 
 def _serve(settings: ApiSettings, store: Settings) -> int:

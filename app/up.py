@@ -4,7 +4,7 @@
        ├─ scheduler    python -m store.scheduler
        ├─ worker       python -m worker, for jobs
        ├─ checker      python -m worker, for checks of uploads, which need not wait for a job to end
-       └─ api          python -m app.serve; when it ends, all end
+       └─ api          python -m app.serve; when it ends of its own accord, all end
 
 The others are started again when they end, after 1 s, then 2 s, up to 30 s.
 """
@@ -25,12 +25,11 @@ from pydantic import ValidationError
 from app import broker
 from app.child import Child
 from app.household import Household, Stop, say
-from app.serve import refusal
 from app.settings import ApiSettings
 from pith.errors import PithError
 from store import paths
 from store.database import Database
-from store.settings import Settings
+from store.settings import Settings, refusal
 
 READY = "ready."
 """The end of the line in which a worker says that it works."""

@@ -26,7 +26,7 @@ ERRORS: dict[str, Row] = {
     "malformed_request": Row(422, "Malformed request", "{wrong}: {summary}"),
     "gone": Row(410, "Deleted", "The {what} {id!r} was deleted on {at}: {why}."),
     "job_not_ended": Row(
-        409, "Job has not ended", "Job {id!r} is {status}; cancel it first, or wait until it has ended."
+        409, "Job has not ended", "Job {id!r} is {status}; cancel it first, or let it come to its end."
     ),
     "not_found": Row(404, "Not found", "There is no {what} {id!r}; list what there is at {listing}."),
     "route_not_found": Row(404, "No such route", "{method} {path} is not a route; see /docs for those that are."),
@@ -81,7 +81,7 @@ ERRORS: dict[str, Row] = {
         409, "Job cannot be paused", "Job {id!r} cannot be paused: {reason}; let it go on, or cancel it."
     ),
     "not_paused": Row(409, "Job is not paused", "Job {id!r} is {status}, and only a paused one can be resumed."),
-    "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; there is nothing to cancel."),
+    "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; nothing more can be done with it."),
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
     ),
@@ -107,10 +107,19 @@ ERRORS: dict[str, Row] = {
         409, "Wrong offset", "The upload has {offset} bytes, and these would begin at {given}; go on at {offset}."
     ),
     "upload_length_changed": Row(
-        409, "Length changed", "The upload was said to have {before} bytes, and now {now}; send it as a new one."
+        409,
+        "Length changed",
+        "The upload was said to have {before} bytes, and now {now}; go on at Upload-Offset, or begin another upload.",
     ),
     "upload_too_long": Row(
-        400, "Upload too long", "The upload was said to have {length} bytes, and more came; what fits is kept."
+        400,
+        "Upload too long",
+        "The upload was said to have {length} bytes, and these are more; go on at Upload-Offset.",
+    ),
+    "upload_complete": Row(
+        409,
+        "Upload complete",
+        "All bytes of the upload {id!r} are there, it has become {became}; begin another upload.",
     ),
     "upload_busy": Row(
         423, "Upload busy", "Another request writes to the upload {id!r} and does not end; try again in a few seconds."

@@ -90,7 +90,7 @@ class Jobs:
         """The job that was queued under this key. Raises PithError ``idempotency_key_reused``."""
         with self._db.reader() as session:
             id = idempotency.found(session, key)
-            return None if id is None else job_view.contract(session, job_view.find(session, id))
+            return None if id is None else job_view.single(session, job_view.find(session, id))
 
     def get(self, id: str) -> Job:
         """Raises PithError ``not_found``."""
@@ -291,15 +291,15 @@ class Jobs:
         with self._db.session() as session:
             return endings.end(session, id, attempt, "cancelled", sources={"cancelling"}) is not None
 
-    def crashed(self, id: JobId, attempt: int, problem: Problem) -> bool:
-        """The job's process died: the job is queued again after a pause, or fails with this when that was once too
-        often. Or False and nothing is written."""
+    def crashed(self, id: JobId, attempt: int, problem: Problem, why: str = "") -> bool:
+        """The job's process died: the job is queued again after a pause, and the event says ``why``; or it fails with
+        this problem when that was once too often. Or False and nothing is written."""
         with self._db.session() as session:
             row = _held(session, id, attempt)
             if row is None:
                 return False
             pause = self._retry_seconds * 2 ** min(row.losses, MOST_DOUBLINGS)
-            return self._lost(session, row, problem, f"{problem.detail} It is tried again.", clock.now_plus(pause))
+            return self._lost(session, row, problem, why, clock.now_plus(pause))
 
     def give_back(self, id: JobId, attempt: int) -> bool:
         """The worker stops in good order, as it or the job was asked to: the job is queued again or paused, and no loss
@@ -373,6 +373,7 @@ class Jobs:
         fence = of_attempt(row.attempt)
         if row.status == "pausing":
             values.pop("not_before", None)
+            why = "It goes on from its checkpoint." if row.checkpoint_at else "It has no checkpoint: it begins anew."
             moved = move(session, row.id, "paused", "paused", sources={"pausing"}, where=fence, message=why, **values)
         else:
             values |= _kept_progress(row)

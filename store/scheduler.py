@@ -24,7 +24,7 @@ from store.dispatch import dispatch
 from store.jobs import Jobs
 from store.queue import QUEUE_NAMES, Queue
 from store.references import sweep
-from store.settings import Settings
+from store.settings import Settings, refusal
 from store.uploads import open_uploads
 
 LOST_MESSAGE_SECONDS = 60
@@ -134,7 +134,7 @@ def main() -> int:
         db = Database(settings.database_url)
         scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)
     except (ValidationError, PithError) as error:
-        log.error("cannot start: %s", error)
+        log.error("cannot start: %s", refusal(error))
         return 2
     log.info("started")
     scheduler.run(stop)

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from pith.errors import PithError
 from store import paths
 
 
@@ -48,6 +49,14 @@ def _database_in(data: dict[str, Any]) -> str:
 
 def _blobs_in(data: dict[str, Any]) -> str:
     return f"file://{paths.blobs(data['data_dir'])}" if "data_dir" in data else ""
+
+
+def refusal(error: PithError | ValidationError) -> str:
+    """One sentence for each setting that is wrong."""
+    if isinstance(error, PithError):
+        return error.problem.detail
+    wrong = error.errors(include_url=False, include_input=False)
+    return "\n".join(f"PITH_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}." for one in wrong)
 
 
 class Settings(BaseSettings):

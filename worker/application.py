@@ -16,7 +16,7 @@ from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
-from store.settings import Settings
+from store.settings import Settings, refusal
 from worker import sandbox, staging, supervise
 from worker.rest import Rest
 from worker.settings import QueueName, WorkerSettings
@@ -99,7 +99,7 @@ def _or_leave(begin: Callable[[], object]) -> None:
     try:
         begin()
     except (PithError, ValidationError) as error:
-        _log.error("the worker cannot start: %s", error)
+        _log.error("the worker cannot start: %s", refusal(error))
         raise SystemExit(2) from None
 
 

@@ -73,12 +73,14 @@ async def create(
     """``Location`` is where its bytes go: by ``PATCH`` as tus 1.0 or the IETF's draft has it, or by ``PUT`` with
     Content-Range (``curl -C OFFSET -T FILE``). ``HEAD`` there says ``Upload-Offset``. tus sends the parameters as
     metadata."""
-    dialects.speaks_tus(request)
+    dialects.check_creation(request)
     said = {**dialects.metadata(request), **architecture, **schema}
     kind = _kind(of or said.get("of") or "model")
     given = WORDS[kind].read({key: said[key] for key in WORDS[kind].names if key in said}, "query")
     chosen = checked_name(name or said.get("name") or said.get("filename") or DEFAULT_NAMES[kind])
     length, expected = dialects.length(request), expected_digest(request, sha256)
+    if length == 0:
+        raise PithError("upload_empty")
     if (length or 0) > (limit := service.settings.max_upload_bytes):
         raise PithError("upload_too_large", limit=limit)
     words = "" if given is None else given.model_dump_json()

@@ -239,6 +239,15 @@ def test_every_refusal_says_where_the_upload_is(http: httpx.Client) -> None:
 
 BAD_CREATIONS: dict[str, tuple[dict[str, Any], int, str]] = {
     "length": ({"headers": {"Upload-Length": "-1"}}, 422, "malformed_request"),
+    "no length": ({"headers": TUS}, 422, "malformed_request"),
+    "two lengths": (
+        {"headers": {**TUS, "Upload-Length": "5", "Upload-Defer-Length": "1"}},
+        422,
+        "malformed_request",
+    ),
+    "nothing": ({"headers": {"Upload-Length": "0"}}, 400, "upload_empty"),
+    "JSON": ({"json": {"of": "dataset"}}, 415, "media_type_not_supported"),
+    "form": ({"files": {"file": b"abc"}}, 415, "media_type_not_supported"),
     "too large": ({"headers": {"Upload-Length": str(10**12)}}, 413, "upload_too_large"),
     "metadata": ({"headers": {"Upload-Metadata": "filename ???"}}, 422, "malformed_request"),
     "version": ({"headers": {"Tus-Resumable": "0.2.1"}}, 412, "tus_version"),
@@ -329,8 +338,10 @@ def test_an_empty_upload_is_refused(http: httpx.Client) -> None:
 def test_a_complete_upload_takes_nothing_more_and_does_no_harm(http: httpx.Client) -> None:
     path = begun(http, 3)
     first = http.put(path, content=b"abc").json()
-    assert http.put(path, content=b"xyz").json()["id"] == first["id"]
-    assert append(http, path, 3, b"").status_code == 204
+    for refused in (http.put(path, content=b"xyz"), append(http, path, 0, b"xyz")):
+        assert (refused.status_code, refused.json()["code"]) == (409, "upload_complete")
+        assert first["id"] in refused.json()["detail"] and first["id"] in refused.headers["content-location"]
+    assert append(http, path, 3, b"").status_code == 204, "the last request, sent again for want of an answer"
     assert model_of(http, path)["digest"] == first["digest"]
 
 

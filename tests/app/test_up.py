@@ -140,6 +140,19 @@ def test_when_the_api_ends_the_others_are_ended_the_queue_last(tmp_path: Path) -
     assert not any(member.alive for member in members)
 
 
+def test_an_api_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    body = "import os, time; print('pid', os.getpid()); time.sleep(600)"
+    said: list[str] = []
+    api = Child("api", (sys.executable, "-uc", body), environment(tmp_path))
+    household = Household([api], lambda line, who="up": said.append(f"{who}: {line}"))
+    while len(pids := [int(line.split()[-1]) for line in said if "pid" in line]) < 2:
+        household.tend()
+        if len(pids) == 1 and "up: api ended by signal 9 (SIGKILL)" not in said:
+            api.signal(signal.SIGKILL)
+    assert household.has("api") and pids[0] != pids[1]
+    household.end(lambda: True)
+
+
 def test_a_worker_that_never_gets_ready_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

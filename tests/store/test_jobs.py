@@ -148,7 +148,7 @@ def test_a_job_that_ended_before_it_heard_of_the_cancel_keeps_its_result(shop: S
     shop.jobs.claim(job.id, "w", 60)
     shop.jobs.cancel(job.id)
     assert shop.jobs.succeed(job.id, 1, [], "met")
-    with pytest.raises(PithError, match=f"{job.id}' is already succeeded; there is nothing to cancel"):
+    with pytest.raises(PithError, match=f"{job.id}' is already succeeded; nothing more can be done"):
         shop.jobs.cancel(job.id)
 
 
