@@ -94,7 +94,8 @@ def show_all(
         JobKind | Literal["all"], Query(description="compression, intake (checks of uploads), or all.")
     ] = "compression",
     naming: Annotated[
-        str | None, Query(max_length=64, description="Only jobs that name this model or dataset.")
+        str | None,
+        Query(pattern="^(mdl|dts)_[0-9a-z]{26}$", description="Only jobs that name this model or dataset."),
     ] = None,
 ) -> Page[Job]:
     return service.jobs.list(limit, cursor, status, None if kind == "all" else kind, naming)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from pith.cli.output import Output
 from pith.costs import Seconds
-from pith.job import Event, Job
+from pith.job import FINAL, Event, Job
 from pith.plan import Change, Plan, PlannedStep
 from pith.report import Metric, Report
 from pith.sentences import short
@@ -25,8 +25,21 @@ def print_job(out: Output, job: Job) -> None:
         return
     if job.error is not None:
         out.console.print(Text(f"{job.error.title}: {job.error.detail}", style="red"))
-    elif job.status == "running":
-        out.console.print(f"{job.progress.fraction:.0%} {job.progress.message}")
+    for line in standing(job):
+        out.console.print(Text(line), soft_wrap=True)
+
+
+def standing(job: Job) -> Iterator[str]:
+    """Where a job is that has not ended."""
+    if job.status in FINAL:
+        return
+    if job.progress.fraction:
+        left = "" if job.remaining_seconds is None else f", about {job.remaining_seconds:,.0f} s left"
+        yield f"{job.progress.fraction:.0%} {job.progress.message}{left}"
+    if job.jobs_before is not None:
+        yield f"{job.jobs_before} queued jobs go before it"
+    if job.checkpoint_at is not None:
+        yield f"checkpoint of {job.checkpoint_at:%Y-%m-%d %H:%M:%S}"
 
 
 def print_plan(out: Output, plan: Plan) -> None:

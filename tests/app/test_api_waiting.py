@@ -48,6 +48,7 @@ def test_a_queued_job_knows_its_place(http: httpx.Client, model: str) -> None:
     assert place[second] - place[first] == 1
     listed = http.get("/v1/jobs", params={"naming": model}).json()["data"]
     assert [one["id"] for one in listed] == [high, second, first, low]
+    assert http.get("/v1/jobs", params={"naming": "nobody"}).status_code == 422
     for id in place:
         http.post(f"/v1/jobs/{id}/cancel")
 

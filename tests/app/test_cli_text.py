@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pith.cli.output import Output
-from pith.cli.summary import counted, print_plan, print_report
+from pith.cli.summary import counted, print_plan, print_report, standing
 from pith.costs import Seconds
-from pith.job import Event, Job, JobSpec
+from pith.job import Event, Job, JobSpec, Progress
 from pith.plan import Change, Plan, PlannedQuality, PlannedStep
 from pith.report import Measurement, Metric
 from tests.app.a_report import report_of
@@ -107,3 +107,20 @@ def test_a_report_shows_what_only_the_result_has(capsys: pytest.CaptureFixture[s
     )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["sqnr_db", "[dB]", "-", "5.31", "-"] in rows and [row[0] for row in rows].count("accuracy") == 1
+
+
+def test_a_job_that_has_not_ended_says_where_it_stands() -> None:
+    spec = JobSpec.model_validate({"model": "mdl_" + "0" * 26, "recipe": [{"kind": "quantize.dynamic"}]})
+    job = Job(id="job_" + "0" * 26, status="queued", spec=spec, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert list(standing(job.model_copy(update={"jobs_before": 2}))) == ["2 queued jobs go before it"]
+    running = {
+        "status": "running",
+        "progress": Progress(fraction=0.25, message="epoch 2"),
+        "remaining_seconds": 3600.4,
+        "checkpoint_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    }
+    assert list(standing(job.model_copy(update=running))) == [
+        "25% epoch 2, about 3,600 s left",
+        "checkpoint of 2026-01-02 03:04:05",
+    ]
+    assert list(standing(job.model_copy(update={**running, "status": "failed"}))) == []
