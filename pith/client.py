@@ -87,9 +87,6 @@ class Uploads(Generic[T, G]):
         """
         path = Path(path)
         outgoing = Outgoing(path, progress)
-        if not outgoing.size:
-            outgoing.close()
-            raise PithError("file_unreadable", path=str(path), reason="it is empty")
         said = {**query(name=name or path.name), **_said(given)}
         try:
             if outgoing.size >= RESUMABLE_BYTES:

@@ -128,7 +128,11 @@ ERRORS: dict[str, Row] = {
         460, "Checksum mismatch", "The {algorithm} of these bytes is {actual}, not {expected}; they were not kept."
     ),
     "tus_version": Row(412, "Another tus version", "Tus-Resumable is {given!r}, and only 1.0.0 is spoken here."),
-    "upload_empty": Row(400, "Upload empty", "The body has no bytes; send the file as the body or as the part 'file'."),
+    "upload_empty": Row(
+        400,
+        "Upload empty",
+        "There are no bytes: the file is empty, or it did not come as the body or as the part 'file'.",
+    ),
     "upload_too_large": Row(
         413,
         "Upload too large",

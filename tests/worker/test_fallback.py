@@ -80,12 +80,12 @@ runpy.run_module("worker", run_name="__main__")
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "cannot start: sandbox_incomplete: This system lacks user_namespace" in done.stderr
+    assert "cannot start: This system lacks user_namespace" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [({"PITH_DEVICE": "tpu"}, "device"), ({"PITH_REDIS_URL": "amqp://host"}, "amqp")],
+    [({"PITH_DEVICE": "tpu"}, "PITH_DEVICE: Input should be"), ({"PITH_REDIS_URL": "amqp://host"}, "amqp")],
 )
 def test_wrong_settings_refuse_to_start(setting: dict[str, str], said: str, tmp_path: Path) -> None:
     environment = {"PITH_DATA_DIR": str(tmp_path), "PITH_REDIS_URL": "redis://localhost:1", **setting}
