@@ -74,7 +74,7 @@ class Household:
             self.tend(restart=False)
 
     def _alive(self, group: Sequence[str]) -> bool:
-        return any(self._members[name].alive for name in group if name in self._members)
+        return any(name in self._watched for name in group)  # until it has been said how each has ended
 
     def _signal(self, group: Sequence[str], number: signal.Signals) -> None:
         for name in group:
