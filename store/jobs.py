@@ -363,20 +363,20 @@ class Jobs:
         most = min(self._max_attempts, row.spec.get("limits", {}).get("attempts") or self._max_attempts)
         if row.status == "running" and lost >= most:
             return endings.end(session, row.id, row.attempt, "failed", **_failure(problem), losses=lost) is not None
-        return self._set_aside(session, row, why, losses=lost, not_before=not_before)
+        return self._set_aside(session, row, why, not_before, losses=lost)
 
-    def _set_aside(self, session: Session, row: JobRow, why: str, **values: Any) -> bool:
+    def _set_aside(
+        self, session: Session, row: JobRow, why: str, not_before: ColumnElement[Any] | None = None, **values: Any
+    ) -> bool:
         """A job that its worker does not work on any more: queued again, or what it was on its way to."""
         if row.status == "cancelling":
-            values.pop("not_before", None)
             return endings.end(session, row.id, row.attempt, "cancelled", message=why, **values) is not None
         fence = of_attempt(row.attempt)
         if row.status == "pausing":
-            values.pop("not_before", None)
             why = "It goes on from its checkpoint." if row.checkpoint_at else "It has no checkpoint: it begins anew."
             moved = move(session, row.id, "paused", "paused", sources={"pausing"}, where=fence, message=why, **values)
         else:
-            values |= _kept_progress(row)
+            values |= {"not_before": not_before, **_kept_progress(row)}
             moved = move(session, row.id, "queued", "requeued", sources={"running"}, where=fence, message=why, **values)
         return moved is not None
 
