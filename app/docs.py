@@ -3,9 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from pith.errors import ERRORS
 
-EVERYWHERE = ("malformed_request", "host_not_allowed", "internal", "unavailable")
+EVERYWHERE = (
+    "malformed_request",
+    "host_not_allowed",
+    "key_required",
+    "key_refused",
+    "scope_required",
+    "rate_limited",
+    "internal",
+    "unavailable",
+)
 
 JOB_EXAMPLES: dict[str, Any] = {
     "quantize": {
@@ -84,11 +95,18 @@ def form_body(also: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def json_body(kind: type[BaseModel]) -> dict[str, Any]:
+    """A body that no answer has, so that its schema stands in its place."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The problem responses of a route, as FastAPI's ``responses``: by status, each naming its codes. What may not be
     found may be gone."""
     by_status: dict[int, list[str]] = {}
-    for code in (*codes, *(["gone"] if "not_found" in codes else []), *EVERYWHERE):
+    for code in dict.fromkeys((*codes, *(["gone"] if "not_found" in codes else []), *EVERYWHERE)):
         by_status.setdefault(ERRORS[code].status, []).append(code)
     return {status: _response(codes) for status, codes in sorted(by_status.items())}
 

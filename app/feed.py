@@ -79,16 +79,16 @@ class Feed:
         finally:
             self._watchers.discard(watcher)
 
-    async def ended(self, id: str, seconds: float) -> Job:
-        """The job, once it has ended, or after so many seconds. Raises PithError ``not_found``."""
-        job = await asyncio.to_thread(self._jobs.get, id)
+    async def ended(self, jobs: Jobs, id: str, seconds: float) -> Job:
+        """A job of these, once it has ended, or after so many seconds. Raises PithError ``not_found``."""
+        job = await asyncio.to_thread(jobs.get, id)
         deadline = time.monotonic() + seconds
         if job.status in FINAL or seconds <= 0:
             return job
         async with self.watch(id, 0) as watcher:
             while not watcher.closed and (left := deadline - time.monotonic()) > 0:
                 await watcher.take(left)
-        return await asyncio.to_thread(self._jobs.get, id)
+        return await asyncio.to_thread(jobs.get, id)
 
     async def _run(self) -> None:
         while self._watchers:

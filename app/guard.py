@@ -1,16 +1,23 @@
-"""The outermost layer of the API: who may speak to it, and the headers of every answer. Pure ASGI, so streams pass."""
+"""The outermost layer of the API: who may speak to it, and the headers of every answer. Pure ASGI, so streams pass.
+
+It decides by the headers alone: of a request that is refused here, the body is never read.
+"""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import problem_of, problem_response
+from app.doors import Doors
+from app.problems import headers_of, problem_of, problem_response
 from app.settings import ApiSettings
 from pith.errors import PithError
 
 AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::\d{1,5})?")
+ASKED = "/v1/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -25,7 +32,7 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses a Host that is not ours (DNS rebinding) and writes that a page of another origin sends."""
+    """Refuses a Host that is not ours (DNS rebinding), writes that a page of another origin sends, and missing keys."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -36,12 +43,15 @@ class Guard:
             return
         answer = _Answer(send)
         try:
-            check(scope["app"].state.service.settings, scope["method"], Headers(scope=scope))
+            service, headers = scope["app"].state.service, Headers(scope=scope)
+            check(service.settings, scope["method"], headers)
+            if scope["path"].startswith(ASKED):
+                answer.headers = await _let_in(service.doors, headers, scope)
             await self.app(scope, receive, answer.send)
         except Exception as error:
             if answer.started:
                 raise
-            await problem_response(problem_of(error, scope))(scope, receive, answer.send)
+            await problem_response(problem_of(error, scope), headers_of(error))(scope, receive, answer.send)
 
 
 class _Answer:
@@ -50,14 +60,23 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.headers: Mapping[str, str] = {}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in {**HEADERS, **self.headers}.items():
                 headers.setdefault(name, value)
         await self._send(message)
+
+
+async def _let_in(doors: Doors, headers: Headers, scope: Scope) -> Mapping[str, str]:
+    """Who it is goes along with the request; returned are headers of the answer."""
+    ask = run_in_threadpool(doors.admit, headers) if doors.asks(headers) else None
+    admission = doors.admit(headers) if ask is None else await ask
+    scope.setdefault("state", {})["caller"] = admission.caller
+    return admission.headers
 
 
 def check(settings: ApiSettings, method: str, headers: Headers) -> None:

@@ -12,14 +12,15 @@ from pith.artifact import Digest
 from pith.errors import PithError
 from store.blob_writer import Stored
 from store.blobs import Blobs, BlobWriter
+from store.quotas import Room
 
 BATCH_BYTES = 4 * 2**20
 
 
 class Intake:
-    def __init__(self, writer: BlobWriter, limit: int) -> None:
+    def __init__(self, writer: BlobWriter, room: Room) -> None:
         self._writer = writer
-        self._limit = limit
+        self._room = room
         self._batch: list[bytes] = []
         self._gathered = 0
         self._writing: asyncio.Future[None] | None = None
@@ -27,8 +28,7 @@ class Intake:
 
     async def feed(self, data: bytes) -> None:
         self.received += len(data)
-        if self.received > self._limit:
-            raise PithError("upload_too_large", limit=self._limit)
+        self._room.check(self.received)
         self._batch.append(data)
         self._gathered += len(data)
         if self._gathered >= BATCH_BYTES:
@@ -65,9 +65,9 @@ class Intake:
 
 
 @asynccontextmanager
-async def intake(blobs: Blobs, limit: int) -> AsyncIterator[Intake]:
+async def intake(blobs: Blobs, room: Room) -> AsyncIterator[Intake]:
     """An intake whose bytes are forgotten unless it was finished."""
-    one = Intake(await asyncio.to_thread(blobs.writer), limit)
+    one = Intake(await asyncio.to_thread(blobs.writer), room)
     try:
         yield one
     finally:

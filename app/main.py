@@ -8,7 +8,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 
 from app import problems
 from app.guard import Guard
-from app.routes import about, events, jobs, pages, results, resumable, uploads
+from app.routes import about, access, events, jobs, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
@@ -17,7 +17,8 @@ from store.settings import Settings
 DESCRIPTION = """Compresses trained models and reports honestly what it cost.
 
 Upload a model and, if it has one, a dataset; a worker checks both and says what they are. Submit a job that names them
-and the steps to take; watch its events; fetch its report and its artifacts. Errors are `application/problem+json`
+and the steps to take; watch its events; fetch its report and its artifacts. Where the service
+asks for a key, send it as `Authorization: Bearer KEY`. Errors are `application/problem+json`
 (RFC 9457) with a stable `code`."""
 
 
@@ -54,6 +55,7 @@ def create_app(
         jobs.router,
         events.router,
         results.router,
+        access.router,
         about.router,
         pages.router,
     ):

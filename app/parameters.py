@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.said import check_clean
 from app.service import Service, TheService
@@ -15,7 +16,7 @@ from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.pointers import malformed
 
-T = TypeVar("T", JobSpec, Architecture)
+T = TypeVar("T", bound=BaseModel)
 _PLAUSIBLE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of a page.")]
@@ -69,9 +70,13 @@ async def _json_body(request: Request, service: TheService) -> bytes:
     return bytes(body)
 
 
-def _job_spec(body: Annotated[bytes, Depends(_json_body)]) -> JobSpec:
-    """In a thread: a megabyte of nonsense takes a while to be found wrong."""
-    return _read(JobSpec, body)
+def json_of(kind: type[T]) -> Callable[..., T]:
+    """A dependency: the body as this class. In a thread: a megabyte of nonsense takes a while to be found wrong."""
+
+    def read(body: Annotated[bytes, Depends(_json_body)]) -> T:
+        return _read(kind, body)
+
+    return read
 
 
 async def architecture_body(request: Request, service: Service) -> Architecture:
@@ -97,4 +102,4 @@ def _document(body: bytes, first: str) -> object:
         return None
 
 
-JobSpecBody = Annotated[JobSpec, Depends(_job_spec)]
+JobSpecBody = Annotated[JobSpec, Depends(json_of(JobSpec))]

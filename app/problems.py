@@ -21,6 +21,12 @@ HEADERS = {
     "upload_interrupted": {"Connection": "close"},
     "upload_busy": {"Retry-After": "5"},
     "tus_version": {"Tus-Version": "1.0.0"},
+    # The body of who is not let in is not read: neither here nor by the server, which would look for the next request.
+    "key_required": {"WWW-Authenticate": 'Bearer realm="pith"', "Connection": "close"},
+    "key_refused": {"WWW-Authenticate": 'Bearer realm="pith", error="invalid_token"', "Connection": "close"},
+    "scope_required": {"Connection": "close"},
+    "rate_limited": {"Connection": "close"},
+    "quota_exceeded": {"Connection": "close"},
 }
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 log = logging.getLogger("pith.api")
@@ -40,7 +46,13 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 async def _pith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PithError)
     log_fault(request, error)
-    return problem_response(error.problem, HEADERS.get(error.code))
+    return problem_response(error.problem, headers_of(error))
+
+
+def headers_of(error: Exception) -> Mapping[str, str]:
+    """What an answer says of an error beside its body."""
+    own: Mapping[str, str] = getattr(error, "headers", {})
+    return {**HEADERS.get(error.code, {}), **own} if isinstance(error, PithError) else {}
 
 
 def log_fault(request: Request, error: PithError) -> None:

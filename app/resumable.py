@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +63,27 @@ class Receiver:
         self._completed = completed
         self._writing: dict[str, asyncio.Event] = {}
 
+    def within(self, uploads: Uploads) -> "Receiver":
+        """The same for these uploads alone, which are those of one project."""
+        one = copy(self)
+        one._uploads = uploads
+        return one
+
     async def take(self, request: Request, id: str, part: Part) -> tuple[Upload, Model | Dataset | None]:
         """The upload after this part, and what it has become if that was the last one.
 
         Raises:
             PithError: any ``upload_…`` code, ``digest_mismatch``, ``storage_full``, ``not_found``.
         """
+        most = (await run_in_threadpool(self._uploads.room, self._settings.max_upload_bytes)).file_bytes
         async with self._alone(id) as (file, stop):
             upload = await run_in_threadpool(self._uploads.get, id)
             if file is None or file.named:
                 _refuse_more(request, upload, part)
             if file is not None and not file.named:
-                upload = await self._told_length(request, upload, part)
-                await self._write(_batches(request, self._settings.upload_idle_seconds, stop), upload, file, part)
+                upload = await self._told_length(request, upload, part, most)
+                batches = _batches(request, self._settings.upload_idle_seconds, stop)
+                await self._write(batches, upload, file, part, most)
                 upload = await run_in_threadpool(self._settled, upload, file, part)
             made = await self._finished(upload, file)
             return upload if made is None else await run_in_threadpool(self._uploads.get, id), made
@@ -113,14 +122,15 @@ class Receiver:
         self._completed(made)
         return made
 
-    async def _told_length(self, request: Request, upload: Upload, part: Part) -> Upload:
+    async def _told_length(self, request: Request, upload: Upload, part: Part, most: int) -> Upload:
         """The upload with what this part says of its length; the part begins where it must, and is not too long."""
         if part.offset is not None and part.offset != upload.offset:
             raise PithError("upload_offset_mismatch", offset=upload.offset, given=part.offset)
         announced, start = request.headers.get("content-length", ""), part.offset or 0
         end = start + int(announced[:30]) if announced.isdecimal() else start
         length = end if part.last and announced else part.length
-        self._check_limit(max(end, length or 0))
+        if max(end, length or 0) > most:
+            raise PithError("upload_too_large", limit=most)
         if upload.length is None and length is not None and length < start:
             raise PithError("upload_too_long", length=length)
         if length is not None:
@@ -129,17 +139,15 @@ class Receiver:
             raise PithError("upload_too_long", length=upload.length)
         return upload
 
-    def _check_limit(self, size: int) -> None:
-        if size > self._settings.max_upload_bytes:
-            raise PithError("upload_too_large", limit=self._settings.max_upload_bytes)
-
-    async def _write(self, batches: AsyncIterator[bytes], upload: Upload, file: PartialFile, part: Part) -> None:
+    async def _write(
+        self, batches: AsyncIterator[bytes], upload: Upload, file: PartialFile, part: Part, most: int
+    ) -> None:
         """The body, as far as it comes; what came is kept, unless a checksum says that it is wrong. A thread writes one
         batch while the next one arrives."""
         if part.offset is None:
             await run_in_threadpool(file.back_to, 0)
         begun, seen = file.offset, None if part.checksum is None else hashlib.new(part.checksum.algorithm)
-        most = self._settings.max_upload_bytes if upload.length is None else upload.length
+        most = most if upload.length is None else upload.length
         writing: asyncio.Future[None] | None = None
         right, touched = part.checksum is None, time.monotonic()
         try:

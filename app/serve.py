@@ -6,6 +6,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from app.main import create_app
+from app.service import check_keys
 from app.settings import ApiSettings
 from pith.errors import PithError
 from store.settings import Settings, refusal
@@ -14,6 +15,7 @@ from store.settings import Settings, refusal
 def main() -> int:
     try:
         settings, store = ApiSettings(), Settings()
+        check_keys(settings, store)
     except (PithError, ValidationError) as error:
         print(refusal(error), file=sys.stderr)  # noqa: T201
         return 2

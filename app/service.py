@@ -1,4 +1,5 @@
-"""What the routes share: settings, database, blobs, queue and the live event feed, opened once by the lifespan."""
+"""What the routes share: settings, database, blobs, queue and the live event feed, opened once by the lifespan; and the
+part of it that one caller may see."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,17 +9,22 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access import caller_of
 from app.checks import Checks
+from app.doors import Doors
 from app.feed import Feed
 from app.resumable import Receiver
 from app.settings import ApiSettings
 from pith.errors import PithError
+from pith.ids import ProjectId
 from pith.resources import Dataset, Model
+from store.access import Caller, Keys, Projects
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
 from store.queue import Queue
+from store.rates import Rates
 from store.resources import Resources, datasets, models
 from store.settings import Settings
 from store.uploads import Uploads, open_uploads
@@ -28,9 +34,14 @@ log = logging.getLogger("pith.api")
 
 @dataclass(frozen=True)
 class Service:
+    """As the caller of one request has it: what is in the caller's project, and nothing else."""
+
     settings: ApiSettings
+    caller: Caller
     db: Database
     blobs: Blobs
+    keys: Keys
+    projects: Projects
     models: Resources[Model]
     datasets: Resources[Dataset]
     jobs: Jobs
@@ -40,13 +51,73 @@ class Service:
     uploads: Uploads
     receiver: Receiver
 
+    @property
+    def project(self) -> ProjectId:
+        return self.caller.project
 
-@contextmanager
-def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool]) -> Iterator[Service]:
-    """The service on its data, with the database brought up to date."""
+
+@dataclass(frozen=True)
+class Premises:
+    """What is opened once and shared by all requests. ``within`` is the only way to what somebody has stored."""
+
+    settings: ApiSettings
+    store: Settings
+    doors: Doors
+    db: Database
+    blobs: Blobs
+    queue: Queue | None
+    feed: Feed
+    checks: Checks
+    receiver: Receiver
+
+    def within(self, caller: Caller) -> Service:
+        project = caller.project
+        uploads = open_uploads(self.db, self.blobs, self.store.upload_expire_seconds, project)
+        return Service(
+            settings=self.settings,
+            caller=caller,
+            db=self.db,
+            blobs=self.blobs,
+            keys=Keys(self.db, None if "operate" in caller.scopes else project),
+            projects=Projects(self.db),
+            models=models(self.db, self.blobs, project),
+            datasets=datasets(self.db, self.blobs, project),
+            jobs=Jobs(self.db, self.store.max_attempts, project=project),
+            queue=self.queue,
+            feed=self.feed,
+            checks=self.checks,
+            uploads=uploads,
+            receiver=self.receiver.within(uploads),
+        )
+
+
+def check_keys(settings: ApiSettings, store: Settings) -> None:
+    """Before a server starts that nobody could use.
+
+    Raises:
+        PithError: ``setting_refused``, ``unavailable``.
+    """
+    if not settings.keys_required or settings.operator_key is not None:
+        return
     db = Database(store.database_url)
     try:
         db.migrate()
+        settings.check_keys(Keys(db).any())
+    finally:
+        db.close()
+
+
+@contextmanager
+def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool]) -> Iterator[Premises]:
+    """The service on its data, with the database brought up to date.
+
+    Raises:
+        PithError: ``setting_refused`` where nobody could come in.
+    """
+    db = Database(store.database_url)
+    try:
+        db.migrate()
+        settings.check_keys(Keys(db).any())
         blobs = open_blobs(store.blob_url)
         jobs = Jobs(db, store.max_attempts)
         found = (models(db, blobs), datasets(db, blobs))
@@ -57,28 +128,32 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             if queue is not None:
                 dispatch(jobs, queue, made.check)
 
-        yield Service(
+        yield Premises(
             settings=settings,
+            store=store,
+            doors=Doors(settings, Keys(db), Rates(store.redis_url)),
             db=db,
             blobs=blobs,
-            models=found[0],
-            datasets=found[1],
-            jobs=jobs,
             queue=queue,
             feed=Feed(jobs, stopping),
             checks=Checks(*found, stopping),
-            uploads=uploads,
             receiver=Receiver(uploads, settings, completed),
         )
     finally:
         db.close()
 
 
+async def _premises(request: Request) -> Premises:
+    premises: Premises = request.app.state.service
+    return premises
+
+
 async def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+    premises: Premises = request.app.state.service
+    return premises.within(caller_of(request))
 
 
+ThePremises = Annotated[Premises, Depends(_premises)]
 TheService = Annotated[Service, Depends(_service)]
 
 

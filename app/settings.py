@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pith.errors import PithError
@@ -12,18 +12,21 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class ApiSettings(BaseSettings):
-    """The defaults serve this machine alone, because there are no accounts yet.
+    """The defaults serve this machine alone, and whoever is on it may do everything."""
 
-    Raises:
-        PithError: ``setting_refused`` for a host that other machines reach, unless ``PITH_TRUST_NETWORK`` is true.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="PITH_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PITH_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    require_keys: bool = Field(
+        False, description="Ask for a key also where only this machine reaches the service: behind a proxy."
+    )
     trust_network: bool = Field(
-        False, description="Allow a host that other machines reach. Whoever reaches it may do everything."
+        False,
+        description="Ask for no key where other machines reach the service; whoever does may do everything.",
+    )
+    operator_key: SecretStr | None = Field(
+        None, min_length=32, description="A key that may do everything, besides those that the service has made."
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names besides localhost that a request may call the service by, with commas; * is any."
@@ -39,17 +42,25 @@ class ApiSettings(BaseSettings):
             return value
         return tuple(name.strip().lower() for name in value.split(",") if name.strip())
 
-    @model_validator(mode="after")
-    def _private(self) -> "ApiSettings":
-        if not self.trust_network and not is_loopback(self.host):
+    @property
+    def keys_required(self) -> bool:
+        """Whether a request without a key is refused."""
+        return self.require_keys or not (self.trust_network or is_loopback(self.host))
+
+    def check_keys(self, any_key: bool) -> None:
+        """
+        Raises:
+            PithError: ``setting_refused`` where keys are required and there is none.
+        """
+        if self.keys_required and not any_key and self.operator_key is None:
             raise PithError(
                 "setting_refused",
                 name="PITH_HOST",
                 value=self.host,
-                reason="other machines could reach it and there are no accounts yet, so anyone there could use and "
-                "delete everything; keep 127.0.0.1, or set PITH_TRUST_NETWORK=true behind a proxy that knows its users",
+                reason="nobody could come in: a key is asked for there, and there is none yet. Make one while the "
+                "service listens on 127.0.0.1 (`pith keys create`), or give one in PITH_OPERATOR_KEY; behind a proxy "
+                "that knows its users, PITH_TRUST_NETWORK=true asks for none",
             )
-        return self
 
     def serves(self, host: str) -> bool:
         """Whether a request may call the service by this name, without a port."""

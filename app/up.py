@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from app import broker
 from app.child import Child
 from app.household import Household, Stop, say
+from app.service import check_keys
 from app.settings import ApiSettings
 from pith.errors import PithError
 from store import paths
@@ -43,6 +44,7 @@ def main() -> int:
         with only_one(store):
             check_port_free(api)
             migrate(store)
+            check_keys(api, store)
             return run(api, store)
     except (PithError, ValidationError) as error:
         click.echo(refusal(error), err=True)

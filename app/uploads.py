@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
+from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
@@ -17,6 +18,7 @@ from pith.artifact import Digest, Name
 from pith.errors import PithError
 from pith.pointers import malformed
 from store.blob_writer import Stored
+from store.quotas import Room
 
 FORM_OVERHEAD = 2**16
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
@@ -38,7 +40,8 @@ async def receive_body(request: Request, service: Service, name: str, sha256: st
     """The whole body as one file.
 
     Raises:
-        PithError: ``upload_*``, ``digest_mismatch``, ``storage_full``, ``media_type_not_supported``.
+        PithError: ``upload_*``, ``digest_mismatch``, ``storage_full``, ``quota_exceeded``,
+            ``media_type_not_supported``.
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         _refuse_type(request, "the bytes of the file by PUT (a form goes by POST)")
@@ -46,9 +49,9 @@ async def receive_body(request: Request, service: Service, name: str, sha256: st
         raise _wrong("header", "content-range", "Parts of a file go to an upload; POST /v1/uploads begins one")
     name = checked_name(name)
     expected = expected_digest(request, sha256)
-    limit = service.settings.max_upload_bytes
-    _check_length(request, limit, limit)
-    async with intake(service.blobs, limit) as taking:
+    room = await _room(service)
+    _check_length(request, room)
+    async with intake(service.blobs, room) as taking:
         async for piece in _pieces(request, service.settings.upload_idle_seconds):
             await taking.feed(piece)
         return Received(name, await taking.finish(expected), None)
@@ -72,10 +75,10 @@ async def receive_form(
         fresh = ", or an Architecture as application/json" if "architecture" in also else ""
         _refuse_type(request, f"multipart/form-data by POST (a bare file goes by PUT){fresh}")
     expected = expected_digest(request, sha256)
-    limit = service.settings.max_upload_bytes
-    _check_length(request, limit + FORM_OVERHEAD, limit)
+    room = await _room(service)
+    _check_length(request, room, FORM_OVERHEAD)
     form = Form(request.headers["content-type"], also)
-    async with intake(service.blobs, limit) as taking:
+    async with intake(service.blobs, room) as taking:
         async for piece in _pieces(request, service.settings.upload_idle_seconds):
             for part in form.feed(piece):
                 await taking.feed(part)
@@ -114,11 +117,15 @@ async def _pieces(request: Request, idle: float) -> AsyncIterator[bytes]:
         raise PithError("upload_incomplete", received=received, expected=expected) from fault
 
 
-def _check_length(request: Request, most: int, limit: int) -> None:
+async def _room(service: Service) -> Room:
+    return await run_in_threadpool(service.uploads.room, service.settings.max_upload_bytes)
+
+
+def _check_length(request: Request, room: Room, overhead: int = 0) -> None:
     """Refuse by the announced length, before a byte has come."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:30]) > most:
-        raise PithError("upload_too_large", limit=limit)
+    if announced.isdecimal():
+        room.check(int(announced[:30]) - overhead)
 
 
 def expected_digest(request: Request, sha256: str | None) -> Digest | None:

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from pith import resuming
+from pith.access import Me
+from pith.access_client import Keys, Projects
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
 from pith.intake import Architecture
@@ -33,13 +35,15 @@ LONGEST_WAIT = 30
 
 
 class Pith:
-    """One service. Close it, or use it in a with statement."""
+    """One service, with a key where it asks for one. Close it, or use it in a with statement."""
 
-    def __init__(self, base_url: str = DEFAULT_URL) -> None:
-        self._wire = Wire(base_url)
+    def __init__(self, base_url: str = DEFAULT_URL, key: str | None = None) -> None:
+        self._wire = Wire(base_url, key)
         self.models: Uploads[Model, Architecture] = Uploads(self._wire, "models", Model)
         self.datasets: Uploads[Dataset, DatasetSchema] = Uploads(self._wire, "datasets", Dataset)
         self.jobs = Jobs(self._wire)
+        self.keys = Keys(self._wire)
+        self.projects = Projects(self._wire)
 
     def build(self, architecture: Architecture, name: str | None = None) -> Model:
         """A model without a file: a network by name, with fresh weights."""
@@ -55,6 +59,10 @@ class Pith:
 
     def techniques(self) -> tuple[Technique, ...]:
         return decode(tuple[Technique, ...], self._wire.call("GET", "/v1/techniques"))
+
+    def me(self) -> Me:
+        """Whom the service takes this client for, and what the project uses."""
+        return decode(Me, self._wire.call("GET", "/v1/me"))
 
     def close(self) -> None:
         self._wire.close()

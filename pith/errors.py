@@ -25,6 +25,33 @@ ERRORS: dict[str, Row] = {
     # requests
     "malformed_request": Row(422, "Malformed request", "{wrong}: {summary}"),
     "gone": Row(410, "Deleted", "The {what} {id!r} was deleted on {at}: {why}."),
+    "key_required": Row(
+        401,
+        "Key required",
+        "This service wants a key; send one as `Authorization: Bearer KEY` (the client: PITH_API_KEY).",
+    ),
+    "key_refused": Row(
+        401, "Key refused", "The key does not open this service: {reason}. Ask its operator for another."
+    ),
+    "scope_required": Row(
+        403, "Not allowed", "The key {name!r} may not do this: it needs the scope {scope}, and has {has}."
+    ),
+    "scope_not_yours": Row(
+        403,
+        "Not yours to give",
+        "A key with the scope {scope} can only be made by one that has it; {name!r} has {has}.",
+    ),
+    "rate_limited": Row(
+        429, "Too many requests", "This key may make {most} requests a minute; go on in {seconds} seconds."
+    ),
+    "quota_exceeded": Row(
+        403,
+        "Quota exceeded",
+        "The project may have {most} {what} and would have {used} with this; {way_out}, or have the quota raised.",
+    ),
+    "project_not_empty": Row(
+        409, "Project not empty", "The project {id!r} still holds {held}; delete them first, jobs before their models."
+    ),
     "job_not_ended": Row(
         409, "Job has not ended", "Job {id!r} is {status}; cancel it first, or let it come to its end."
     ),
@@ -136,7 +163,8 @@ ERRORS: dict[str, Row] = {
     "upload_too_large": Row(
         413,
         "Upload too large",
-        "The file is larger than {limit} bytes; raise PITH_MAX_UPLOAD_BYTES or send a smaller one.",
+        "The file is larger than {limit} bytes; send a smaller one, or have the limit raised (PITH_MAX_UPLOAD_BYTES, or "
+        "the project's quota).",
     ),
     "body_too_large": Row(413, "Body too large", "A JSON body may have {limit} bytes at most."),
     "digest_mismatch": Row(

@@ -22,10 +22,12 @@ STREAM_TIMEOUT = httpx.Timeout(connect=5, read=45, write=60, pool=5)
 class Wire:
     """One connection pool to one service."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
+        headers = {} if key is None else {"Authorization": f"Bearer {checked_key(key)}"}
         try:
-            self._http = httpx.Client(base_url=self.base_url, timeout=TIMEOUT, trust_env=not _is_loopback(base_url))
+            loopback = _is_loopback(base_url)
+            self._http = httpx.Client(base_url=self.base_url, timeout=TIMEOUT, trust_env=not loopback, headers=headers)
         except (httpx.InvalidURL, ValueError) as fault:
             raise PithError("setting_refused", name="PITH_URL", value=base_url, reason=str(fault)) from fault
 
@@ -69,6 +71,20 @@ class Wire:
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             reason = str(fault) or type(fault).__name__
             raise PithError("unreachable", url=self.base_url, reason=reason) from fault
+
+
+def checked_key(key: str) -> str:
+    """
+    Raises:
+        PithError: ``setting_refused`` for what no header can hold; the key is not repeated.
+    """
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        reason = (
+            "it holds what no key holds (nothing at all, a space, a control character or another letter than ASCII)"
+        )
+        raise PithError("setting_refused", name="PITH_API_KEY", value="…", reason=reason)
+    return key
 
 
 def decode(kind: type[T], response: httpx.Response) -> T:

@@ -40,9 +40,9 @@ class Learnt:
     parts: tuple[NewPart, ...]
 
 
-def queue_check(session: Session, resource: str) -> JobRow:
+def queue_check(session: Session, resource: str, project: str) -> JobRow:
     """An intake job for a resource that the caller makes, or has locked."""
-    return begin(session, "intake", IntakeSpec(check=resource), {resource})
+    return begin(session, "intake", IntakeSpec(check=resource), {resource}, project)
 
 
 def accept(session: Session, job: JobRow, learnt: Learnt) -> None:

@@ -30,21 +30,21 @@ class Key:
         return cls(name, hashlib.sha256("\0".join(asked).encode()).hexdigest())
 
 
-def taken(session: Session, key: Key, id: str) -> str | None:
-    """Write that the key made ``id``; or else the id that it made before, and then nothing may be made.
+def taken(session: Session, project: str, key: Key, id: str) -> str | None:
+    """Write that the project's key made ``id``; or else the id that it made before, and then nothing may be made.
 
     Raises:
         PithError: ``idempotency_key_reused``.
     """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = {"name": key.name, "asked": key.asked, "made": id, "created_at": clock.now(session)}
+    row = {"project": project, "name": key.name, "asked": key.asked, "made": id, "created_at": clock.now(session)}
     statement = insert(KeyRow).values(row).on_conflict_do_nothing().returning(KeyRow.name)
-    return None if session.scalar(statement) else found(session, key)
+    return None if session.scalar(statement) else found(session, project, key)
 
 
-def found(session: Session, key: Key) -> str | None:
+def found(session: Session, project: str, key: Key) -> str | None:
     """What the key made before. Raises PithError ``idempotency_key_reused``."""
-    row = session.get(KeyRow, key.name)
+    row = session.get(KeyRow, (project, key.name))
     if row is not None and row.asked != key.asked:
         raise PithError("idempotency_key_reused", key=key.name, id=row.made)
     return None if row is None else row.made

@@ -56,16 +56,17 @@ class Upload:
     declared: DatasetSchema | None
 
 
-def named(session: Session, spec: JobSpec) -> Mapping[str, Row]:
-    """The rows that the spec names, by id, kept from being deleted or checked anew while the transaction lasts.
+def named(session: Session, spec: JobSpec, project: str | None = None) -> Mapping[str, Row]:
+    """The rows that the spec names, by id, of that project or of any, kept from being deleted or checked anew while the
+    transaction lasts.
 
     Raises:
         PithError: ``not_found``.
     """
     datasets = [] if spec.dataset is None else [spec.dataset]
     rows: dict[str, Row] = {}
-    rows |= {id: find(session, MODEL, id, lock="keep") for id in sorted({spec.model, *spec.models()})}
-    rows |= {id: find(session, DATASET, id, lock="keep") for id in sorted({*datasets, *spec.datasets()})}
+    rows |= {id: find(session, MODEL, id, "keep", project=project) for id in sorted({spec.model, *spec.models()})}
+    rows |= {id: find(session, DATASET, id, "keep", project=project) for id in sorted({*datasets, *spec.datasets()})}
     return rows
 
 

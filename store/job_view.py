@@ -16,14 +16,16 @@ from store.tables import ArtifactRow, JobRow
 from store.transitions import HELD
 
 
-def find(session: Session, id: str, lock: bool = False) -> JobRow:
-    """Raises PithError ``not_found``, ``gone``."""
+def find(session: Session, id: str, lock: bool = False, project: str | None = None) -> JobRow:
+    """Of that project, or of any. Raises PithError ``not_found``, ``gone``."""
     query = select(JobRow).where(JobRow.id == id)
+    if project is not None:
+        query = query.where(JobRow.project == project)
     if not listing.is_id("job", id):
         raise PithError("not_found", what="job", id=id[:64], listing="/v1/jobs")
     row = session.scalars(query.with_for_update() if lock else query).one_or_none()
     if row is None:
-        raise deletions.missing(session, "job", id, "/v1/jobs")
+        raise deletions.missing(session, project, "job", id, "/v1/jobs")
     return row
 
 
@@ -35,9 +37,9 @@ def single(session: Session, row: JobRow) -> Job:
     """With what costs a query of its own: how many go before it, and when it may end."""
     job = contract(session, row)
     if row.status == "queued":
+        others = select(func.count()).where(JobRow.status == "queued", JobRow.kind == row.kind)
         before = or_(JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id))
-        query = select(func.count()).where(JobRow.status == "queued", JobRow.kind == row.kind, before)
-        return job.model_copy(update={"jobs_before": session.scalar(query)})
+        return job.model_copy(update={"jobs_before": session.scalar(others.where(before))})
     if row.status in HELD:
         return job.model_copy(update={"remaining_seconds": _remaining(session, row)})
     return job

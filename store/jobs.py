@@ -11,12 +11,25 @@ from typing import Any, Literal, cast
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from pith.access import DEFAULT_PROJECT
 from pith.artifact import Artifact, ArtifactKind, Digest
 from pith.errors import PithError, Problem
-from pith.ids import JobId, new_id
+from pith.ids import JobId, ProjectId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import checkpoints, checks, clock, deletions, endings, history, idempotency, inputs, job_view, listing
+from store import (
+    checkpoints,
+    checks,
+    clock,
+    deletions,
+    endings,
+    history,
+    idempotency,
+    inputs,
+    job_view,
+    listing,
+    quotas,
+)
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
@@ -57,10 +70,14 @@ class Jobs:
     """``max_attempts``: how many lost workers or processes without a checkpoint between them make a job fail.
 
     ``retry_seconds`` is how long a job waits after the first lost process, and twice as long after each other.
+    ``project``: whose jobs a caller sees; those of all for None, as workers and the scheduler do.
     """
 
-    def __init__(self, db: Database, max_attempts: int = 3, retry_seconds: float = 2.0) -> None:
+    def __init__(
+        self, db: Database, max_attempts: int = 3, retry_seconds: float = 2.0, project: ProjectId | None = None
+    ) -> None:
         self._db = db
+        self._project = project
         self._max_attempts = max_attempts
         self._retry_seconds = retry_seconds
 
@@ -73,29 +90,33 @@ class Jobs:
         being checked the job waits; it fails when that is rejected.
 
         Raises:
-            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, and what ``JobSpec.check`` raises.
+            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, ``quota_exceeded``, and what
+                ``JobSpec.check`` raises.
         """
         spec.check()
+        project = self._project or DEFAULT_PROJECT
         with self._db.session() as session:
             id = new_id("job")
-            before = None if key is None else idempotency.taken(session, key, id)
+            before = None if key is None else idempotency.taken(session, project, key, id)
             if before is not None:
-                return job_view.single(session, job_view.find(session, before))
-            rows = inputs.named(session, spec)
+                return job_view.single(session, self._find(session, before))
+            rows = inputs.named(session, spec, self._project)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
-            return job_view.single(session, begin(session, "compression", spec, rows.keys(), why, id))
+            row = begin(session, "compression", spec, rows.keys(), project, why, id)
+            quotas.check_jobs(session, project)
+            return job_view.single(session, row)
 
     def submitted(self, key: Key) -> Job | None:
         """The job that was queued under this key. Raises PithError ``idempotency_key_reused``."""
         with self._db.reader() as session:
-            id = idempotency.found(session, key)
-            return None if id is None else job_view.single(session, job_view.find(session, id))
+            id = idempotency.found(session, self._project or DEFAULT_PROJECT, key)
+            return None if id is None else job_view.single(session, self._find(session, id))
 
     def get(self, id: str) -> Job:
         """Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            return job_view.single(session, job_view.find(session, id))
+            return job_view.single(session, self._find(session, id))
 
     def list(
         self,
@@ -112,6 +133,8 @@ class Jobs:
         """
         wanted = ((JobRow.status, status), (JobRow.kind, kind))
         query = select(JobRow).where(*(column == value for column, value in wanted if value is not None))
+        if self._project is not None:
+            query = query.where(JobRow.project == self._project)
         if naming is not None:
             query = query.join(JobInputRow, JobInputRow.job_id == JobRow.id).where(JobInputRow.resource_id == naming)
         with self._db.reader() as session:
@@ -126,7 +149,7 @@ class Jobs:
             PithError: ``not_found``; ``job_ended`` when it has succeeded or failed.
         """
         with self._db.session() as session:
-            row = job_view.find(session, id, lock=True)
+            row = self._find(session, id, lock=True)
             if row.status != "cancelled":
                 _refuse_ended(row)
             endings.cancel(session, row)
@@ -139,7 +162,7 @@ class Jobs:
             PithError: ``not_found``; ``job_ended``; ``not_pausable`` when it is being cancelled, or a check.
         """
         with self._db.session() as session:
-            row = job_view.find(session, id, lock=True)
+            row = self._find(session, id, lock=True)
             _refuse_ended(row)
             if row.kind == "intake" or row.status == "cancelling":
                 why = "it is being cancelled" if row.status == "cancelling" else "it is the check of an upload"
@@ -157,7 +180,7 @@ class Jobs:
             PithError: ``not_found``; ``not_paused``.
         """
         with self._db.session() as session:
-            row = job_view.find(session, id, lock=True)
+            row = self._find(session, id, lock=True)
             if row.status != "paused":
                 raise PithError("not_paused", id=id, status=row.status)
             move(session, id, "queued", "resumed", sources={"paused"}, **_kept_progress(row))
@@ -166,7 +189,7 @@ class Jobs:
     def events(self, id: str, after: int = 0, limit: int = 500) -> tuple[Event, ...]:
         """Events whose number is larger than ``after``, in order, at most 1000. Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            job_view.find(session, id)
+            self._find(session, id)
             return history.read(session, id, after, limit)
 
     def artifacts(self, id: str) -> tuple[Artifact, ...]:
@@ -187,13 +210,13 @@ class Jobs:
             PithError: ``not_found``, ``gone``, ``job_not_ended``.
         """
         with self._db.session() as session:
-            row = job_view.find(session, id, lock=True)
+            row = self._find(session, id, lock=True)
             if row.status not in FINAL:
                 raise PithError("job_not_ended", id=id, status=row.status)
             kept = select(ArtifactRow.digest).where(ArtifactRow.job_id == id)
             digests = {*session.scalars(kept), *checkpoints.of_job(session, id).values()}
             session.delete(row)
-            deletions.record(session, id, why)
+            deletions.record(session, row.project, id, why)
         for digest in digests:
             delete_unreferred(self._db, blobs, digest)
 
@@ -209,13 +232,14 @@ class Jobs:
     def claim(self, id: JobId, worker: str, lease_seconds: float) -> Claim | None:
         """Take a queued job up; None when there is nothing to take: it waits, is held, has ended or never was."""
         with self._db.session() as session:
+            quotas.lock_of_job(session, id)
             row = move(
                 session,
                 id,
                 "running",
                 "started",
                 sources={"queued"},
-                where=(checks.ready(),),
+                where=(checks.ready(), quotas.may_run()),
                 data={"worker": clean_text(worker, 255)},
                 attempt=JobRow.attempt + 1,
                 attempt_at=clock.now_plus(),
@@ -224,6 +248,7 @@ class Jobs:
                 lease_expires_at=clock.now_plus(lease_seconds),
             )
             if row is None:
+                self._unsend(session, id)
                 return None
             row.attempt_fraction = row.progress["fraction"]
             return self._claimed(session, row)
@@ -321,7 +346,7 @@ class Jobs:
     def sendable(self, id: JobId) -> tuple[JobKind, int] | None:
         """The kind and priority of a queued job that waits for nothing; None for any other."""
         query = select(JobRow.kind, JobRow.priority)
-        query = query.where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
+        query = query.where(JobRow.id == id, JobRow.status == "queued", *_free())
         with self._db.reader() as session:
             row = session.execute(query).one_or_none()
             return None if row is None else (cast(JobKind, row[0]), row[1])
@@ -342,6 +367,9 @@ class Jobs:
             return tuple(row.id for row in rows)
 
     # ---- within one transaction
+
+    def _find(self, session: Session, id: str, lock: bool = False) -> JobRow:
+        return job_view.find(session, id, lock, self._project)
 
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
@@ -380,8 +408,13 @@ class Jobs:
             moved = move(session, row.id, "queued", "requeued", sources={"running"}, where=fence, message=why, **values)
         return moved is not None
 
+    def _unsend(self, session: Session, id: str) -> None:
+        """A message has come to nothing because the project runs as many jobs as it may: it is sent again later."""
+        held_back = update(JobRow).where(JobRow.id == id, JobRow.status == "queued", ~quotas.may_run())
+        session.execute(held_back.values(dispatched_at=None), execution_options={"synchronize_session": False})
+
     def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
-        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), _rested(), *conditions)
+        query = select(JobRow.id).where(JobRow.status == "queued", *_free(), *conditions)
         with self._db.reader() as session:
             return tuple(session.scalars(query.order_by(JobRow.priority.desc(), JobRow.id).limit(limit)))
 
@@ -389,6 +422,11 @@ class Jobs:
 def _held(session: Session, id: str, attempt: int) -> JobRow | None:
     query = select(JobRow).where(JobRow.id == id, JobRow.status.in_(HELD), *of_attempt(attempt))
     return session.scalars(query.with_for_update()).one_or_none()
+
+
+def _free() -> Sequence[ColumnElement[bool]]:
+    """Of a queued job's row: it waits for nothing but a worker."""
+    return (checks.ready(), _rested(), quotas.may_run())
 
 
 def _rested() -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 """Models and datasets: names for blobs, and what their check has found. The bytes are not looked at here."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -8,14 +9,15 @@ from pydantic import TypeAdapter
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, undefer
 
+from pith.access import DEFAULT_PROJECT
 from pith.artifact import Digest, Name
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
-from pith.ids import JobId, Prefix, new_id
+from pith.ids import JobId, Prefix, ProjectId, new_id
 from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
-from store import clock, deletions, endings, idempotency, listing
+from store import clock, deletions, endings, idempotency, listing, quotas
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
@@ -48,21 +50,22 @@ MODEL = Kind("model", "/v1/models", "mdl", ModelRow, Model, "architecture")
 DATASET = Kind("dataset", "/v1/datasets", "dts", DatasetRow, Dataset, "declared")
 
 
-def models(db: Database, blobs: Blobs) -> "Resources[Model]":
-    return Resources(db, blobs, MODEL)
+def models(db: Database, blobs: Blobs, project: ProjectId | None = None) -> "Resources[Model]":
+    return Resources(db, blobs, MODEL, project)
 
 
-def datasets(db: Database, blobs: Blobs) -> "Resources[Dataset]":
-    return Resources(db, blobs, DATASET)
+def datasets(db: Database, blobs: Blobs, project: ProjectId | None = None) -> "Resources[Dataset]":
+    return Resources(db, blobs, DATASET, project)
 
 
 class Resources(Generic[R]):
-    """``models(db, blobs)`` and ``datasets(db, blobs)`` make one."""
+    """``models`` and ``datasets`` make one: of one project alone, or of all."""
 
-    def __init__(self, db: Database, blobs: Blobs, kind: Kind[R]) -> None:
+    def __init__(self, db: Database, blobs: Blobs, kind: Kind[R], project: ProjectId | None = None) -> None:
         self._db = db
         self._blobs = blobs
         self._kind = kind
+        self._project = project
 
     def create(
         self,
@@ -79,30 +82,33 @@ class Resources(Generic[R]):
         id in the same transaction. What was made under this key before is given back instead.
 
         Raises:
-            PithError: ``blob_missing``, ``idempotency_key_reused``.
+            PithError: ``blob_missing``, ``idempotency_key_reused``, ``quota_exceeded``.
             pydantic.ValidationError: the name is none (pith.artifact.Name).
         """
         name = _NAME.validate_python(name)
         if digest is not None:
             self._blobs.size(digest)
-        with self._db.session() as session:
+        project = self._project or DEFAULT_PROJECT
+        with self._unnamed_again(digest), self._db.session() as session:
             id = new_id(self._kind.prefix)
-            before = None if key is None else idempotency.taken(session, key, id)
+            before = None if key is None else idempotency.taken(session, project, key, id)
             if before is not None:
-                return self._contract(find(session, self._kind, before))
+                return self._contract(self._find(session, before))
             row = self._kind.table(
                 id=id,
+                project=project,
                 name=name,
                 digest=digest,
                 size_bytes=size_bytes,
                 created_at=clock.now(session),
                 status="checking",
-                check_id=queue_check(session, id).id,
+                check_id=queue_check(session, id, project).id,
                 declared=None if given is None else given.model_dump(mode="json"),
             )
             session.add(row)
             session.flush()
             also(session, id)
+            quotas.check_storage(session, project)
             made = self._contract(row)
         if digest is not None:
             self._blobs.settle(digest)
@@ -111,7 +117,7 @@ class Resources(Generic[R]):
     def get(self, id: str) -> R:
         """With all that was learnt. Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            row = find(session, self._kind, id, full=True)
+            row = self._find(session, id, full=True)
             return self._contract(row, {} if self._kind.given == "declared" else row.details or {})
 
     def checking(self, ids: Collection[str]) -> Sequence[str]:
@@ -125,6 +131,8 @@ class Resources(Generic[R]):
         """Newest first, at most 200, without the long part of the facts. Raises PithError ``bad_cursor``."""
         table = self._kind.table
         query = select(table) if status is None else select(table).where(table.status == status)
+        if self._project is not None:
+            query = query.where(table.project == self._project)
         with self._db.reader() as session:
             query = listing.page_of(query, table.id, self._kind.prefix, limit, cursor)
             found = cast(Sequence[Row], session.scalars(query).all())
@@ -134,7 +142,7 @@ class Resources(Generic[R]):
     def preview(self, id: str) -> Preview:
         """Of a dataset. Raises PithError ``not_found``, or ``not_ready`` while it has none."""
         with self._db.reader() as session:
-            row = find(session, self._kind, id, full=True)
+            row = self._find(session, id, full=True)
             if row.details is None:
                 why = f": {row.error['detail']}" if row.error else " yet; wait until it is ready."
                 raise PithError("not_ready", what=self._kind.word, id=id, status=row.status, wanted="preview", why=why)
@@ -147,12 +155,12 @@ class Resources(Generic[R]):
             PithError: ``not_found``, ``check_under_way``, or ``in_use`` while an unfinished job names it.
         """
         with self._db.session() as session:
-            row = find(session, self._kind, id, lock="change")
+            row = self._find(session, id, lock="change")
             if row.status == "checking":
                 raise PithError("check_under_way", what=self._kind.word, id=id, job=row.check_id)
             _refuse_in_use(session, self._kind.word, id)
             session.execute(delete(PartRow).where(PartRow.resource_id == id))
-            row.status, row.check_id = "checking", queue_check(session, id).id
+            row.status, row.check_id = "checking", queue_check(session, id, row.project).id
             row.error = row.facts = row.details = None
             session.flush()
             return self._contract(row)
@@ -164,12 +172,12 @@ class Resources(Generic[R]):
             PithError: ``not_found``, or ``in_use`` while an unfinished job names it.
         """
         with self._db.session() as session:
-            row = find(session, self._kind, id, lock="change")
+            row = self._find(session, id, lock="change")
             _refuse_in_use(session, self._kind.word, id)
             gone = delete(PartRow).where(PartRow.resource_id == id).returning(PartRow.digest)
             digests = {row.digest, *session.scalars(gone)} - {None}
             session.delete(row)
-            deletions.record(session, id, deletions.ASKED)
+            deletions.record(session, row.project, id, deletions.ASKED)
         self._cancel_check(row.check_id)
         # Only now, when the row is gone for good: should we die here, a sweep finds the blobs.
         for digest in cast(set[Digest], digests):
@@ -181,6 +189,20 @@ class Resources(Generic[R]):
             query = select(JobRow).where(JobRow.id == job).with_for_update()
             if (row := session.scalars(query).one_or_none()) is not None:
                 endings.cancel(session, row)
+
+    def _find(self, session: Session, id: str, lock: Lock | None = None, full: bool = False) -> Row:
+        return find(session, self._kind, id, lock, full, self._project)
+
+    @contextmanager
+    def _unnamed_again(self, digest: Digest | None) -> Iterator[None]:
+        """Bytes that come to no name because of a quota are not kept until the next sweep."""
+        try:
+            yield
+        except PithError as error:
+            if error.code == "quota_exceeded" and digest is not None:
+                self._blobs.settle(digest)
+                delete_unreferred(self._db, self._blobs, digest)
+            raise
 
     def _contract(self, row: Row, details: dict[str, Any] | None = None) -> R:
         return self._kind.contract(
@@ -197,16 +219,25 @@ class Resources(Generic[R]):
         )
 
 
-def find(session: Session, kind: Kind[R], id: str, lock: Lock | None = None, full: bool = False) -> Row:
-    """One row; ``lock="keep"`` keeps it from being deleted or checked anew while the transaction lasts.
+def find(
+    session: Session,
+    kind: Kind[R],
+    id: str,
+    lock: Lock | None = None,
+    full: bool = False,
+    project: str | None = None,
+) -> Row:
+    """One row of that project, or of any; ``lock="keep"`` keeps it from being deleted or checked anew while the
+    transaction lasts.
 
     Raises:
         PithError: ``not_found``, ``gone``.
     """
     if not listing.is_id(kind.prefix, id):
         raise PithError("not_found", what=kind.word, id=id[:64], listing=kind.listing)
-    if (row := _row(session, kind, id, lock, full)) is None:
-        raise deletions.missing(session, kind.word, id, kind.listing)
+    row = _row(session, kind, id, lock, full)
+    if row is None or project not in (None, row.project):
+        raise deletions.missing(session, project, kind.word, id, kind.listing)
     return row
 
 

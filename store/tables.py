@@ -7,6 +7,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Met
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from pith.access import DEFAULT_PROJECT
 from pith.job import TRANSITIONS
 from pith.resources import ResourceStatus
 from store.clock import Instant
@@ -29,10 +30,45 @@ class Table(DeclarativeBase):
     type_annotation_map = {datetime: Instant(), dict[str, Any]: Json}  # noqa: RUF012
 
 
+def _project() -> Mapped[str]:
+    """Whose it is. The server's default is for rows from before there were projects."""
+    return mapped_column(String(30), server_default=DEFAULT_PROJECT)
+
+
+class ProjectRow(Table):
+    """A tenant. ``quotas`` is the contract's class of that name."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    quotas: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class ApiKeyRow(Table):
+    """``begins`` is the part of the secret that finds the row, ``digest`` the SHA-256 of the whole."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("ix_api_keys_project_id", "project", "id"),)
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = mapped_column(String(30))
+    name: Mapped[str] = mapped_column(String(255))
+    begins: Mapped[str] = mapped_column(String(16), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
 class Resource:
     """The columns of models and datasets. ``details`` is the long part of what was learnt, read only when asked for."""
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = _project()
     name: Mapped[str] = mapped_column(String(255))
     digest: Mapped[str | None] = mapped_column(String(71), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -47,20 +83,28 @@ class Resource:
 
 class ModelRow(Resource, Table):
     __tablename__ = "models"
-    __table_args__ = (CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),)
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),
+        Index("ix_models_project_id", "project", "id"),
+    )
 
 
 class DatasetRow(Resource, Table):
     __tablename__ = "datasets"
-    __table_args__ = (CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),)
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_RESOURCE_STATUSES})", name="status"),
+        Index("ix_datasets_project_id", "project", "id"),
+    )
 
 
 class UploadRow(Table):
     """A transfer in parts. ``resource_id`` is what it has become; then its bytes are that one's."""
 
     __tablename__ = "uploads"
+    __table_args__ = (Index("ix_uploads_project_id", "project", "id"),)
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = _project()
     kind: Mapped[str] = mapped_column(String(8))
     name: Mapped[str] = mapped_column(String(255))
     length: Mapped[int | None] = mapped_column(BigInteger)
@@ -74,8 +118,9 @@ class UploadRow(Table):
 class KeyRow(Table):
     """An Idempotency-Key: what was asked under it, as a digest, and the id of what was made."""
 
-    __tablename__ = "keys"
+    __tablename__ = "idempotency_keys"
 
+    project: Mapped[str] = mapped_column(String(30), primary_key=True)
     name: Mapped[str] = mapped_column(String(255), primary_key=True)
     asked: Mapped[str] = mapped_column(String(64))
     made: Mapped[str] = mapped_column(String(30))
@@ -88,6 +133,7 @@ class DeletionRow(Table):
     __tablename__ = "deletions"
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = _project()
     deleted_at: Mapped[datetime]
     why: Mapped[str] = mapped_column(String(255))
 
@@ -115,9 +161,11 @@ class JobRow(Table):
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
         Index("ix_jobs_outbox", "status", "priority", "id"),
+        Index("ix_jobs_project_id", "project", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = _project()
     kind: Mapped[str] = mapped_column(String(12), server_default="compression")
     status: Mapped[str] = mapped_column(String(10))
     spec: Mapped[dict[str, Any]]

@@ -22,12 +22,14 @@ def begin(
     kind: JobKind,
     spec: JobSpec | IntakeSpec,
     named: Collection[str],
+    project: str,
     message: str = "",
     id: JobId | None = None,
 ) -> JobRow:
     """A queued job, and the models and datasets that it names: those cannot be deleted until it has ended."""
     row = JobRow(
         id=id or new_id("job"),
+        project=project,
         kind=kind,
         status="queued",
         spec=spec.model_dump(mode="json"),

@@ -4,20 +4,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from pith.access import DEFAULT_PROJECT
 from pith.artifact import Digest
 from pith.dataset import DatasetSchema
 from pith.errors import PithError
-from pith.ids import UploadId, new_id
+from pith.ids import ProjectId, UploadId, new_id
 from pith.intake import Architecture
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
-from store import clock, idempotency, listing
+from store import clock, idempotency, listing, quotas
 from store.blobs import Blobs
 from store.database import Database
 from store.idempotency import Key
 from store.partial import PartialFile, Partials
+from store.quotas import Room
 from store.resources import Resources, datasets, models
 from store.tables import UploadRow
 
@@ -26,9 +28,10 @@ AFTERWARDS_SECONDS = 24 * 3600
 LISTING = "/v1/uploads"
 
 
-def open_uploads(db: Database, blobs: Blobs, expire_seconds: float) -> "Uploads":
-    resources: dict[UploadOf, Any] = {"model": models(db, blobs), "dataset": datasets(db, blobs)}
-    return Uploads(db, blobs.partials(), resources, expire_seconds)
+def open_uploads(db: Database, blobs: Blobs, expire_seconds: float, project: ProjectId | None = None) -> "Uploads":
+    """Those of one project, or of all for None."""
+    resources: dict[UploadOf, Any] = {"model": models(db, blobs, project), "dataset": datasets(db, blobs, project)}
+    return Uploads(db, blobs.partials(), resources, expire_seconds, project)
 
 
 class Uploads:
@@ -40,11 +43,13 @@ class Uploads:
         partials: Partials,
         resources: Mapping[UploadOf, Resources[Model] | Resources[Dataset]],
         expire_seconds: float,
+        project: ProjectId | None = None,
     ) -> None:
         self._db = db
         self.partials = partials
         self._resources = resources
         self.expire_seconds = expire_seconds
+        self.project = project
 
     def create(
         self,
@@ -58,15 +63,18 @@ class Uploads:
         """Or the one that was begun under this key before.
 
         Raises:
-            PithError: ``storage_full``, ``idempotency_key_reused``; ``not_found`` when that one has expired.
+            PithError: ``storage_full``, ``quota_exceeded``, ``idempotency_key_reused``; ``not_found`` when that one has
+                expired.
         """
+        project = self.project or DEFAULT_PROJECT
         with self._db.session() as session:
             id = new_id("upl")
-            before = None if key is None else idempotency.taken(session, key, id)
+            before = None if key is None else idempotency.taken(session, project, key, id)
             if before is not None:
                 return self._contract(self._find(session, before))
             row = UploadRow(
                 id=id,
+                project=project,
                 kind=kind,
                 name=name,
                 length=length,
@@ -77,8 +85,12 @@ class Uploads:
             )
             session.add(row)
             session.flush()
+            quotas.check_storage(session, project)
             self.partials.create(row.id)
             return self._contract(row)
+
+    def room(self, most: int) -> Room:
+        return quotas.room(self._db, self.project or DEFAULT_PROJECT, most)
 
     def get(self, id: str) -> Upload:
         """Raises PithError ``not_found``; an upload that has expired is not there."""
@@ -95,7 +107,7 @@ class Uploads:
     def list(self, limit: int = 50, cursor: str | None = None) -> Page[Upload]:
         """Newest first, at most 200. Raises PithError ``bad_cursor``."""
         with self._db.reader() as session:
-            query = select(UploadRow).where(UploadRow.expires_at > clock.now_plus())
+            query = select(UploadRow).where(UploadRow.expires_at > clock.now_plus(), *self._own())
             query = listing.page_of(query, UploadRow.id, "upl", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
             return Page(data=tuple(map(self._contract, rows)), next_cursor=after)
@@ -115,14 +127,16 @@ class Uploads:
             if row.length not in (None, length):
                 raise PithError("upload_length_changed", before=row.length, now=length)
             row.length = length
+            session.flush()
+            quotas.check_storage(session, row.project)
             return self._contract(row)
 
     def complete(self, id: UploadId, file: PartialFile) -> Model | Dataset:
         """A model or dataset of the bytes, whose check is queued, and the upload that names it, in one transaction.
 
         Raises:
-            PithError: ``not_found``, ``storage_full``, or ``digest_mismatch``, after which there is no such upload any
-                more: no byte that could come would mend it.
+            PithError: ``not_found``, ``storage_full``, ``quota_exceeded``, or ``digest_mismatch``, after which there is
+                no such upload any more: no byte that could come would mend it.
         """
         with self._db.reader() as session:
             row = self._find(session, id)
@@ -179,13 +193,16 @@ class Uploads:
         return clock.later(session, self.expire_seconds)
 
     def _find(self, session: Session, id: str, lock: bool = False) -> UploadRow:
-        query = select(UploadRow).where(UploadRow.id == id, UploadRow.expires_at > clock.now_plus())
+        query = select(UploadRow).where(UploadRow.id == id, UploadRow.expires_at > clock.now_plus(), *self._own())
         row = None
         if listing.is_id("upl", id):
             row = session.scalars(query.with_for_update() if lock else query).one_or_none()
         if row is None:
             raise PithError("not_found", what="upload", id=id[:64], listing=LISTING)
         return row
+
+    def _own(self) -> tuple[ColumnElement[bool], ...]:
+        return () if self.project is None else (UploadRow.project == self.project,)
 
     def _contract(self, row: UploadRow) -> Upload:
         done = row.resource_id is not None

@@ -6,8 +6,9 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from app.access import needs
 from app.docs import problems
-from app.service import Service, TheService
+from app.service import Premises, ThePremises
 from pith import __version__
 from pith.base import Frozen
 from pith.errors import PithError
@@ -25,7 +26,7 @@ class Health(Frozen):
     checks: dict[str, str] = Field(description="ok, or what is wrong, of each thing that is needed.")
 
 
-@router.get("/v1/techniques", responses=problems(), summary="Every step that a recipe can have")
+@router.get("/v1/techniques", dependencies=[needs()], responses=problems(), summary="Every step that a recipe can have")
 def show_techniques() -> tuple[Technique, ...]:
     """``options`` is the JSON Schema of the step, with the bounds and the meaning of every option."""
     return techniques()
@@ -41,7 +42,7 @@ async def livez() -> Health:
     responses={503: {"model": Health, "description": "The database or the storage fails."}},
     summary="Whether requests can be served",
 )
-def readyz(service: TheService, response: Response) -> Health:
+def readyz(service: ThePremises, response: Response) -> Health:
     """A queue that is away is ``degraded``: jobs are taken, and sent once it is back."""
     needed = {"database": _said(service.db.ping), "storage": _said(service.blobs.check_writable)}
     checks = {**needed, "queue": _queue_state(service)}
@@ -60,5 +61,5 @@ def _said(check: Callable[[], None]) -> str:
     return "ok"
 
 
-def _queue_state(service: Service) -> str:
+def _queue_state(service: Premises) -> str:
     return _said(service.queue.ping) if service.queue else "PITH_REDIS_URL is not set"

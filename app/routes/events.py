@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from app.accept import preferred
+from app.access import needs
 from app.docs import problems
 from app.feed import Feed
 from app.parameters import JobPath
@@ -18,7 +19,7 @@ from store.jobs import Jobs
 
 PING_SECONDS = 15.0
 LARGEST = 2**53
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs()])
 
 
 @router.get(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.access import needs
 from app.docs import JOB_BODY, problems
 from app.parameters import Cursor, IdempotencyKey, JobPath, JobSpecBody, Limit
 from app.planning import planned, refuse_impossible
@@ -16,7 +17,7 @@ from pith.resources import Page
 from store.dispatch import dispatch
 from store.idempotency import Key
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs()])
 LONGEST_WAIT = 60
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
 SUBMIT = problems(
@@ -32,6 +33,7 @@ SUBMIT = problems(
     "teacher_mismatch",
     "input_rejected",
     "idempotency_key_reused",
+    "quota_exceeded",
     "origin_not_allowed",
 )
 PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "With dry_run: what would happen."}}
@@ -40,6 +42,7 @@ PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "Wi
 @router.post(
     "",
     status_code=202,
+    dependencies=[needs("jobs")],
     response_model=Job,
     responses={**SUBMIT, **PLAN},
     openapi_extra=JOB_BODY,
@@ -63,7 +66,7 @@ async def submit(
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     if seconds := _wait(prefer):
         response.headers["Preference-Applied"] = f"wait={seconds}"
-        return await service.feed.ended(job.id, seconds)
+        return await service.feed.ended(service.jobs, job.id, seconds)
     return job
 
 
@@ -107,12 +110,13 @@ async def show(
     service: TheService,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait while it has not ended.")] = 0,
 ) -> Job:
-    return await service.feed.ended(id, wait)
+    return await service.feed.ended(service.jobs, id, wait)
 
 
 @router.post(
     "/{id}/cancel",
     status_code=202,
+    dependencies=[needs("jobs")],
     responses=problems("not_found", "job_ended", "origin_not_allowed"),
     summary="Cancel a job",
 )
@@ -124,6 +128,7 @@ def cancel(id: JobPath, service: TheService) -> Job:
 @router.post(
     "/{id}/pause",
     status_code=202,
+    dependencies=[needs("jobs")],
     responses=problems("not_found", "job_ended", "not_pausable", "origin_not_allowed"),
     summary="Pause a job",
 )
@@ -136,6 +141,7 @@ def pause(id: JobPath, service: TheService) -> Job:
 @router.post(
     "/{id}/resume",
     status_code=202,
+    dependencies=[needs("jobs")],
     responses=problems("not_found", "not_paused", "origin_not_allowed"),
     summary="Resume a paused job",
 )
@@ -150,6 +156,7 @@ def resume(id: JobPath, service: TheService) -> Job:
 @router.delete(
     "/{id}",
     status_code=204,
+    dependencies=[needs("delete")],
     response_class=Response,
     responses=problems("not_found", "job_not_ended", "origin_not_allowed"),
     summary="Delete a job",

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.accept import preferred
+from app.access import needs
 from app.docs import binary, problems
 from app.download import send
 from app.parameters import JobPath
@@ -14,7 +15,7 @@ from pith.errors import PithError
 from pith.report import Report
 from pith.resources import Page
 
-router = APIRouter(prefix="/v1/jobs", tags=["results"])
+router = APIRouter(prefix="/v1/jobs", tags=["results"], dependencies=[needs()])
 # The page is made by a worker that has read an untrusted model: no script of it runs, whatever it holds.
 REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "

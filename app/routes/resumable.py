@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app import dialects
+from app.access import needs
 from app.docs import RAW_BODY, problems
 from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, plausible
-from app.problems import HEADERS, log_fault, problem_response
+from app.problems import headers_of, log_fault, problem_response
 from app.resumable import Part
 from app.routes.uploads import DEFAULT_NAMES
 from app.said import ARCHITECTURE, SCHEMA, Words
@@ -20,7 +21,8 @@ from pith.pointers import malformed
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
 from store.idempotency import Key
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs()])
+MAY = [needs("upload")]
 _FAULTS = (
     "upload_interrupted",
     "upload_offset_mismatch",
@@ -33,6 +35,7 @@ _FAULTS = (
     "tus_version",
     "digest_mismatch",
     "storage_full",
+    "quota_exceeded",
     "media_type_not_supported",
     "origin_not_allowed",
 )
@@ -56,6 +59,7 @@ def spoken(service: TheService) -> Response:
 @router.post(
     "",
     status_code=201,
+    dependencies=MAY,
     response_model=Upload,
     responses=problems(*_FAULTS, "idempotency_key_reused"),
     summary="Begin an upload that can be resumed",
@@ -81,8 +85,8 @@ async def create(
     length, expected = dialects.length(request), expected_digest(request, sha256)
     if length == 0:
         raise PithError("upload_empty")
-    if (length or 0) > (limit := service.settings.max_upload_bytes):
-        raise PithError("upload_too_large", limit=limit)
+    room = await run_in_threadpool(service.uploads.room, service.settings.max_upload_bytes)
+    room.check(length or 0)
     words = "" if given is None else given.model_dump_json()
     asked = ("uploads", kind, chosen, str(length), expected or "", words)
     key = None if idempotency_key is None else Key.of(idempotency_key, *asked)
@@ -110,7 +114,12 @@ async def show(request: Request, id: UploadPath, service: TheService) -> Respons
 
 
 @router.patch(
-    "/{id}", response_model=Upload, responses=WRITES, openapi_extra=RAW_BODY, summary="Send more of an upload"
+    "/{id}",
+    dependencies=MAY,
+    response_model=Upload,
+    responses=WRITES,
+    openapi_extra=RAW_BODY,
+    summary="Send more of an upload",
 )
 async def append(request: Request, id: UploadPath, service: TheService) -> Response:
     """From ``Upload-Offset`` on. What arrives is kept, even if the connection breaks."""
@@ -118,7 +127,12 @@ async def append(request: Request, id: UploadPath, service: TheService) -> Respo
 
 
 @router.put(
-    "/{id}", response_model=Upload, responses=WRITES, openapi_extra=RAW_BODY, summary="Send all or a range of it"
+    "/{id}",
+    dependencies=MAY,
+    response_model=Upload,
+    responses=WRITES,
+    openapi_extra=RAW_BODY,
+    summary="Send all or a range of it",
 )
 async def put(request: Request, id: UploadPath, service: TheService) -> Response:
     """With ``Content-Range`` from there on; without it, from the beginning to the end."""
@@ -128,6 +142,7 @@ async def put(request: Request, id: UploadPath, service: TheService) -> Response
 @router.delete(
     "/{id}",
     status_code=204,
+    dependencies=MAY,
     response_class=Response,
     responses=problems("not_found", "upload_busy", "tus_version", "origin_not_allowed"),
     summary="Forget an upload",
@@ -145,7 +160,7 @@ async def _taken(request: Request, service: Service, id: str, part: Part, locati
     except PithError as error:
         log_fault(request, error)
         upload = await run_in_threadpool(service.uploads.peek, id)
-        headers = dict(HEADERS.get(error.code, {}))
+        headers = dict(headers_of(error))
         if upload is not None:
             headers |= dialects.described(upload, request) | ({"Location": location} if location else {})
         return problem_response(error.problem, headers)

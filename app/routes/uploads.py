@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.access import needs
 from app.docs import RAW_BODY, form_body, problems
 from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, architecture_body, plausible
 from app.said import ARCHITECTURE, SCHEMA, Words
@@ -27,6 +28,7 @@ REFUSALS = problems(
     "storage_full",
     "media_type_not_supported",
     "idempotency_key_reused",
+    "quota_exceeded",
     "origin_not_allowed",
 )
 
@@ -50,7 +52,7 @@ def _routes(
 ) -> APIRouter:
     """The router of ``/v1/models`` or ``/v1/datasets``; ``default`` names a file that comes without a name."""
     what, listing = noun.removesuffix("s"), f"/v1/{noun}"
-    router = APIRouter(prefix=listing, tags=[noun])
+    router = APIRouter(prefix=listing, tags=[noun], dependencies=[needs()])
     _add_uploads(router, kind, of, default, words)
     page: Any = Page[kind]  # type: ignore[valid-type]
     Id = Annotated[str, Path(description=f"Id of the {what}.")]
@@ -72,12 +74,15 @@ def _routes(
         wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait while it is being checked.")] = 0,
     ) -> R:
         id = plausible(id, what, listing)
-        await service.checks.wait(id, wait)
+        if wait:
+            await run_in_threadpool(of(service).get, id)
+            await service.checks.wait(id, wait)
         return await run_in_threadpool(of(service).get, id)
 
     @router.post(
         "/{id}/check",
         status_code=202,
+        dependencies=[needs("upload")],
         response_model=kind,
         responses=problems("not_found", "check_under_way", "in_use", "origin_not_allowed"),
         summary=f"Check a {what} again",
@@ -89,6 +94,7 @@ def _routes(
     @router.delete(
         "/{id}",
         status_code=204,
+        dependencies=[needs("delete")],
         response_class=Response,
         responses=problems("not_found", "in_use", "origin_not_allowed"),
         summary=f"Delete a {what}",
@@ -109,7 +115,8 @@ def _sent(service: Service, resource: R) -> R:
 def _add_uploads(
     router: APIRouter, kind: type[R], of: Callable[[Service], Resources[R]], default: str, words: Words[Any]
 ) -> None:
-    route: Any = {"response_model": kind, "status_code": 201, "responses": REFUSALS}
+    may = [needs("upload")]
+    route: Any = {"response_model": kind, "status_code": 201, "responses": REFUSALS, "dependencies": may}
     Said = Annotated[Mapping[str, str], Depends(words.query)]
 
     def made(

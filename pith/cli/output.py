@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -65,13 +66,13 @@ class Output:
 
 
 def connected(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``--url`` and ``--json``, and call it with the client and the output first."""
+    """Give a command ``--url`` and ``--json`` and the key of PITH_API_KEY, and call it with the client and the output first."""
 
     @click.option("--url", envvar="PITH_URL", default=DEFAULT_URL, show_default=True, help="The service (or PITH_URL).")
     @click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
     @functools.wraps(function)
     def command(url: str, as_json: bool, **options: Any) -> Any:
-        with Pith(url) as pith:
+        with Pith(url, os.environ.get("PITH_API_KEY")) as pith:
             return function(pith, Output(as_json), **options)
 
     return command

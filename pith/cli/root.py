@@ -9,6 +9,7 @@ import sys
 import click
 
 from pith import __version__
+from pith.cli.access import keys, me, projects
 from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.run import run
@@ -24,7 +25,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, run, techniques, unpack, up):
+for command in (models(), datasets(), export_model, jobs, keys, me, projects, run, techniques, unpack, up):
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pith.access import DEFAULT_PROJECT
 from store.database import Database
 from store.tables import Table
 from tests.store.postgres_process import PostgresProcess
@@ -63,7 +64,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/pith.db"
     url: str = request.getfixturevalue("postgres_migrated")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"TRUNCATE {', '.join(Table.metadata.tables)}".encode())
+        tables = ", ".join(Table.metadata.tables.keys() - {"projects"})
+        connection.execute(f"TRUNCATE {tables}; DELETE FROM projects WHERE id <> '{DEFAULT_PROJECT}'".encode())
+        connection.execute("UPDATE projects SET quotas = '{}'")
     return url
 
 
