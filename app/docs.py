@@ -95,11 +95,26 @@ def form_body(also: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def json_body(kind: type[BaseModel]) -> dict[str, Any]:
-    """A body that no answer has, so that its schema stands in its place."""
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+BODIES: dict[str, type[BaseModel]] = {}
+
+
+def json_body(kind: type[BaseModel], summary: str, **example: object) -> dict[str, Any]:
+    """A body that no answer has: ``with_bodies`` brings its schema."""
+    BODIES[kind.__name__] = kind
+    content = {
+        "schema": {"$ref": f"#/components/schemas/{kind.__name__}"},
+        "examples": {kind.__name__: {"summary": summary, "value": example}},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def with_bodies(openapi: dict[str, Any]) -> dict[str, Any]:
+    """The description with the schemas that only bodies have."""
+    schemas = openapi["components"]["schemas"]
+    for name, kind in BODIES.items():
+        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {**schema.pop("$defs", {}), **schemas, name: schema}
+    return openapi
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:

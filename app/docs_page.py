@@ -21,14 +21,14 @@ def page(title: str, body: str) -> str:
     )
 
 
-def render(openapi: Spec, base_url: str) -> str:
+def render(openapi: Spec, base_url: str, with_key: bool = False) -> str:
     info = openapi["info"]
     body = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"]
     body += [f"<p>{_marked(part)}</p>" for part in info["description"].split("\n\n")]
     body.append("<p>The same for programs: <a href='/openapi.json'>/openapi.json</a>.</p>")
     for path, methods in openapi["paths"].items():
         for method, route in methods.items():
-            body.extend(_route(method.upper(), path, route, base_url.rstrip("/")))
+            body.extend(_route(method.upper(), path, route, base_url.rstrip("/"), with_key))
     for name, schema in openapi["components"]["schemas"].items():
         shown = escape(json.dumps(schema, indent=2, ensure_ascii=False))
         body.append(
@@ -37,21 +37,20 @@ def render(openapi: Spec, base_url: str) -> str:
     return page(f"{info['title']}: routes", "".join(body))
 
 
-def curl(method: str, path: str, route: Spec, base_url: str) -> str:
+def curl(method: str, path: str, route: Spec, base_url: str, with_key: bool = False) -> str:
     """A line that works when pasted, once ids are put in; the example values are the description's own."""
     for parameter in route.get("parameters", ()):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(_example_of(parameter)))
     content = route.get("requestBody", {}).get("content", {})
     to_file = ["-O"] if "206" in route["responses"] else []
+    key = ' -H "Authorization: Bearer $PITH_API_KEY"' if with_key and "security" in route else ""
     words = [
-        "curl",
-        "-sS",
         *([] if method in {"GET", "PUT"} else ["-X", method]),
         *to_file,
         *_body_words(content, path),
     ]
-    return shlex.join([*words, base_url + path])
+    return f"curl -sS{key} {shlex.join([*words, base_url + path])}"
 
 
 def _body_words(content: Spec, path: str) -> list[str]:
@@ -68,10 +67,10 @@ def _example_of(parameter: Spec) -> object:
     return next(iter(parameter.get("examples", parameter.get("schema", {}).get("examples", ["ID"]))), "ID")
 
 
-def _route(method: str, path: str, route: Spec, base_url: str) -> Iterator[str]:
+def _route(method: str, path: str, route: Spec, base_url: str, with_key: bool) -> Iterator[str]:
     yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
     yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
-    yield f"<pre>{escape(curl(method, path, route, base_url))}</pre>"
+    yield f"<pre>{escape(curl(method, path, route, base_url, with_key))}</pre>"
     if (body := route.get("requestBody", {}).get("content", {})) and "application/json" in body:
         name = body["application/json"]["schema"]["$ref"].rpartition("/")[2]
         yield f"<p>The body is {'a form, or ' if len(body) > 1 else ''}JSON: <a href='#{name}'>{name}</a>.</p>"

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool
 
 from app import problems
+from app.docs import with_bodies
 from app.guard import Guard
 from app.routes import about, access, events, jobs, pages, results, resumable, uploads
 from app.service import opened
@@ -60,6 +61,8 @@ def create_app(
         pages.router,
     ):
         app.include_router(router)
+    described = app.openapi
+    app.openapi = lambda: with_bodies(described())  # type: ignore[method-assign]
     return app
 
 

@@ -163,8 +163,8 @@ ERRORS: dict[str, Row] = {
     "upload_too_large": Row(
         413,
         "Upload too large",
-        "The file is larger than {limit} bytes; send a smaller one, or have the limit raised (PITH_MAX_UPLOAD_BYTES, or "
-        "the project's quota).",
+        "The file is larger than {limit} bytes; send a smaller one, or have the limit raised "
+        "(PITH_MAX_UPLOAD_BYTES, or the project's quota).",
     ),
     "body_too_large": Row(413, "Body too large", "A JSON body may have {limit} bytes at most."),
     "digest_mismatch": Row(

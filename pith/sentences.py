@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from pith.access import NewKey, NewProject, ProjectChange, Quotas
 from pith.augmentation import Augmentation
 from pith.dataset import DatasetSchema, Preprocessing
 from pith.intake import Architecture
@@ -20,7 +21,7 @@ LONGEST = 300
 NEAREST = 6
 # Kinds share their family's name, so that any two of a family are alike.
 _LIKE = 0.85
-_NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's"}
+_NOUNS = {"mdl": "a model's", "dts": "a dataset's", "job": "a job's", "art": "an artifact's", "prj": "a project's"}
 _PREFIXES = {
     "model": "mdl",
     "teacher": "mdl",
@@ -34,6 +35,10 @@ _OR_BASELINE = {"teacher", "peers", "base"}
 _DOCUMENTS: dict[type[BaseModel], str] = {
     JobSpec: "a job spec",
     Architecture: "an architecture",
+    NewKey: "a key",
+    NewProject: "a project",
+    ProjectChange: "a change of a project",
+    Quotas: "quotas",
     DatasetSchema: "a schema",
     Narrower: "a student of less width",
     Shallower: "a student of less depth",
@@ -44,8 +49,9 @@ _LISTED = {
     "dts": "GET /v1/datasets lists them",
     "job": "GET /v1/jobs lists them",
     "art": "GET /v1/jobs/{id} lists a job's",
+    "prj": "GET /v1/projects lists them",
 }
-_PREFIX = re.compile(r"pattern '\^(mdl|dts|job|art)_")
+_PREFIX = re.compile(r"pattern '\^(mdl|dts|job|art|prj)_")
 _LENGTH = re.compile(r"at (least|most) (\d+) items? after validation, not (\w+)")
 _PLAIN = {
     "missing": "is missing",
@@ -145,7 +151,7 @@ def _inner(annotation: object) -> type[BaseModel] | None:
 def _named(owner: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     if "kind" in owner.model_fields:
         return str(owner.model_fields["kind"].default)
-    return _DOCUMENTS.get(owner) or str(loc[-2])
+    return _DOCUMENTS.get(owner) or str(loc[-2] if len(loc) > 1 else "this")
 
 
 def _techniques(kind: str) -> str:

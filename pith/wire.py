@@ -80,9 +80,7 @@ def checked_key(key: str) -> str:
     """
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        reason = (
-            "it holds what no key holds (nothing at all, a space, a control character or another letter than ASCII)"
-        )
+        reason = "it is empty, or holds a space, a control character or a letter that is not ASCII"
         raise PithError("setting_refused", name="PITH_API_KEY", value="…", reason=reason)
     return key
 

@@ -66,18 +66,19 @@ class Keys:
         self._db = db
         self._project = project
 
-    def create(self, asked: NewKey, key: Key | None = None) -> IssuedKey:
-        """In ``asked.project``. Sent again under the same Idempotency-Key: the key that was made, without its secret.
+    def create(self, asked: NewKey, caller: ProjectId = DEFAULT_PROJECT, key: Key | None = None) -> IssuedKey:
+        """In ``asked.project``, or else the caller's. Sent again under an Idempotency-Key of the caller's project:
+        the key that was made, without its secret.
 
         Raises:
             PithError: ``not_found`` for the project, ``idempotency_key_reused``.
         """
-        project = asked.project or self._project or DEFAULT_PROJECT
+        project = asked.project or caller
         secret = new_secret()
         with self._db.session() as session:
             find_project(session, project)
             id = new_id("key")
-            before = None if key is None else idempotency.taken(session, self._project or project, key, id)
+            before = None if key is None else idempotency.taken(session, caller, key, id)
             if before is not None:
                 return _issued(self._find(session, before), None)
             row = ApiKeyRow(

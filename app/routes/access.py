@@ -43,7 +43,7 @@ def me(service: TheService) -> Me:
     status_code=201,
     dependencies=[needs("admin")],
     responses=problems("not_found", "scope_required", "scope_not_yours", "idempotency_key_reused", *BODY),
-    openapi_extra=json_body(NewKey),
+    openapi_extra=json_body(NewKey, "For a pipeline, for a while", name="pipeline", scopes=["upload", "jobs"]),
     summary="Make a key",
 )
 async def create_key(
@@ -56,8 +56,7 @@ async def create_key(
     can give all, in any project."""
     _check_own(service.caller, asked)
     key = None if idempotency_key is None else Key.of(idempotency_key, "keys", asked.model_dump_json())
-    asked = asked.model_copy(update={"project": asked.project or service.caller.project})
-    made = await run_in_threadpool(service.keys.create, asked, key)
+    made = await run_in_threadpool(service.keys.create, asked, service.caller.project, key)
     response.headers["Location"] = f"{KEYS}/{made.id}"
     return made
 
@@ -89,7 +88,7 @@ def revoke(id: KeyPath, service: TheService) -> ApiKey:
     status_code=201,
     dependencies=[needs("operate")],
     responses=problems("idempotency_key_reused", *BODY),
-    openapi_extra=json_body(NewProject),
+    openapi_extra=json_body(NewProject, "Two jobs at once", name="vision", quotas={"jobs_at_once": 2}),
     summary="Make a project",
 )
 async def create_project(
@@ -124,7 +123,7 @@ def show_project(id: ProjectPath, service: TheService) -> Project:
     f"{PROJECTS}/{{id}}",
     dependencies=[needs("operate")],
     responses=problems("not_found", *BODY),
-    openapi_extra=json_body(ProjectChange),
+    openapi_extra=json_body(ProjectChange, "A hundred gigabytes", quotas={"storage_bytes": 10**11}),
     summary="Change a project's name or quotas",
 )
 async def change_project(

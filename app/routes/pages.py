@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from app.accept import preferred
 from app.docs_page import page, render
+from app.service import ThePremises
 
 router = APIRouter(include_in_schema=False)
 CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -23,5 +24,6 @@ async def root(request: Request) -> Response:
 
 
 @router.get("/docs")
-async def docs(request: Request) -> Response:
-    return HTMLResponse(render(request.app.openapi(), str(request.base_url)), headers={"Content-Security-Policy": CSP})
+async def docs(request: Request, service: ThePremises) -> Response:
+    html = render(request.app.openapi(), str(request.base_url), service.settings.keys_required)
+    return HTMLResponse(html, headers={"Content-Security-Policy": CSP})

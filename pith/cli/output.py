@@ -66,7 +66,7 @@ class Output:
 
 
 def connected(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``--url`` and ``--json`` and the key of PITH_API_KEY, and call it with the client and the output first."""
+    """Give a command ``--url`` and ``--json``, and call it with the client and the output. A key: PITH_API_KEY."""
 
     @click.option("--url", envvar="PITH_URL", default=DEFAULT_URL, show_default=True, help="The service (or PITH_URL).")
     @click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")

@@ -91,15 +91,27 @@ def test_hostnames(host: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "pith.example", ""])
-def test_a_host_that_others_reach_is_refused_at_start(host: str) -> None:
-    with pytest.raises(PithError, match=r"setting_refused.*PITH_TRUST_NETWORK"):
-        ApiSettings(host=host)
-    assert ApiSettings(host=host, trust_network=True).host == host
+def test_a_host_that_others_reach_is_refused_at_start_without_a_key(host: str) -> None:
+    with pytest.raises(PithError, match=r"setting_refused.*PITH_OPERATOR_KEY.*PITH_TRUST_NETWORK"):
+        ApiSettings(host=host).check_keys(any_key=False)
+    ApiSettings(host=host).check_keys(any_key=True)
+    ApiSettings(host=host, operator_key="k" * 32).check_keys(any_key=False)
+    assert ApiSettings(host=host).keys_required
+    assert not ApiSettings(host=host, trust_network=True).keys_required
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_a_host_that_only_this_machine_reaches_is_fine(host: str) -> None:
-    assert ApiSettings(host=host).serves("127.0.0.1")
+    settings = ApiSettings(host=host)
+    settings.check_keys(any_key=False)
+    assert settings.serves("127.0.0.1") and not settings.keys_required
+    assert ApiSettings(host=host, require_keys=True).keys_required
+
+
+def test_an_operator_s_key_that_is_short_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValidationError, match="at least 32") as caught:
+        ApiSettings(operator_key="short secret")
+    assert "short secret" not in str(caught.value)
 
 
 def test_allowed_hosts_come_as_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

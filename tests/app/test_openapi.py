@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.docs import BODIES
 from app.docs_page import curl, render
 from app.main import app
 from pith.errors import ERRORS
@@ -28,8 +29,11 @@ def test_every_route_says_what_it_is_and_what_can_go_wrong(path: str, method: st
     assert all(parameter["description"] for parameter in described.get("parameters", ()))
     if path.startswith("/v1"):
         assert {"400", "422", "500", "503"} <= set(described["responses"])
-        assert ("404" in described["responses"]) == ("{" in path or (path, method) == ("/v1/jobs", "post"))
-        assert "403" in described["responses"] or method in {"get", "head"}
+        named = (path, method) in {("/v1/jobs", "post"), ("/v1/keys", "post")}
+        assert ("404" in described["responses"]) == ("{" in path or named)
+        assert {"401", "403", "429"} <= set(described["responses"]) and described["security"] == [{"key": []}]
+        refused = described["responses"]["403"]["content"][PROBLEM]["examples"]
+        assert "origin_not_allowed" in refused or method in {"get", "head"}
 
 
 @pytest.mark.parametrize(("path", "method"), ROUTES, ids=str)
@@ -65,6 +69,24 @@ def test_every_bound_and_every_meaning_of_a_step_is_in_the_schema() -> None:
     for name, field in step["properties"].items():
         assert name == "kind" or field["description"]
     assert step["additionalProperties"] is False
+
+
+def test_the_examples_of_other_bodies_are_such_bodies() -> None:
+    for name, kind in BODIES.items():
+        assert set(SPEC["components"]["schemas"][name]["properties"]) == set(kind.model_fields)
+    for path, method in ROUTES:
+        content = route(path, method).get("requestBody", {}).get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        for example in content.get("examples", {}).values() if name in BODIES else ():
+            BODIES[name].model_validate_json(json.dumps(example["value"]), strict=True)
+
+
+def test_where_a_key_is_asked_for_the_lines_send_one() -> None:
+    described = route("/v1/jobs", "get")
+    assert "Authorization" not in curl("GET", "/v1/jobs", described, "http://h")
+    line = curl("GET", "/v1/jobs", described, "http://h", with_key=True)
+    assert line == 'curl -sS -H "Authorization: Bearer $PITH_API_KEY" http://h/v1/jobs'
+    assert "Authorization" not in curl("GET", "/livez", route("/livez", "get"), "http://h", with_key=True)
 
 
 def test_the_page_shows_every_route_with_a_line_to_paste() -> None:

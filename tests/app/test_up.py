@@ -206,7 +206,7 @@ def test_a_wrong_setting_is_told_in_a_sentence(
         monkeypatch.setenv(name, value)
     assert program.main() == 2
     assert said in capsys.readouterr().err
-    assert not (tmp_path / "data").exists()
+    assert (tmp_path / "data").exists() == ("PITH_HOST" in settings)  # whether there is a key is in the database
 
 
 def test_a_port_that_is_taken_is_told(
