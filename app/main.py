@@ -9,7 +9,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, pages, results, resumable, uploads
+from app.routes import about, access, events, jobs, pages, results, resumable, uploads, webhooks
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
@@ -57,6 +57,7 @@ def create_app(
         events.router,
         results.router,
         access.router,
+        webhooks.router,
         about.router,
         pages.router,
     ):

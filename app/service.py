@@ -28,6 +28,7 @@ from store.rates import Rates
 from store.resources import Resources, datasets, models
 from store.settings import Settings
 from store.uploads import Uploads, open_uploads
+from store.webhooks import Webhooks
 
 log = logging.getLogger("pith.api")
 
@@ -42,6 +43,7 @@ class Service:
     blobs: Blobs
     keys: Keys
     projects: Projects
+    webhooks: Webhooks
     models: Resources[Model]
     datasets: Resources[Dataset]
     jobs: Jobs
@@ -80,6 +82,7 @@ class Premises:
             blobs=self.blobs,
             keys=Keys(self.db, None if "operate" in caller.scopes else project),
             projects=Projects(self.db),
+            webhooks=Webhooks(self.db, project),
             models=models(self.db, self.blobs, project),
             datasets=datasets(self.db, self.blobs, project),
             jobs=Jobs(self.db, self.store.max_attempts, project=project),

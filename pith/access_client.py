@@ -1,51 +1,14 @@
-"""The client's keys and projects."""
+"""The client's keys, projects and webhooks."""
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 from pith.access import ApiKey, IssuedKey, NewKey, NewProject, Project, ProjectChange
-from pith.base import Frozen
-from pith.resources import Page
-from pith.wire import Wire, decode, query
-
-T = TypeVar("T", ApiKey, Project)
+from pith.listed import Listed
+from pith.webhooks import Delivery, IssuedWebhook, NewWebhook, Webhook, WebhookChange
+from pith.wire import Wire, decode
 
 
-class _Listed(Generic[T]):
-    """What is shown, and listed page after page."""
-
-    def __init__(self, wire: Wire, path: str, kind: type[T]) -> None:
-        self._wire = wire
-        self._path = path
-        self._kind: type[T] = kind
-        self._page: type[Page[T]] = Page[kind]  # type: ignore[valid-type]
-
-    def get(self, id: str) -> T:
-        return decode(self._kind, self._wire.call("GET", self._at(id)))
-
-    def page(self, limit: int | None = None, cursor: str | None = None) -> Page[T]:
-        return decode(self._page, self._wire.call("GET", self._path, params=query(limit=limit, cursor=cursor)))
-
-    def list(self) -> Iterator[T]:
-        """All of them, newest first, page after page."""
-        cursor: str | None = None
-        while True:
-            page = self.page(cursor=cursor)
-            yield from page.data
-            if (cursor := page.next_cursor) is None:
-                return
-
-    def _at(self, id: str) -> str:
-        return f"{self._path}/{quote(id, safe='')}"
-
-    def _send(self, method: str, path: str, body: Frozen, key: str | None = None) -> Any:
-        named = {} if key is None else {"Idempotency-Key": key}
-        content = body.model_dump_json(exclude_unset=True).encode()
-        return self._wire.call(method, path, content=content, headers={"Content-Type": "application/json", **named})
-
-
-class Keys(_Listed[ApiKey]):
+class Keys(Listed[ApiKey]):
     """The keys of the caller's project, or of all projects for one that operates."""
 
     def __init__(self, wire: Wire) -> None:
@@ -59,7 +22,7 @@ class Keys(_Listed[ApiKey]):
         return decode(ApiKey, self._wire.call("DELETE", self._at(id)))
 
 
-class Projects(_Listed[Project]):
+class Projects(Listed[Project]):
     """All projects, for a key that operates."""
 
     def __init__(self, wire: Wire) -> None:
@@ -73,3 +36,34 @@ class Projects(_Listed[Project]):
 
     def delete(self, id: str) -> None:
         self._wire.call("DELETE", self._at(id))
+
+
+class Webhooks(Listed[Webhook]):
+    """Whom the caller's project tells what has happened."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire, "/v1/webhooks", Webhook)
+
+    def create(self, asked: NewWebhook, key: str | None = None) -> IssuedWebhook:
+        """The only time that its secret is seen."""
+        return decode(IssuedWebhook, self._send("POST", self._path, asked, key))
+
+    def change(self, id: str, change: WebhookChange) -> Webhook:
+        return decode(Webhook, self._send("PATCH", self._at(id), change))
+
+    def rotate(self, id: str) -> IssuedWebhook:
+        """Another secret; the one before signs too for a day."""
+        return decode(IssuedWebhook, self._wire.call("POST", f"{self._at(id)}/rotate"))
+
+    def delete(self, id: str) -> None:
+        self._wire.call("DELETE", self._at(id))
+
+    def test(self, id: str) -> Delivery:
+        return decode(Delivery, self._wire.call("POST", f"{self._at(id)}/test"))
+
+    def deliveries(self, id: str) -> Iterator[Delivery]:
+        """All of its messages, newest first."""
+        return Listed(self._wire, f"{self._at(id)}/deliveries", Delivery).list()
+
+    def resend(self, id: str, delivery: str) -> Delivery:
+        return decode(Delivery, self._wire.call("POST", f"{self._at(id)}/deliveries/{delivery}/resend"))

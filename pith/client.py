@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pith import resuming
 from pith.access import Me
-from pith.access_client import Keys, Projects
+from pith.access_client import Keys, Projects, Webhooks
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
 from pith.intake import Architecture
@@ -44,6 +44,7 @@ class Pith:
         self.jobs = Jobs(self._wire)
         self.keys = Keys(self._wire)
         self.projects = Projects(self._wire)
+        self.webhooks = Webhooks(self._wire)
 
     def build(self, architecture: Architecture, name: str | None = None) -> Model:
         """A model without a file: a network by name, with fresh weights."""

@@ -44,6 +44,11 @@ ERRORS: dict[str, Row] = {
     "rate_limited": Row(
         429, "Too many requests", "This key may make {most} requests a minute; go on in {seconds} seconds."
     ),
+    "webhook_disabled": Row(
+        409,
+        "Webhook disabled",
+        "The webhook {id!r} is disabled, by somebody or by an answer 410; enable it first.",
+    ),
     "quota_exceeded": Row(
         403,
         "Quota exceeded",

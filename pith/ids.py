@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _BODY = rf"[{_ALPHABET}]{{26}}"
 
-Prefix = Literal["mdl", "dts", "job", "art", "upl", "prj", "key"]
+Prefix = Literal["mdl", "dts", "job", "art", "upl", "prj", "key", "whk", "dlv"]
 
 ModelId = Annotated[str, StringConstraints(pattern=rf"^mdl_{_BODY}$")]
 DatasetId = Annotated[str, StringConstraints(pattern=rf"^dts_{_BODY}$")]
@@ -17,6 +17,8 @@ JobId = Annotated[str, StringConstraints(pattern=rf"^job_{_BODY}$")]
 UploadId = Annotated[str, StringConstraints(pattern=rf"^upl_{_BODY}$")]
 ProjectId = Annotated[str, StringConstraints(pattern=rf"^prj_{_BODY}$")]
 KeyId = Annotated[str, StringConstraints(pattern=rf"^key_{_BODY}$")]
+WebhookId = Annotated[str, StringConstraints(pattern=rf"^whk_{_BODY}$")]
+DeliveryId = Annotated[str, StringConstraints(pattern=rf"^dlv_{_BODY}$")]
 ArtifactId = Annotated[str, StringConstraints(pattern=rf"^art_{_BODY}$")]
 
 

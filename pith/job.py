@@ -11,7 +11,7 @@ from pith.augmentation import Augmentation
 from pith.base import OF_DATA, Frozen
 from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
-from pith.ids import DatasetId, JobId, ModelId
+from pith.ids import DatasetId, JobId, ModelId, WebhookId
 from pith.intake import IntakeSpec
 from pith.recipe import Recipe, finished_problems, order_problems
 
@@ -86,6 +86,9 @@ class JobSpec(Frozen):
 
     priority: Priority = Field("normal", description="Which of the jobs that wait are taken up first.")
     limits: Limits = Limits()
+    webhooks: tuple[WebhookId, ...] = Field(
+        (), max_length=10, description="Webhooks that are told of this job though they are not told of every job."
+    )
     augmentation: tuple[Augmentation, ...] = Field(
         (), max_length=20, description="Random changes to training batches, in this order."
     )

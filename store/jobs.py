@@ -29,6 +29,7 @@ from store import (
     job_view,
     listing,
     quotas,
+    webhooks,
 )
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
@@ -100,6 +101,7 @@ class Jobs:
             before = None if key is None else idempotency.taken(session, project, key, id)
             if before is not None:
                 return job_view.single(session, self._find(session, before))
+            webhooks.refuse_unknown(session, spec.webhooks, project)
             rows = inputs.named(session, spec, self._project)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""

@@ -26,6 +26,7 @@ from store.queue import QUEUE_NAMES, Queue
 from store.references import sweep
 from store.settings import Settings, refusal
 from store.uploads import open_uploads
+from store.webhooks import Outbox
 
 LOST_MESSAGE_SECONDS = 60
 SWEEP_SECONDS = 3600
@@ -119,6 +120,7 @@ class Scheduler:
             return
         self._sweep_at = self._clock() + SWEEP_SECONDS
         idempotency.expire(self._db)
+        Outbox(self._db).expire()
         if swept := sweep(self._db, self._blobs):
             log.info("%d blobs that nothing referred to were deleted", swept)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, SmallInteger, String
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -62,6 +62,44 @@ class ApiKeyRow(Table):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class WebhookRow(Table):
+    """``secret`` signs, so that it cannot be a digest; ``secret_before`` does too for a while after ``rotated_at``."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index("ix_webhooks_project_id", "project", "id"),)
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    project: Mapped[str] = mapped_column(String(30))
+    name: Mapped[str] = mapped_column(String(255))
+    url: Mapped[str] = mapped_column(String(2000))
+    events: Mapped[str] = mapped_column(String(500))
+    every_job: Mapped[bool]
+    enabled: Mapped[bool]
+    secret: Mapped[str] = mapped_column(String(64))
+    secret_before: Mapped[str | None] = mapped_column(String(64))
+    rotated_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class DeliveryRow(Table):
+    """One message to one webhook; it is over when ``next_at`` is null."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_webhook_id", "webhook_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(32))
+    job: Mapped[str | None] = mapped_column(String(30))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    attempts: Mapped[int]
+    next_at: Mapped[datetime | None] = mapped_column(index=True)
+    delivered_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None] = mapped_column(String(500))
 
 
 class Resource:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from pith.ids import JobId, new_id
 from pith.intake import IntakeSpec
 from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Priority, Progress
-from store import clock, history
+from store import clock, history, webhooks
 from store.tables import JobInputRow, JobRow
 
 PRIORITIES: Mapping[Priority, int] = {"low": -1, "normal": 0, "high": 1}
@@ -69,6 +69,7 @@ def move(
     row = session.scalars(statement).one_or_none()
     if row is not None:
         history.append(session, id, row.event_seq, event, message, {"attempt": row.attempt, **(data or {})})
+        webhooks.tell(session, row, event)
     return row
 
 

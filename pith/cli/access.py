@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pith.access import SCOPES, USUAL, NewKey, NewProject, Project, ProjectChange, Quotas, Scope
+from pith.cli import given
 from pith.cli.output import Output, connected
 from pith.client import Pith
 
@@ -62,7 +63,7 @@ def create_key(
 ) -> None:
     """Make a key for NAME. It is printed this once: alone on stdout, the rest on stderr."""
     until = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    asked = NewKey(name=name, scopes=() if read_only else scopes, expires_at=until, project=project)
+    asked = given.checked(NewKey, name=name, scopes=() if read_only else scopes, expires_at=until, project=project)
     made = pith.keys.create(asked)
     if out.as_json:
         out.one(made, ())
@@ -105,7 +106,7 @@ def _quotas(function: Any) -> Any:
 @connected
 def create_project(pith: Pith, out: Output, name: str, **quotas: int | None) -> None:
     """Make a project."""
-    _show(out, pith.projects.create(NewProject(name=name, quotas=Quotas(**quotas))))
+    _show(out, pith.projects.create(given.checked(NewProject, name=name, quotas=quotas)))
 
 
 @projects.command("list")
@@ -132,11 +133,11 @@ def show_project(pith: Pith, out: Output, id: str) -> None:
 @connected
 def set_project(pith: Pith, out: Output, id: str, name: str | None, unlimited: bool, **quotas: int | None) -> None:
     """Change a project's name or quotas."""
-    given = {key: value for key, value in quotas.items() if value is not None}
-    change = ProjectChange(name=name)
-    if given or unlimited:
+    asked = {key: value for key, value in quotas.items() if value is not None}
+    change = given.checked(ProjectChange, name=name)
+    if asked or unlimited:
         before = {} if unlimited else pith.projects.get(id).quotas.model_dump()
-        change = change.model_copy(update={"quotas": Quotas(**{**before, **given})})
+        change = change.model_copy(update={"quotas": given.checked(Quotas, **{**before, **asked})})
     _show(out, pith.projects.change(id, change))
 
 

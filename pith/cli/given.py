@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pith.cli.spec import json_object
 from pith.dataset import DatasetSchema
@@ -13,6 +13,7 @@ from pith.intake import Architecture
 from pith.pointers import malformed
 
 T = TypeVar("T", Architecture, DatasetSchema)
+B = TypeVar("B", bound=BaseModel)
 Command = Callable[..., Any]
 
 
@@ -89,3 +90,15 @@ def _valid(kind: type[T], document: dict[str, Any], options: Mapping[str, str] |
 
 def _as_option(loc: tuple[Any, ...], names: Mapping[str, str]) -> tuple[Any, ...]:
     return (names.get(loc[0], loc[0]), *loc[1:]) if loc else loc
+
+
+def checked(kind: type[B], **fields: object) -> B:
+    """What is to be sent, before it is.
+
+    Raises:
+        PithError: ``malformed_request``.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as fault:
+        raise malformed(fault.errors(include_url=False, include_context=False), fields, kind) from fault

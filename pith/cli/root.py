@@ -16,6 +16,7 @@ from pith.cli.run import run
 from pith.cli.service import techniques, up
 from pith.cli.unpack import unpack
 from pith.cli.uploads import datasets, models
+from pith.cli.webhooks import webhooks
 from pith.errors import PithError, Problem
 
 
@@ -25,7 +26,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, keys, me, projects, run, techniques, unpack, up):
+for command in (models(), datasets(), export_model, jobs, keys, me, projects, run, techniques, unpack, up, webhooks):
     cli.add_command(command)
 
 

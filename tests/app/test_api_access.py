@@ -15,6 +15,7 @@ from app.main import app
 from pith.access import DEFAULT_PROJECT, SCOPES, NewKey, NewProject, ProjectChange, Quotas
 from pith.client import Pith
 from pith.errors import PithError
+from pith.webhooks import NewWebhook
 from tests.app.api_process import ApiProcess, running
 from tests.app.by_hand import Bench
 
@@ -307,18 +308,13 @@ def test_every_route_answers_to_another_s_ids_as_to_ids_that_are_not_there(
         if kind is None or kind[1] == "projects":
             continue
         for method in methods:
-            answers = [
-                _asked(other, method, path.replace("{id}", ids[kind[1]]).replace("{name}", "report.json"))
-                for ids in (theirs, never)
-            ]
-            told = [
-                answer.text.replace(ids[kind[1]], "ID") for answer, ids in zip(answers, (theirs, never), strict=True)
-            ]
+            answers = [_asked(other, method, _filled(path, ids[kind[1]], ids["deliveries"])) for ids in (theirs, never)]
+            told = [_unnamed(answer.text, ids) for answer, ids in zip(answers, (theirs, never), strict=True)]
             assert told[0] == told[1], (method, path)
             assert answers[0].status_code == 404, (method, path, answers[0].text)
             tried += 1
     assert tried >= 20
-    for noun in ("models", "datasets", "jobs", "uploads", "keys"):
+    for noun in ("models", "datasets", "jobs", "uploads", "keys", "webhooks"):
         shown = json.dumps(other.http.get(f"/v1/{noun}", params={"limit": 200}).json())
         assert not any(id in shown for id in theirs.values()), noun
     assert other.http.get("/v1/jobs", params={"naming": theirs["models"], "kind": "all"}).json()["data"] == []
@@ -328,6 +324,8 @@ def test_every_route_answers_to_another_s_ids_as_to_ids_that_are_not_there(
     assert tenant.pith.jobs.get(theirs["jobs"]).status == "succeeded"
     assert tenant.http.get(f"/v1/uploads/{theirs['uploads']}").json()["offset"] == 0
     assert operator.keys.get(theirs["keys"]).revoked_at is None
+    assert tenant.pith.webhooks.get(theirs["webhooks"]).enabled
+    assert len(list(tenant.pith.webhooks.deliveries(theirs["webhooks"]))) == 1
 
 
 def _everything(guarded: ApiProcess, tenant: Tenant) -> dict[str, str]:
@@ -339,11 +337,26 @@ def _everything(guarded: ApiProcess, tenant: Tenant) -> dict[str, str]:
     bench.succeed(job, bench.start(job), report_json=b"{}", model_onnx=b"x")
     bench.db.close()
     upload = tenant.http.post("/v1/uploads", headers={"Upload-Length": "10"}).json()["id"]
-    return {"models": model, "datasets": dataset, "jobs": job, "uploads": upload, "keys": tenant.key.id}
+    webhook = tenant.pith.webhooks.create(NewWebhook(url="https://example.org/hook")).id
+    delivery = tenant.pith.webhooks.test(webhook).id
+    things = {"models": model, "datasets": dataset, "jobs": job, "uploads": upload, "keys": tenant.key.id}
+    return {**things, "webhooks": webhook, "deliveries": delivery}
+
+
+def _filled(path: str, id: str, delivery: str) -> str:
+    return path.replace("{id}", id).replace("{name}", "report.json").replace("{delivery}", delivery)
+
+
+def _unnamed(text: str, ids: dict[str, str]) -> str:
+    for id in ids.values():
+        text = text.replace(id, "ID")
+    return text
 
 
 def _asked(tenant: Tenant, method: str, path: str) -> httpx.Response:
     headers = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream", "Tus-Resumable": "1.0.0"}
+    if method == "patch" and "uploads" not in path:
+        return tenant.http.patch(path, json={})
     writes = method in {"put", "patch", "post"}
     return tenant.http.request(method, path, content=b"x" if writes else None, headers=headers if writes else {})
 
