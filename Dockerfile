@@ -12,8 +12,8 @@ FROM base AS api
 COPY app ./app
 RUN pip install --constraint constraints.txt '.[api,postgres]'
 USER pith
-# Inside a container there is no loopback to be reached by; publish the port to 127.0.0.1 or behind a proxy alone.
-ENV PITH_HOST=0.0.0.0 PITH_TRUST_NETWORK=true
+# Inside a container there is no loopback to be reached by, so it asks for keys: the first one is PITH_OPERATOR_KEY.
+ENV PITH_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8000/livez').raise_for_status()"]
 CMD ["python", "-m", "app.serve"]

@@ -9,7 +9,7 @@ from app.access import listed, needs
 from app.docs import json_body, problems
 from app.parameters import Cursor, IdempotencyKey, Limit, json_of, plausible
 from app.service import TheService
-from pith.access import ApiKey, IssuedKey, Me, NewKey, NewProject, Project, ProjectChange
+from pith.access import SCOPES, ApiKey, IssuedKey, Me, NewKey, NewProject, Project, ProjectChange
 from pith.errors import PithError
 from pith.resources import Page
 from store.access import KEYS, PROJECTS, Caller
@@ -35,7 +35,13 @@ KeyPath = Annotated[str, Depends(_key)]
 def me(service: TheService) -> Me:
     caller = service.caller
     project, usage = service.projects.get(caller.project), service.projects.usage(caller.project)
-    return Me(project=project, usage=usage, key=caller.key, name=caller.name, scopes=tuple(sorted(caller.scopes)))
+    return Me(
+        project=project,
+        usage=usage,
+        key=caller.key,
+        name=caller.name,
+        scopes=tuple(scope for scope in SCOPES if scope in caller.scopes),
+    )
 
 
 @router.post(

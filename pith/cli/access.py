@@ -114,7 +114,7 @@ def create_project(pith: Pith, out: Output, name: str, **quotas: int | None) -> 
 @connected
 def list_projects(pith: Pith, out: Output, limit: int) -> None:
     """List projects, newest first."""
-    out.many(itertools.islice(pith.projects.list(), limit), ("id", "name", "quotas", "created_at"))
+    out.many(itertools.islice(pith.projects.list(), limit), ("id", "name", "created_at"))
 
 
 @projects.command("show")

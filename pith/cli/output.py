@@ -79,4 +79,6 @@ def connected(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value)) or "-"
     return "-" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)

@@ -56,7 +56,7 @@ def test_a_key_is_made_used_listed_and_revoked(pith: Run) -> None:
     assert code == 0 and secret.startswith("pith_") and secret.count("\n") == 1
     assert "may read, upload, jobs, delete" in " ".join(err.split()) and secret.strip() not in err
     shown = json.loads(pith("me", "--json", key=secret.strip())[1])
-    assert (shown["name"], shown["scopes"], shown["project"]["id"]) == ("ci", sorted(USUAL), DEFAULT_PROJECT)
+    assert (shown["name"], shown["scopes"], shown["project"]["id"]) == ("ci", list(USUAL), DEFAULT_PROJECT)
     listed = json.loads(pith("keys", "list", "--json")[1])
     (mine,) = [key for key in listed if key["id"] == shown["key"]]
     assert mine["expires_at"] is not None and "secret" not in mine and secret.startswith(mine["begins"])
