@@ -16,7 +16,19 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
-from store import checkpoints, checks, clock, deletions, endings, history, idempotency, inputs, job_view, listing
+from store import (
+    checkpoints,
+    checks,
+    clock,
+    deletions,
+    endings,
+    history,
+    idempotency,
+    imports,
+    inputs,
+    job_view,
+    listing,
+)
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
@@ -272,6 +284,16 @@ class Jobs:
             if row is not None:
                 session.add_all(_artifact_row(id, new, clock.now(session)) for new in artifacts)
             return row is not None
+
+    def fetched(self, id: JobId, attempt: int, found: imports.Fetched, blobs: Blobs) -> bool:
+        """What an intake was to fetch is there: a blob that has just been stored. Or False, and the blob goes."""
+        with self._db.session() as session:
+            row = _held(session, id, attempt)
+            written = row is not None and imports.name(session, row, found)
+        blobs.settle(found.digest)
+        if not written:
+            delete_unreferred(self._db, blobs, found.digest)
+        return written
 
     def learn(self, id: JobId, attempt: int, learnt: checks.Learnt) -> bool:
         """The end of an intake: what it looked at is ready, with what was learnt. Or False and nothing is written."""

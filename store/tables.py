@@ -30,7 +30,10 @@ class Table(DeclarativeBase):
 
 
 class Resource:
-    """The columns of models and datasets. ``details`` is the long part of what was learnt, read only when asked for."""
+    """The columns of models and datasets.
+
+    ``details`` is the long part of what was learnt, read only when asked for.
+    ``imported`` is for ``store.imports`` alone: it may hold a secret."""
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
     name: Mapped[str] = mapped_column(String(255))
@@ -43,6 +46,7 @@ class Resource:
     declared: Mapped[dict[str, Any] | None]
     facts: Mapped[dict[str, Any] | None]
     details: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    imported: Mapped[dict[str, Any] | None]
 
 
 class ModelRow(Resource, Table):
