@@ -69,8 +69,9 @@ async def receive_form(
     that are called as in ``also`` are ``understood``.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        fresh = ", or an Architecture as application/json" if "architecture" in also else ""
-        _refuse_type(request, f"multipart/form-data by POST (a bare file goes by PUT){fresh}")
+        instead = "a source or an Architecture" if "architecture" in also else "a source"
+        wanted = f"multipart/form-data by POST (a bare file goes by PUT), or {instead} as application/json"
+        _refuse_type(request, wanted)
     expected = expected_digest(request, sha256)
     limit = service.settings.max_upload_bytes
     _check_length(request, limit + FORM_OVERHEAD, limit)

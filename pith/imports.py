@@ -14,12 +14,12 @@ from pith.intake import Architecture
 Scheme = Literal["https", "http", "s3", "mlflow", "models", "hf"]
 FORMS = "https://HOST/PATH, s3://BUCKET/KEY, models:/NAME/VERSION or models:/NAME@ALIAS (MLflow), or hf://OWNER/NAME@REVISION"
 _FORMS: dict[str, re.Pattern[str]] = {
-    "s3": re.compile(r"s3://[a-z0-9][a-z0-9.\-]{1,62}/[^\s?#]{1,1024}"),
-    "mlflow": re.compile(r"mlflow:/[^/@\s?#]{1,250}(/[0-9]{1,9}|@[^/@\s?#]{1,250})"),
-    "models": re.compile(r"models:/[^/@\s?#]{1,250}(/[0-9]{1,9}|@[^/@\s?#]{1,250})"),
+    "s3": re.compile(r"s3://[a-z0-9][a-z0-9.\-]{1,62}/[^?#\x00-\x1f\x7f]{1,1024}"),
+    "mlflow": re.compile(r"mlflow:/[^/@?#\x00-\x1f\x7f]{1,250}(/[0-9]{1,9}|@[^/@?#\x00-\x1f\x7f]{1,250})"),
+    "models": re.compile(r"models:/[^/@?#\x00-\x1f\x7f]{1,250}(/[0-9]{1,9}|@[^/@?#\x00-\x1f\x7f]{1,250})"),
     "hf": re.compile(r"hf://[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}(@[A-Za-z0-9][\w.\-/]{0,199})?"),
 }
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f/\\]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
 
 def _reference(source: str) -> str:
@@ -63,6 +63,10 @@ class Import(Frozen):
     def called(self) -> str:
         """The name that was given, or the last word of the source."""
         return self.name or default_name(self.source)
+
+    def given(self) -> Architecture | DatasetSchema | None:
+        """What it does not say itself."""
+        return None
 
     def expected(self) -> str | None:
         """The digest that was given, in the form of a digest."""

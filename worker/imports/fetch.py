@@ -1,7 +1,7 @@
 """One address into bytes: streamed, bounded, tried again, and gone on with where a transfer broke.
 
-A broken transfer goes on by ``Range`` and ``If-Range`` where the server gives a strong ETag or a date. Where it does not,
-or the file has changed meanwhile, ``Anew`` says that all has to be fetched again.
+A broken transfer goes on by ``Range`` and ``If-Range`` where the server gives a strong ETag or a date. Where it does
+not, or the file has changed meanwhile, ``Anew`` says that all has to be fetched again.
 """
 
 import json
