@@ -1,9 +1,7 @@
 """Imports from beginning to end, with a real HTTP server and the real sandbox; only the engine is a script."""
 
-import dataclasses
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from store.settings import Settings
 from tests.store.shop import Shop, digest
 from tests.waiting import eventually
 from tests.web import OK, Conversation, Web, breaking, file, first, serving
+from tests.worker.by_reference import allowing, imported, wanted
 from tests.worker.processes import Service
 from worker import importing, supervise
 from worker.imports import fetch
@@ -39,21 +38,6 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def place(place: Workplace) -> Workplace:
     return allowing(place, import_hosts=("*",), private_hosts=("127.0.0.1",))
-
-
-def allowing(place: Workplace, **options: Any) -> Workplace:
-    return dataclasses.replace(place, options=place.options.model_copy(update=options))
-
-
-def wanted(shop: Shop, source: str, **said: Any) -> Model:
-    asked = ModelImport(source=source, **said)
-    return shop.models.create(asked.called(), None, 0, asked.given(), imported=asked)
-
-
-def imported(shop: Shop, place: Workplace, source: str, **said: Any) -> Model:
-    model = wanted(shop, source, **said)
-    supervise.run(place, model.check)
-    return shop.models.get(model.id)
 
 
 def code(model: Model) -> str:

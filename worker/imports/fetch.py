@@ -4,13 +4,13 @@ A broken transfer goes on by ``Range`` and ``If-Range`` where the server gives a
 not, or the file has changed meanwhile, ``Anew`` says that all has to be fetched again.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
 
 from pith.errors import PithError
 from worker.imports.patience import Patience
@@ -25,6 +25,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -73,7 +74,7 @@ class Fetcher:
         self._tried(file.url, lambda: transfer.done, transfer.go_on)
         return transfer.tag
 
-    def json(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[Any, httpx.Headers]:
+    def json(self, url: str, kind: type[T], headers: Mapping[str, str] | None = None) -> tuple[T, httpx.Headers]:
         """A small JSON document, and the headers that came with it. Raises PithError as ``fetch`` does."""
         sink = _Memory()
         transfer = _Transfer(File("", url, headers=headers or {}), sink, self._outward, self._patience)
@@ -85,9 +86,9 @@ class Fetcher:
 
         self._tried(url, lambda: 0, whole)
         try:
-            return json.loads(sink.data), transfer.headers
-        except (ValueError, RecursionError):
-            raise self._failed(url, "it answered with something that is no JSON") from None
+            return TypeAdapter(kind).validate_json(bytes(sink.data)), transfer.headers
+        except ValidationError:
+            raise self._failed(url, "it answered with something else than what such a server says") from None
 
     def _tried(self, url: str, done: Callable[[], int], attempt: Callable[[], None]) -> None:
         failures = 0

@@ -3,10 +3,11 @@
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import httpx
+from pydantic import BaseModel, Field
 
 from pith.errors import PithError
 from worker.imports.choose import choose
@@ -14,7 +15,30 @@ from worker.imports.fetch import Fetcher, File
 
 MOST_FILES = 10_000
 _SOURCE = re.compile(r"(?:mlflow|models):/([^/@]+)(?:/(\d+)|@(.+))")
+T = TypeVar("T", bound=BaseModel)
 _SERVED = re.compile(r"mlflow-artifacts:(?://[^/]*)?/(.+)")
+
+
+class _Version(BaseModel):
+    version: str = Field(pattern=r"^[0-9]{1,9}$")
+
+
+class _Aliased(BaseModel):
+    model_version: _Version
+
+
+class _Place(BaseModel):
+    artifact_uri: str
+
+
+class _Entry(BaseModel):
+    path: str
+    is_dir: bool = False
+    file_size: int = Field(0, ge=0)
+
+
+class _Listing(BaseModel):
+    files: tuple[_Entry, ...] = ()
 
 
 def find(source: str, tracking: str, fetcher: Fetcher) -> tuple[tuple[File, ...], str]:
@@ -25,9 +49,8 @@ def find(source: str, tracking: str, fetcher: Fetcher) -> tuple[tuple[File, ...]
     """
     base, headers = _split(tracking)
     name, version = _version(source, base, headers, fetcher)
-    root = _artifacts(
-        source, _get(base, "model-versions/get-download-uri", headers, fetcher, name=name, version=version)
-    )
+    place = _get(_Place, "model-versions/get-download-uri", base, headers, fetcher, name=name, version=version)
+    root = _artifacts(source, place.artifact_uri)
     listed = dict(_listed(base, root, headers, fetcher))
     chosen = choose(listed, source)
     where = f"{base}/api/2.0/mlflow-artifacts/artifacts"
@@ -40,17 +63,16 @@ def find(source: str, tracking: str, fetcher: Fetcher) -> tuple[tuple[File, ...]
 def _version(source: str, base: str, headers: Mapping[str, str], fetcher: Fetcher) -> tuple[str, str]:
     found = _SOURCE.fullmatch(source)
     assert found is not None, "the contract lets nothing else through"
-    name, version, alias = (None if part is None else unquote(part) for part in found.groups())
-    assert name is not None
+    name, version, alias = found.groups()
     if version is None:
-        said = _get(base, "registered-models/alias", headers, fetcher, name=name, alias=alias)
-        version = str(said.get("model_version", {}).get("version", ""))
+        version = _get(
+            _Aliased, "registered-models/alias", base, headers, fetcher, name=name, alias=alias
+        ).model_version.version
     return name, version
 
 
-def _artifacts(source: str, said: Mapping[str, Any]) -> str:
+def _artifacts(source: str, uri: str) -> str:
     """Where the files lie, below the root of what the server hands out."""
-    uri = str(said.get("artifact_uri", ""))
     found = _SERVED.fullmatch(uri)
     if found is None:
         reason = f"its files lie at {uri.partition('?')[0][:200]!r}, which the tracking server does not hand out"
@@ -60,26 +82,25 @@ def _artifacts(source: str, said: Mapping[str, Any]) -> str:
 
 
 def _listed(base: str, root: str, headers: Mapping[str, str], fetcher: Fetcher) -> Iterator[tuple[str, int]]:
-    """Every file below, by its path from there, with its size."""
+    """Every file below, by its path from there, with its size; the first MOST_FILES."""
     folders, count = [""], 0
     while folders:
         folder = folders.pop()
-        place = "/".join(part for part in (root, folder) if part)
-        said, _ = fetcher.json(f"{base}/api/2.0/mlflow-artifacts/artifacts?{urlencode({'path': place})}", headers)
-        for one in said.get("files", ()):
-            path = "/".join(part for part in (folder, str(one["path"])) if part)
+        query = urlencode({"path": "/".join(part for part in (root, folder) if part)})
+        said, _ = fetcher.json(f"{base}/api/2.0/mlflow-artifacts/artifacts?{query}", _Listing, headers)
+        for one in said.files:
+            path = "/".join(part for part in (folder, one.path) if part)
             count += 1
             if ".." in path.split("/") or count > MOST_FILES:
                 return
-            if one.get("is_dir"):
+            if one.is_dir:
                 folders.append(path)
             else:
-                yield path, int(one.get("file_size", 0))
+                yield path, one.file_size
 
 
-def _get(base: str, path: str, headers: Mapping[str, str], fetcher: Fetcher, **query: str | None) -> Mapping[str, Any]:
-    said, _ = fetcher.json(f"{base}/api/2.0/mlflow/{path}?{urlencode(query)}", headers)
-    return said if isinstance(said, dict) else {}
+def _get(kind: type[T], path: str, base: str, headers: Mapping[str, str], fetcher: Fetcher, **query: str | None) -> T:
+    return fetcher.json(f"{base}/api/2.0/mlflow/{path}?{urlencode(query)}", kind, headers)[0]
 
 
 def _split(tracking: str) -> tuple[str, Mapping[str, str]]:

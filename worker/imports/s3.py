@@ -47,6 +47,6 @@ def client(options: WorkerSettings) -> Any:
         endpoint_url=options.s3_endpoint_url,
         aws_access_key_id=options.s3_access_key_id,
         aws_secret_access_key=options.s3_secret_access_key and options.s3_secret_access_key.get_secret_value(),
-        region_name=options.s3_region,
+        region_name=options.s3_region or boto3.Session().region_name or "us-east-1",
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
     )
