@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.formats import detect
 from tests.store.shop import Shop
 from tests.web import Handler, Web, file, serving
 from tests.worker.by_reference import allowing, imported
@@ -44,6 +45,7 @@ def test_the_files_of_a_commit_are_packed(shop: Shop, place: Workplace, hub: Web
     model = imported(shop, place, "hf://owner/name")
     assert model.digest is not None and model.name == "name", model.error
     assert model.source is not None and (model.source.uri, model.source.revision) == ("hf://owner/name", COMMIT)
+    assert detect(shop.blobs.path(model.digest)) == "hugging_face"
     with tarfile.open(shop.blobs.path(model.digest)) as packed:
         found = {one.name: packed.extractfile(one).read() for one in packed}  # type: ignore[union-attr]
     assert found == {f"model/{name}": data for name, data in FILES.items()}

@@ -8,7 +8,7 @@ import pytest
 from pith.resources import Model
 from tests.mlflow_process import MlflowProcess
 from tests.store.shop import Shop, digest
-from tests.web import file, serving
+from tests.web import Handler, file, serving
 from tests.worker.by_reference import allowing, imported
 from worker.imports import fetch
 from worker.workplace import Workplace
