@@ -18,8 +18,9 @@ from store.jobs import Claim
 from worker.imports import pack, sources
 from worker.imports.fetch import FIRST_PAUSE, Anew, Fetcher
 from worker.imports.patience import Patience, Unwanted
-from worker.outward import Outward, Resolve, resolve
+from worker.outward import Outward
 from worker.pulse import Pulse
+from worker.results import plain_text
 from worker.workplace import Workplace
 
 TELL_SECONDS = 1.0
@@ -29,7 +30,7 @@ Tell = Callable[[int, int | None], None]
 _log = logging.getLogger(__name__)
 
 
-def fetched(place: Workplace, claim: Claim, pulse: Pulse, resolve: Resolve = resolve) -> Claim:
+def fetched(place: Workplace, claim: Claim, pulse: Pulse) -> Claim:
     """The claim, with the bytes that it works on there.
 
     Raises:
@@ -39,14 +40,13 @@ def fetched(place: Workplace, claim: Claim, pulse: Pulse, resolve: Resolve = res
     upload = claim.inputs
     if not isinstance(upload, Upload) or upload.wanted is None:
         return claim
-    found = _Importer(place, claim, pulse, upload.wanted, resolve).run()
+    found = _Importer(place, claim, pulse, upload.wanted).run()
     return replace(claim, inputs=replace(upload, digest=found.digest, wanted=None))
 
 
 class _Importer:
-    def __init__(self, place: Workplace, claim: Claim, pulse: Pulse, wanted: Wanted, resolve: Resolve) -> None:
+    def __init__(self, place: Workplace, claim: Claim, pulse: Pulse, wanted: Wanted) -> None:
         self._place, self._claim, self._pulse, self._wanted = place, claim, pulse, wanted
-        self._resolve = resolve
         checked = claim.job.spec.check if isinstance(claim.job.spec, IntakeSpec) else ""
         self._again = f"/v1/{'models' if checked.startswith('mdl_') else 'datasets'}/{checked}/check"
         self._patience = Patience(self._unwanted, place.options.import_time_seconds)
@@ -54,7 +54,7 @@ class _Importer:
 
     def run(self) -> Fetched:
         reach = sources.reach(self._wanted.source, self._place.options)
-        with Outward(reach, self._resolve, self._patience) as outward:
+        with Outward(reach, watch=self._patience) as outward:
             fetcher = Fetcher(outward, self._patience, self._warn, self._again)
             for turn in range(1, MOST_TIMES + 1):
                 try:
@@ -81,7 +81,7 @@ class _Importer:
             if not sink.done:
                 raise PithError("upload_empty")
             stored: Stored = writer.commit(self._wanted.expected)
-            return Fetched(stored.digest, stored.size, meant.revision or (tag and tag[:200]))
+            return Fetched(stored.digest, stored.size, meant.revision or (tag and plain_text(tag, 200)))
         finally:
             writer.abort()
 

@@ -97,7 +97,7 @@ class Transport(httpx.BaseTransport):
     def __init__(self, reach: Reach, resolve: Resolve = resolve, watch: Watch = _go_on) -> None:
         self._reach, self._resolve = reach, resolve
         self._network = _Checked(watch)
-        # No connection is kept: the next request asks for the addresses again, and goes to one of those.
+        # No connection is kept: each request goes to an address that was looked at for it.
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(), network_backend=self._network, max_keepalive_connections=0
         )

@@ -152,7 +152,7 @@ class _Transfer:
         if status in _AGAIN:
             raise _Broken(f"it answered {status}", _seconds(headers.get("retry-after", "")))
         if status not in (200, 206) and not (status == 416 and self.done):
-            raise _Refused(f"it answered {status} {response.reason_phrase}".strip())
+            raise _Refused(f"it answered {status} {httpx.codes.get_reason_phrase(status)}".strip())
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise _Refused(f"it sent the file with the Content-Encoding {headers['content-encoding'][:40]!r}")
         return self._going_on(response) if self.done else self._beginning(response)

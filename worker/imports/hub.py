@@ -46,5 +46,5 @@ def _tree(repository: str, commit: str, endpoint: str, fetcher: Fetcher) -> Iter
         if url is None:
             return
         entries, headers = fetcher.json(url, tuple[_Entry, ...])
-        yield from (one for one in entries if one.type == "file")
+        yield from (one for one in entries if one.type == "file" and ".." not in one.path.split("/"))
         url = httpx.Response(200, headers=headers).links.get("next", {}).get("url")

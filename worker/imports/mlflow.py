@@ -15,8 +15,8 @@ from worker.imports.fetch import Fetcher, File
 
 MOST_FILES = 10_000
 _SOURCE = re.compile(r"(?:mlflow|models):/([^/@]+)(?:/(\d+)|@(.+))")
-T = TypeVar("T", bound=BaseModel)
 _SERVED = re.compile(r"mlflow-artifacts:(?://[^/]*)?/(.+)")
+T = TypeVar("T", bound=BaseModel)
 
 
 class _Version(BaseModel):
@@ -74,7 +74,7 @@ def _version(source: str, base: str, headers: Mapping[str, str], fetcher: Fetche
 def _artifacts(source: str, uri: str) -> str:
     """Where the files lie, below the root of what the server hands out."""
     found = _SERVED.fullmatch(uri)
-    if found is None:
+    if found is None or ".." in found[1].split("/"):
         reason = f"its files lie at {uri.partition('?')[0][:200]!r}, which the tracking server does not hand out"
         way_out = "start it with --serve-artifacts, or import the file from there"
         raise PithError("import_refused", source=source, reason=reason, way_out=way_out)

@@ -109,13 +109,18 @@ def test_a_listing_that_lies_is_not_believed(shop: Shop, place: Workplace, monke
     api = "/api/2.0/mlflow"
     with serving() as web:
         lying = allowing(place, mlflow_tracking_uri=web.url)
-        web.pages[f"{api}/model-versions/get-download-uri"] = json('{"artifact_uri": "mlflow-artifacts:/1/model"}')
+        place_of = f"{api}/model-versions/get-download-uri"
+        web.pages[place_of] = json('{"artifact_uri": "mlflow-artifacts:/1/model"}')
         listing, files = "/api/2.0/mlflow-artifacts/artifacts", "/api/2.0/mlflow-artifacts/artifacts/1/model"
         web.pages[listing] = json('{"files": [{"path": "net.pt2", "is_dir": false, "file_size": 3}]}')
         web.pages[f"{files}/net.pt2"] = file(b"longer")
         assert "more than the 3 bytes" in problem(imported(shop, lying, "models:/net/1"))
         web.pages[listing] = json('{"files": [{"path": "../../net.pt2", "is_dir": false, "file_size": 3}]}')
         assert "import_refused" in problem(imported(shop, lying, "models:/net/1"))
+        elsewhere = json('{"artifact_uri": "mlflow-artifacts:/../../../secret"}')
+        here, web.pages[place_of] = web.pages[place_of], elsewhere
+        assert "does not hand out" in problem(imported(shop, lying, "models:/net/1"))
+        web.pages[place_of] = here
         web.pages[listing] = json('{"files": [{"path": "deeper", "is_dir": true}]}')
         monkeypatch.setattr("worker.imports.mlflow.MOST_FILES", 5)
         assert "import_refused" in problem(imported(shop, lying, "models:/net/1"))
