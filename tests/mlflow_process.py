@@ -35,7 +35,12 @@ class MlflowProcess:
         }
         words = [executable(), "server", "--serve-artifacts", *(word for pair in options.items() for word in pair)]
         own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PITH_"))}
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "HOME": str(self.folder)}
+        quiet = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "1",
+            "HOME": str(self.folder),
+        }
         with (self.folder / "log").open("ab") as log:
             # A group of its own: the server starts others.
             self._process = subprocess.Popen(
