@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pith.errors import ERRORS
+from pith.imports import DatasetImport, Import, ModelImport
 
 EVERYWHERE = (
     "malformed_request",
@@ -64,21 +65,33 @@ _PARTS = {
     "seed": "Of the weights, when no file brings them.",
     "schema": "A DatasetSchema, as a JSON object.",
 }
-_ARCHITECTURE: dict[str, Any] = {
-    "application/json": {
-        "schema": {"$ref": "#/components/schemas/Architecture"},
-        "examples": {
-            "resnet20": {
-                "summary": "Fresh weights",
-                "value": {"name": "pith/resnet20", "arguments": {"num_classes": 10}},
-            }
-        },
-    }
+
+
+def _inline(kind: type[Import]) -> dict[str, Any]:
+    """Its schema; what that refers to is described with the resources."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {name: part for name, part in schema.items() if name != "$defs"}
+
+
+_IMPORTED = {"summary": "Fetched from elsewhere", "value": {"source": "https://files.example.org/resnet20.pt2"}}
+_FRESH = {"summary": "Fresh weights", "value": {"name": "pith/resnet20", "arguments": {"num_classes": 10}}}
+_MODEL_JSON: dict[str, Any] = {
+    "schema": {"oneOf": [_inline(ModelImport), {"$ref": "#/components/schemas/Architecture"}]},
+    "examples": {"import": _IMPORTED, "resnet20": _FRESH},
+}
+_DATASET_JSON: dict[str, Any] = {
+    "schema": _inline(DatasetImport),
+    "examples": {
+        "import": {
+            "summary": "Fetched from elsewhere",
+            "value": {"source": "s3://data/adult.csv", "schema": {"label": "income"}},
+        }
+    },
 }
 
 
 def form_body(also: Sequence[str]) -> dict[str, Any]:
-    """A form with a file and these parts; a model may also be an architecture as JSON."""
+    """A form with a file and these parts; or JSON in its place."""
     texts = {"name": "Instead of the file's own name.", **{name: _PARTS[name] for name in also}}
     parts = {name: {"type": "string", "description": text} for name, text in texts.items()}
     file = {"file": {"type": "string", "format": "binary"}}
@@ -89,7 +102,7 @@ def form_body(also: Sequence[str]) -> dict[str, Any]:
             "description": "A form, as a page sends it: `curl -F file=@FILE`.",
             "content": {
                 "multipart/form-data": {"schema": schema},
-                **(_ARCHITECTURE if "architecture" in also else {}),
+                "application/json": _MODEL_JSON if "architecture" in also else _DATASET_JSON,
             },
         }
     }

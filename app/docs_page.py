@@ -72,8 +72,9 @@ def _route(method: str, path: str, route: Spec, base_url: str, with_key: bool) -
     yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
     yield f"<pre>{escape(curl(method, path, route, base_url, with_key))}</pre>"
     if (body := route.get("requestBody", {}).get("content", {})) and "application/json" in body:
-        name = body["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        yield f"<p>The body is {'a form, or ' if len(body) > 1 else ''}JSON: <a href='#{name}'>{name}</a>.</p>"
+        schema = body["application/json"]["schema"]
+        named = " or ".join(map(_document, schema.get("oneOf", [schema])))
+        yield f"<p>The body is {'a form, or ' if len(body) > 1 else ''}JSON: {named}.</p>"
     if rows := "".join(map(_parameter, route.get("parameters", ()))):
         yield f"<details><summary>Parameters</summary><table>{rows}</table></details>"
     answers = "".join(
@@ -81,6 +82,14 @@ def _route(method: str, path: str, route: Spec, base_url: str, with_key: bool) -
         for status, answer in sorted(route["responses"].items())
     )
     yield f"<details><summary>Answers</summary><table>{answers}</table></details>"
+
+
+def _document(schema: Spec) -> str:
+    """What a body may be: a link, or its fields where it is described nowhere else."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"<a href='#{name}'>{name}</a>"
+    return f"{escape(schema['title'])} ({', '.join(map(escape, schema['properties']))})"
 
 
 def _marked(text: str) -> str:

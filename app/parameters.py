@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from app.said import check_clean
 from app.service import Service, TheService
 from pith.errors import PithError
+from pith.imports import DatasetImport, ModelImport
 from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.pointers import malformed
@@ -79,10 +80,28 @@ def json_of(kind: type[T]) -> Callable[..., T]:
     return read
 
 
-async def architecture_body(request: Request, service: Service) -> Architecture:
-    """The whole body. Raises PithError ``malformed_request``, ``body_too_large``."""
-    found = await run_in_threadpool(_read, Architecture, await _json_body(request, service))
-    check_clean(found, lambda rule: malformed([{"loc": (), "type": "value_error", "msg": rule}], {}, Architecture))
+async def model_body(request: Request, service: Service) -> Architecture | ModelImport:
+    """A JSON body in the place of a model's file. Raises PithError ``malformed_request``, ``body_too_large``."""
+    body = await _json_body(request, service)
+    document = _document(body, "")
+    if isinstance(document, dict) and not {"name", "source"} & document.keys():
+        message = "has neither a source, to be fetched, nor the name of an architecture, to be built"
+        raise malformed([{"loc": (), "type": "value_error", "msg": message}], document, Architecture)
+    if isinstance(document, dict) and "source" in document:
+        return await _clean(ModelImport, body)
+    return await _clean(Architecture, body)
+
+
+async def dataset_body(request: Request, service: Service) -> DatasetImport:
+    """The same for a dataset."""
+    return await _clean(DatasetImport, await _json_body(request, service))
+
+
+async def _clean(kind: type[T], body: bytes) -> T:
+    found = await run_in_threadpool(_read, kind, body)
+    said = found.given() if isinstance(found, ModelImport | DatasetImport) else found
+    if said is not None:
+        check_clean(said, lambda rule: malformed([{"loc": (), "type": "value_error", "msg": rule}], {}, kind))
     return found
 
 
@@ -90,8 +109,14 @@ def _read(kind: type[T], body: bytes) -> T:
     try:
         return kind.model_validate_json(body, strict=True)
     except ValidationError as fault:
-        errors = fault.errors(include_url=False, include_context=False)
+        found = fault.errors(include_url=False, include_context=False)
+        errors = [_unsaid(error) if error["loc"][:1] == ("source",) else error for error in found]
         raise malformed(errors, _document(body, errors[0]["type"]), kind) from fault
+
+
+def _unsaid(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An address is not repeated: it may hold a password."""
+    return {name: value for name, value in error.items() if name != "input"}
 
 
 def _document(body: bytes, first: str) -> object:

@@ -72,8 +72,9 @@ async def receive_form(
     that are called as in ``also`` are ``understood``.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        fresh = ", or an Architecture as application/json" if "architecture" in also else ""
-        _refuse_type(request, f"multipart/form-data by POST (a bare file goes by PUT){fresh}")
+        instead = "a source or an Architecture" if "architecture" in also else "a source"
+        wanted = f"multipart/form-data by POST (a bare file goes by PUT), or {instead} as application/json"
+        _refuse_type(request, wanted)
     expected = expected_digest(request, sha256)
     room = await _room(service)
     _check_length(request, room, FORM_OVERHEAD)

@@ -113,6 +113,19 @@ class Uploads(Generic[T, G]):
             outgoing.close()
         return self._checked(decode(self._kind, response), outgoing.digest)
 
+    def import_(self, source: str, name: str | None = None, sha256: str | None = None, given: G | None = None) -> T:
+        """Have the service fetch a file, a registered model or a repository; see ``pith.imports`` for the forms.
+
+        ``given`` is what it does not say itself. What becomes of it shows in its check: ``ready`` waits for that.
+
+        Raises:
+            PithError: ``malformed_request`` for a source that is none.
+        """
+        said = {"source": source, "name": name, "sha256": sha256, **_document(given)}
+        body = json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+        headers = {"Content-Type": "application/json"}
+        return decode(self._kind, self._wire.call("POST", self._path, content=body, headers=headers))
+
     def get(self, id: str, wait: float | None = None) -> T:
         """``wait``: seconds to wait for the end of its check, 60 at most."""
         response = self._wire.call("GET", f"{self._path}/{quote(id, safe='')}", params=query(wait=wait))
@@ -158,6 +171,14 @@ class Uploads(Generic[T, G]):
             self.delete(stored.id)
             raise PithError("digest_mismatch", actual=stored.digest, expected=sent)
         return stored
+
+
+def _document(given: Architecture | DatasetSchema | None) -> Mapping[str, object]:
+    """As a part of a JSON body."""
+    if given is None:
+        return {}
+    document = given.model_dump(mode="json", exclude_defaults=True)
+    return {"schema" if isinstance(given, DatasetSchema) else "architecture": document}
 
 
 def _said(given: Architecture | DatasetSchema | None) -> Mapping[str, str]:

@@ -177,6 +177,17 @@ ERRORS: dict[str, Row] = {
         "Digest mismatch",
         "The bytes have the digest {actual}, not {expected}; nothing was stored, send them again.",
     ),
+    "address_refused": Row(
+        400,
+        "Address refused",
+        "{host} is not asked, because {reason}; name another address, or have the operator allow this one.",
+    ),
+    "import_refused": Row(400, "Import refused", "{source} is not imported: {reason}; {way_out}."),
+    "import_failed": Row(
+        502,
+        "Import failed",
+        "{host} did not hand the file out: {reason}; try again with POST {again}, or upload the file.",
+    ),
     "storage_full": Row(
         507, "Storage full", "{needed} bytes did not fit on the disk; free some space, then send them again."
     ),

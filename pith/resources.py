@@ -11,6 +11,7 @@ from pith.dataset import DatasetFacts, DatasetSchema
 from pith.errors import Problem
 from pith.facts import ModelFacts
 from pith.ids import DatasetId, JobId, ModelId, UploadId
+from pith.imports import Source
 from pith.intake import Architecture
 
 T = TypeVar("T")
@@ -22,12 +23,13 @@ class Model(Frozen):
 
     id: ModelId
     name: Name
-    digest: Digest | None = Field(description="Of the uploaded bytes; null for an architecture without a file.")
+    digest: Digest | None = Field(description="Of the bytes; null without a file, or until it is fetched.")
     size_bytes: int = Field(ge=0)
     created_at: datetime
     status: ResourceStatus
     error: Problem | None = Field(None, description="Why it was rejected.")
     check: JobId = Field(description="The job that looks at it, or did.")
+    source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
     architecture: Architecture | None = Field(None, description="As it was given with the upload.")
     facts: ModelFacts | None = Field(None, description="What was learnt, once it is ready.")
 
@@ -37,12 +39,13 @@ class Dataset(Frozen):
 
     id: DatasetId
     name: Name
-    digest: Digest
+    digest: Digest | None = Field(description="Of the bytes; null until they are fetched.")
     size_bytes: int = Field(ge=0)
     created_at: datetime
     status: ResourceStatus
     error: Problem | None = Field(None, description="Why it was rejected.")
     check: JobId = Field(description="The job that looks at it, or did.")
+    source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
 

@@ -8,10 +8,12 @@ from difflib import SequenceMatcher, get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pith.access import NewKey, NewProject, ProjectChange, Quotas
 from pith.augmentation import Augmentation
 from pith.dataset import DatasetSchema, Preprocessing
+from pith.imports import DatasetImport, ModelImport
 from pith.intake import Architecture
 from pith.job import JobSpec
 from pith.recipe import step_classes
@@ -40,6 +42,8 @@ _DOCUMENTS: dict[type[BaseModel], str] = {
     ProjectChange: "a change of a project",
     Quotas: "quotas",
     DatasetSchema: "a schema",
+    ModelImport: "a model's import",
+    DatasetImport: "a dataset's import",
     Narrower: "a student of less width",
     Shallower: "a student of less depth",
 }
@@ -123,7 +127,7 @@ def _kinds(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
 
 def _unknown_option(error: Mapping[str, Any], document: type[BaseModel]) -> str:
     name, owner = str(error["loc"][-1])[:100], _owner(error["loc"], document)
-    known = [option for option in owner.model_fields if option != "kind"]
+    known = [option for option in _fields(owner) if option != "kind"]
     meant = _meant(name, known)
     return f"is no option of {_named(owner, error['loc'])}{_value(error)};{meant} Options: {', '.join(known)}"
 
@@ -138,9 +142,14 @@ def _owner(loc: Iterable[str | int], owner: type[BaseModel]) -> type[BaseModel]:
     kinds: dict[str, type[BaseModel]] = {**step_classes(), **_PREPROCESSING, **_AUGMENTATION, **STUDENTS}
     for step in list(loc)[:-1]:
         if isinstance(step, str):
-            field = owner.model_fields.get(step)
+            field = _fields(owner).get(step)
             owner = kinds.get(step) or (field and _inner(field.annotation)) or owner
     return owner
+
+
+def _fields(owner: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """By the names that a caller uses."""
+    return {field.alias or name: field for name, field in owner.model_fields.items()}
 
 
 def _inner(annotation: object) -> type[BaseModel] | None:

@@ -16,6 +16,7 @@ from pith.ids import DatasetId, ModelId
 from pith.intake import Architecture, IntakeSpec, PartName
 from pith.job import JobSpec
 from store.checks import rejected
+from store.imports import Wanted, still_wanted
 from store.resources import DATASET, MODEL, Row, find
 from store.tables import PartRow
 
@@ -47,13 +48,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Upload:
-    """What an intake looks at. ``digest`` is None for an architecture without a file."""
+    """What an intake looks at. ``digest`` is None for an architecture without a file, and for what is ``wanted``."""
 
     resource: Literal["model", "dataset"]
     file_name: str
     digest: Digest | None
     architecture: Architecture | None
     declared: DatasetSchema | None
+    wanted: Wanted | None = None
 
 
 def named(session: Session, spec: JobSpec, project: str | None = None) -> Mapping[str, Row]:
@@ -119,10 +121,10 @@ def _upload(session: Session, id: str) -> Upload:
     if id.startswith("mdl_"):
         row = find(session, MODEL, id, lock="keep")
         given = None if row.declared is None else Architecture.model_validate(row.declared)
-        return Upload("model", row.name, row.digest, given, None)
+        return Upload("model", row.name, row.digest, given, None, still_wanted(row))
     row = find(session, DATASET, id, lock="keep")
     schema = None if row.declared is None else DatasetSchema.model_validate(row.declared)
-    return Upload("dataset", row.name, row.digest, None, schema)
+    return Upload("dataset", row.name, row.digest, None, schema, still_wanted(row))
 
 
 def _with_parts(session: Session, rows: Mapping[str, Row]) -> tuple[tuple[str, Row, Mapping[PartName, Digest]], ...]:

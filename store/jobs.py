@@ -25,6 +25,7 @@ from store import (
     endings,
     history,
     idempotency,
+    imports,
     inputs,
     job_view,
     listing,
@@ -299,6 +300,30 @@ class Jobs:
             if row is not None:
                 session.add_all(_artifact_row(id, new, clock.now(session)) for new in artifacts)
             return row is not None
+
+    def fetched(self, id: JobId, attempt: int, found: imports.Fetched, blobs: Blobs) -> bool:
+        """What an intake was to fetch is there: a blob that has just been stored. Or False, and the blob goes.
+
+        Raises:
+            PithError: ``quota_exceeded``, and the blob goes.
+        """
+        try:
+            with self._db.session() as session:
+                row = _held(session, id, attempt)
+                written = row is not None and imports.name(session, row, found)
+        except PithError as error:
+            if error.code == "quota_exceeded":
+                self._unnamed(blobs, found.digest)
+            raise
+        if not written:
+            self._unnamed(blobs, found.digest)
+            return False
+        blobs.settle(found.digest)
+        return True
+
+    def _unnamed(self, blobs: Blobs, digest: Digest) -> None:
+        blobs.settle(digest)
+        delete_unreferred(self._db, blobs, digest)
 
     def learn(self, id: JobId, attempt: int, learnt: checks.Learnt) -> bool:
         """The end of an intake: what it looked at is ready, with what was learnt. Or False and nothing is written."""

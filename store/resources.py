@@ -14,10 +14,11 @@ from pith.artifact import Digest, Name
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
 from pith.ids import JobId, Prefix, ProjectId, new_id
+from pith.imports import Import
 from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
-from store import clock, deletions, endings, idempotency, listing, quotas
+from store import clock, deletions, endings, idempotency, imports, listing, quotas
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
@@ -75,8 +76,10 @@ class Resources(Generic[R]):
         given: Architecture | DatasetSchema | None = None,
         also: Callable[[Session, str], None] = lambda session, id: None,
         key: Key | None = None,
+        imported: Import | None = None,
     ) -> R:
-        """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone.
+        """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone, or
+        what a worker is to fetch.
 
         ``store.dispatch.dispatch`` sends the job ``check``; the scheduler does if that fails. ``also`` is done with the
         id in the same transaction. What was made under this key before is given back instead.
@@ -104,6 +107,7 @@ class Resources(Generic[R]):
                 status="checking",
                 check_id=queue_check(session, id, project).id,
                 declared=None if given is None else given.model_dump(mode="json"),
+                imported=None if imported is None else imports.wanted(imported),
             )
             session.add(row)
             session.flush()
@@ -214,6 +218,7 @@ class Resources(Generic[R]):
             status=row.status,
             error=row.error,
             check=row.check_id,
+            source=imports.source(row.imported),
             facts=None if row.facts is None else {**row.facts, **(details or {})},
             **{self._kind.given: row.declared},
         )

@@ -103,7 +103,10 @@ class DeliveryRow(Table):
 
 
 class Resource:
-    """The columns of models and datasets. ``details`` is the long part of what was learnt, read only when asked for."""
+    """The columns of models and datasets.
+
+    ``details`` is the long part of what was learnt, read only when asked for.
+    ``imported`` is for ``store.imports`` alone: it may hold a secret."""
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True)
     project: Mapped[str] = _project()
@@ -117,6 +120,7 @@ class Resource:
     declared: Mapped[dict[str, Any] | None]
     facts: Mapped[dict[str, Any] | None]
     details: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    imported: Mapped[dict[str, Any] | None]
 
 
 class ModelRow(Resource, Table):

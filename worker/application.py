@@ -75,8 +75,9 @@ def start(app: Celery) -> None:
 
 
 def hush() -> None:
-    """What is said at every start and tells nobody anything; what goes wrong is still said."""
-    for name in ("alembic", "celery.apps.worker"):
+    """What is said at every start and tells nobody anything, or tells addresses that may hold a secret; what goes wrong
+    is still said."""
+    for name in ("alembic", "celery.apps.worker", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Messages hold ids alone, and jobs are confined whoever the worker is.
     warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser", SecurityWarning)

@@ -4,10 +4,19 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 QueueName = Literal["intake", "jobs"]
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(word.strip() for word in value.split(",") if word.strip()))
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -44,24 +53,36 @@ class WorkerSettings(BaseSettings):
     drain_seconds: float = Field(
         20, ge=0, description="How long a job that is to stop has to save a checkpoint; then the last one counts."
     )
-    worker_queues: Annotated[tuple[QueueName, ...], NoDecode] = Field(
+    worker_queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_words)] = Field(
         ("intake", "jobs"),
         min_length=1,
         description="What a worker does, with commas: jobs, intake (checks of uploads), or both, checks first.",
     )
+    max_upload_bytes: int = Field(20 * 2**30, ge=1, description="Most bytes of one file that is imported.")
+    import_hosts: Words = Field(
+        (), description="Hosts that may be imported from, with commas: names, .example.org for all below, * for any."
+    )
+    import_buckets: Words = Field((), description="Buckets that may be imported from (s3://…), with commas.")
+    import_time_seconds: float = Field(7200, gt=0, description="How long the fetching of an import may take.")
+    private_hosts: Words = Field(
+        (), description="Hosts and networks (10.0.0.0/8) that may be private and speak plain http, with commas."
+    )
+    mlflow_tracking_uri: str | None = Field(
+        None, pattern="^https?://", description="MLflow's tracking server, for models:/NAME/VERSION."
+    )
+    hf_endpoint: str | None = Field(
+        None, pattern="^https?://", description="The Hugging Face Hub, for hf://OWNER/NAME: https://huggingface.co"
+    )
+    s3_endpoint_url: str | None = Field(None, description="The S3-compatible store; Amazon's without it.")
+    s3_access_key_id: str | None = Field(None, description="Its access key; else that of the environment.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Its secret key.")
+    s3_region: str | None = Field(None, description="Its region; else that of the environment.")
     threads: int = Field(default_factory=_usable_cores, ge=1, le=1024, description="CPU threads of a job.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs compute; auto takes a GPU if any.")
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
         description="auto: every protection that the system offers; require: refuse to start when one is missing; off.",
     )
-
-    @field_validator("worker_queues", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
     @property
     def gpu(self) -> bool:

@@ -15,9 +15,10 @@ from store import paths
 from store.checks import Learnt
 from store.inputs import Inputs, Upload
 from store.jobs import Claim
-from worker import learnt, oom, results, staging
+from worker import importing, learnt, oom, results, staging
 from worker.footprint import Footprint
 from worker.guard import LOG_NAME, last_lines
+from worker.imports.patience import Unwanted
 from worker.keeper import Keeper
 from worker.pulse import Pulse
 from worker.reporter import Reporter
@@ -71,8 +72,11 @@ class Attempt:
 
     def _outcome(self) -> Write:
         try:
+            self.claim = importing.fetched(self.place, self.claim, self.pulse)
             staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
             return self._interruption() or self._run_child()
+        except Unwanted:
+            return self._taken_away() or self._given_back
         except PithError as error:
             return self._failed(error.problem)
         except Exception:

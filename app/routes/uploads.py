@@ -8,11 +8,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.access import needs
 from app.docs import RAW_BODY, form_body, problems
-from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, architecture_body, plausible
+from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, dataset_body, model_body, plausible
 from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
 from app.uploads import checked_name, receive_body, receive_form
 from pith.dataset import Preview
+from pith.imports import Import
 from pith.resources import Dataset, Model, Page, ResourceStatus, UploadOf
 from store.dispatch import dispatch
 from store.idempotency import Key
@@ -134,6 +135,12 @@ def _add_uploads(
         response.headers["Location"] = f"{router.prefix}/{resource.id}"
         return _sent(service, resource)
 
+    def referred(service: Service, response: Response, name: str, asked: Import, key: str | None) -> R:
+        known = None if key is None else Key.of(key, router.prefix, name, asked.model_dump_json())
+        resource = of(service).create(name, None, 0, asked.given(), key=known, imported=asked)
+        response.headers["Location"] = f"{router.prefix}/{resource.id}"
+        return _sent(service, resource)
+
     async def taken(
         request: Request, response: Response, service: Service, name: str, sha256: str | None, said: Mapping[str, str]
     ) -> R:
@@ -166,9 +173,13 @@ def _add_uploads(
         return await taken(request, response, service, name, sha256, said)
 
     async def fresh(request: Request, response: Response, service: Service, name: str, key: str | None) -> R:
-        given = await architecture_body(request, service)
-        chosen = checked_name(name or given.name.rpartition("/")[2])
-        return await run_in_threadpool(made, service, response, chosen, None, 0, given, key)
+        asked = await (model_body if words is ARCHITECTURE else dataset_body)(request, service)
+        if isinstance(asked, Import):
+            return await run_in_threadpool(
+                referred, service, response, checked_name(asked.name or name or asked.called()), asked, key
+            )
+        chosen = checked_name(name or asked.name.rpartition("/")[2])
+        return await run_in_threadpool(made, service, response, chosen, None, 0, asked, key)
 
     form = "Upload a file as a form (curl -F file=@FILE)"
 
@@ -182,8 +193,8 @@ def _add_uploads(
         sha256: Sha256 = None,
         idempotency_key: IdempotencyKey = None,
     ) -> R:
-        """A model may come without a file: an Architecture as JSON, whose weights are fresh."""
-        if words is ARCHITECTURE and _is_json(request):
+        """Without a file, JSON: what a worker is to fetch, or (a model) an Architecture, whose weights are fresh."""
+        if _is_json(request):
             return await fresh(request, response, service, name, idempotency_key)
 
         def understood(parts: Mapping[str, str]) -> Any:

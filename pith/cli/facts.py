@@ -18,6 +18,9 @@ def print_resource(out: Output, found: Model | Dataset) -> None:
     out.one(found, COLUMNS)
     if out.as_json:
         return
+    if found.source is not None:
+        revision = "" if found.source.revision is None else f", {found.source.revision}"
+        out.console.print(Text(f"imported from {found.source.uri}{revision}"), soft_wrap=True)
     if found.error is not None:
         out.console.print(Text(f"{found.error.title}: {found.error.detail}", style="red"), soft_wrap=True)
     if found.facts is not None:

@@ -21,6 +21,7 @@ limit_option = click.option("--limit", default=50, show_default=True, type=click
 wait_option = click.option(
     "--wait/--no-wait", default=True, show_default=True, help="Wait for the check of what it is."
 )
+_sha256_option = click.option("--sha256", help="Refuse what is fetched if this is not its digest.")
 _FILE = click.Path(path_type=Path)
 
 
@@ -47,6 +48,23 @@ def models() -> click.Group:
             raise click.UsageError("give a FILE, or an --architecture NAME for a model with fresh weights")
         print_resource(out, checked(out, pith.models, made) if wait else made)
 
+    @group.command("import")
+    @click.argument("source")
+    @click.option("--name", help="Instead of the source's own name.")
+    @_sha256_option
+    @given.architecture_options
+    @wait_option
+    @connected
+    def import_(
+        pith: Pith, out: Output, source: str, name: str | None, sha256: str | None, wait: bool, **options: Any
+    ) -> None:
+        """Have the service fetch a model: https://…, s3://BUCKET/KEY, models:/NAME/VERSION, hf://OWNER/NAME.
+
+        Exits with 1 when it cannot be fetched, or the check rejects it.
+        """
+        made = pith.models.import_(source, name, sha256, given.architecture(**options))
+        print_resource(out, checked(out, pith.models, made) if wait else made)
+
     return group
 
 
@@ -62,6 +80,26 @@ def datasets() -> click.Group:
     def upload(pith: Pith, out: Output, file: Path, name: str | None, words: tuple[str, ...], wait: bool) -> None:
         """Upload a dataset file. Exits with 1 when the check rejects it."""
         made = sent(out, pith.datasets, file, name, given.schema(words))
+        print_resource(out, checked(out, pith.datasets, made) if wait else made)
+
+    @group.command("import")
+    @click.argument("source")
+    @click.option("--name", help="Instead of the source's own name.")
+    @_sha256_option
+    @given.schema_option
+    @wait_option
+    @connected
+    def import_(
+        pith: Pith,
+        out: Output,
+        source: str,
+        name: str | None,
+        sha256: str | None,
+        words: tuple[str, ...],
+        wait: bool,
+    ) -> None:
+        """Have the service fetch a dataset: https://… or s3://BUCKET/KEY."""
+        made = pith.datasets.import_(source, name, sha256, given.schema(words))
         print_resource(out, checked(out, pith.datasets, made) if wait else made)
 
     @group.command()

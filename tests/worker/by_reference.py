@@ -1,0 +1,25 @@
+"""Imports in tests: asked for, and done by the real supervisor."""
+
+import dataclasses
+from typing import Any
+
+from pith.imports import ModelImport
+from pith.resources import Model
+from tests.store.shop import Shop
+from worker import supervise
+from worker.workplace import Workplace
+
+
+def allowing(place: Workplace, **options: Any) -> Workplace:
+    return dataclasses.replace(place, options=place.options.model_copy(update=options))
+
+
+def wanted(shop: Shop, source: str, **said: Any) -> Model:
+    asked = ModelImport(source=source, **said)
+    return shop.models.create(asked.called(), None, 0, asked.given(), imported=asked)
+
+
+def imported(shop: Shop, place: Workplace, source: str, **said: Any) -> Model:
+    model = wanted(shop, source, **said)
+    supervise.run(place, model.check)
+    return shop.models.get(model.id)

@@ -1,0 +1,1 @@
+"""Import by reference: fetching what a check is to look at. The process that opens it has no network."""
