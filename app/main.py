@@ -11,6 +11,7 @@ from app.guard import Guard
 from app.routes import about, events, jobs, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
+from app.watch import Watch
 from pith import __version__
 from store.settings import Settings
 
@@ -46,6 +47,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     app.add_middleware(Guard)
+    app.add_middleware(Watch)
     problems.install(app)
     for router in (
         uploads.models(),

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from app.main import create_app
 from app.settings import ApiSettings
 from pith.errors import PithError
+from store import logs
 from store.settings import Settings, refusal
 
 
@@ -17,6 +18,7 @@ def main() -> int:
     except (PithError, ValidationError) as error:
         print(refusal(error), file=sys.stderr)  # noqa: T201
         return 2
+    logs.set_up(store, "api")
     return _serve(settings, store)
 
 
@@ -30,7 +32,7 @@ def _serve(settings: ApiSettings, store: Settings) -> int:
         port=settings.port,
         server_header=False,
         access_log=False,
-        log_level="info",
+        log_config=None,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )

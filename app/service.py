@@ -39,6 +39,7 @@ class Service:
     checks: Checks
     uploads: Uploads
     receiver: Receiver
+    logs_requests: bool
 
 
 @contextmanager
@@ -69,6 +70,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             checks=Checks(*found, stopping),
             uploads=uploads,
             receiver=Receiver(uploads, settings, completed),
+            logs_requests=store.log_format == "json" if settings.log_requests is None else settings.log_requests,
         )
     finally:
         db.close()

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from app import broker
 from app.child import Child
-from app.household import Household, Stop, say
+from app.household import Household, Say, Stop, say, say_json
 from app.settings import ApiSettings
 from pith.errors import PithError
 from store import paths
@@ -93,9 +93,10 @@ def run(api: ApiSettings, store: Settings) -> int:
     queue = broker.choose(store)
     ours = {"PITH_REDIS_URL": queue.url, "PITH_DATA_DIR": str(store.data_dir), "PYTHONSAFEPATH": "1"}
     environment = {**os.environ, **ours}
-    say(f"data in {store.data_dir}, {queue.described}")
-    household = Household(children(queue, environment))
-    stop, readiness = Stop(), Readiness(api, household)
+    tell = sayer(store)
+    tell(f"data in {store.data_dir}, {queue.described}")
+    household = Household(children(queue, environment), tell)
+    stop, readiness = Stop(), Readiness(api, household, tell)
     while not stop.asked:
         household.tend()
         if not household.has("api"):
@@ -107,11 +108,15 @@ def run(api: ApiSettings, store: Settings) -> int:
     return 0 if stop.asked else 1
 
 
+def sayer(store: Settings) -> Say:
+    return say_json if store.log_format == "json" else say
+
+
 class Readiness:
     """Says once that the service is ready, after all that its children say while they start."""
 
-    def __init__(self, api: ApiSettings, household: Household) -> None:
-        self._api, self._household = api, household
+    def __init__(self, api: ApiSettings, household: Household, tell: Say = say) -> None:
+        self._api, self._household, self._tell = api, household, tell
         self._answered: float | None = None
         self._said = False
 
@@ -130,7 +135,7 @@ class Readiness:
     def _say(self, late: Sequence[str]) -> None:
         self._said = True
         but = f"; not ready yet, so that some jobs wait: {', '.join(late)}" if late else ""
-        say(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
+        self._tell(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
 
 
 def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[Child]:

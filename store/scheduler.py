@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import JobKind
-from store import checkpoints, idempotency
+from store import checkpoints, idempotency, logs
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
@@ -124,12 +124,12 @@ class Scheduler:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = Settings()
+        logs.set_up(settings, "scheduler")
         queue = Queue(settings.redis_url)
         db = Database(settings.database_url)
         scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)

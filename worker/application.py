@@ -12,6 +12,7 @@ from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from store import logs
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
@@ -29,7 +30,6 @@ FLAGS = (
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
-    "--loglevel=INFO",
 )
 # A message is acknowledged before its job begins; losing Redis is no reason to stop the job.
 _OF_A_WORKER = {"worker_cancel_long_running_tasks_on_connection_loss": False}
@@ -65,7 +65,8 @@ def make_app(server: WarmServer) -> Celery:
 
 def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signals.setup_logging.connect(_leave_logging_alone)
+    _or_leave(lambda: logs.set_up(Settings(), "checker" if is_checker(WorkerSettings()) else "worker"))
     hush()
     _or_leave(
         lambda: app.worker_main(
@@ -74,10 +75,13 @@ def start(app: Celery) -> None:
     )
 
 
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets nothing up where somebody answers its signal."""
+
+
 def hush() -> None:
     """What is said at every start and tells nobody anything; what goes wrong is still said."""
-    for name in ("alembic", "celery.apps.worker"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("celery.apps.worker").setLevel(logging.WARNING)
     # Messages hold ids alone, and jobs are confined whoever the worker is.
     warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser", SecurityWarning)
 

@@ -4,6 +4,8 @@ so that long copies and hashes do not stop it. A database that does not answer c
 import logging
 import threading
 import time
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import cast, get_args
 
@@ -27,7 +29,9 @@ class Pulse:
         self._lease = lease_seconds
         self._heartbeat = heartbeat_seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"pulse of {claim.job.id}", daemon=True)
+        # What it logs has the fields of whoever begins it.
+        run = partial(copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name=f"pulse of {claim.job.id}", daemon=True)
 
     def __enter__(self) -> "Pulse":
         self._thread.start()

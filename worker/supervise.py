@@ -11,7 +11,7 @@ from engine.position import DRAINED
 from pith.errors import PithError, Problem
 from pith.ids import JobId
 from pith.job import JobSpec
-from store import paths
+from store import logs, paths
 from store.checks import Learnt
 from store.inputs import Inputs, Upload
 from store.jobs import Claim
@@ -44,6 +44,11 @@ def run(place: Workplace, id: JobId) -> None:
     if claim is None:
         _log.info("job %.80r is not there to be claimed", id)
         return
+    with logs.bound(job=claim.job.id, attempt=claim.attempt):
+        _attempt(place, claim)
+
+
+def _attempt(place: Workplace, claim: Claim) -> None:
     _log.info("job %s: attempt %d begins", claim.job.id, claim.attempt)
     with Pulse(place.jobs, claim, place.settings.lease_seconds, place.settings.heartbeat_seconds) as pulse:
         Attempt(place, claim, pulse).run()
