@@ -11,7 +11,7 @@ from app.guard import Guard
 from app.routes import about, events, jobs, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
-from app.watch import Watch
+from app.watch import HEALTH, Watch
 from pith import __version__
 from store.settings import Settings
 
@@ -45,6 +45,14 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # Spans of requests, where somebody wants traces (store.traces); sent by us alone, and nothing else of it.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope.get("path") in HEALTH,
+        },
     )
     app.add_middleware(Guard)
     app.add_middleware(Watch)

@@ -8,17 +8,22 @@ from pydantic import ValidationError
 from app.main import create_app
 from app.settings import ApiSettings
 from pith.errors import PithError
-from store import logs
+from store import logs, metrics, traces
+from store.port import Life, open_port
+from store.room import FreeDisk
 from store.settings import Settings, refusal
 
 
 def main() -> int:
     try:
         settings, store = ApiSettings(), Settings()
+        logs.set_up(store, "api")
+        open_port(store, Life())
     except (PithError, ValidationError) as error:
         print(refusal(error), file=sys.stderr)  # noqa: T201
         return 2
-    logs.set_up(store, "api")
+    traces.set_up("api")
+    metrics.REGISTRY.register(FreeDisk(store))
     return _serve(settings, store)
 
 

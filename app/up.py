@@ -15,7 +15,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -95,7 +95,7 @@ def run(api: ApiSettings, store: Settings) -> int:
     environment = {**os.environ, **ours}
     tell = sayer(store)
     tell(f"data in {store.data_dir}, {queue.described}")
-    household = Household(children(queue, environment), tell)
+    household = Household(children(queue, environment, store.metrics_port), tell)
     stop, readiness = Stop(), Readiness(api, household, tell)
     while not stop.asked:
         household.tend()
@@ -138,16 +138,22 @@ class Readiness:
         self._tell(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
 
 
-def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[Child]:
+def children(queue: broker.Broker, environment: dict[str, str], metrics_port: int | None = None) -> Sequence[Child]:
     python = (sys.executable, "-m")
+    for_jobs, for_checks = {"PITH_WORKER_QUEUES": "jobs"}, {"PITH_WORKER_QUEUES": "intake"}
     redis = [Child("redis", queue.command, environment, usual=broker.USUAL)] if queue.command else []
     return [
         *redis,
-        Child("scheduler", (*python, "store.scheduler"), environment),
-        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}, READY),
-        Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}, READY),
-        Child("api", (*python, "app.serve"), environment),
+        Child("scheduler", (*python, "store.scheduler"), environment | port_after(metrics_port, 1)),
+        Child("worker", (*python, "worker"), environment | port_after(metrics_port, 2) | for_jobs, READY),
+        Child("checker", (*python, "worker"), environment | port_after(metrics_port, 3) | for_checks, READY),
+        Child("api", (*python, "app.serve"), environment | port_after(metrics_port, 0)),
     ]
+
+
+def port_after(first: int | None, place: int) -> dict[str, str]:
+    """The processes of one machine cannot share a port."""
+    return {} if first is None else {"PITH_METRICS_PORT": str(first + place)}
 
 
 def url(api: ApiSettings) -> str:

@@ -33,13 +33,14 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name.
+    ``checkpoint`` is what an earlier attempt has left, by file name; ``traceparent`` the job's place in a trace.
     """
 
     job: Job
     attempt: int
     inputs: inputs.Inputs | inputs.Upload
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,7 @@ class Jobs:
     def sendable(self, id: JobId) -> tuple[JobKind, int] | None:
         """The kind and priority of a queued job that waits for nothing; None for any other."""
         query = select(JobRow.kind, JobRow.priority)
-        query = query.where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
+        query = query.where(JobRow.id == id, JobRow.status == "queued", checks.ready(), rested())
         with self._db.reader() as session:
             row = session.execute(query).one_or_none()
             return None if row is None else (cast(JobKind, row[0]), row[1])
@@ -346,7 +347,8 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            return Claim(job, row.attempt, inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id))
+            named, kept = inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id)
+            return Claim(job, row.attempt, named, kept, row.traceparent)
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None
@@ -381,7 +383,7 @@ class Jobs:
         return moved is not None
 
     def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
-        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), _rested(), *conditions)
+        query = select(JobRow.id).where(JobRow.status == "queued", checks.ready(), rested(), *conditions)
         with self._db.reader() as session:
             return tuple(session.scalars(query.order_by(JobRow.priority.desc(), JobRow.id).limit(limit)))
 
@@ -391,7 +393,7 @@ def _held(session: Session, id: str, attempt: int) -> JobRow | None:
     return session.scalars(query.with_for_update()).one_or_none()
 
 
-def _rested() -> ColumnElement[bool]:
+def rested() -> ColumnElement[bool]:
     """Of a job's row: its pause after a lost process is over."""
     return or_(JobRow.not_before.is_(None), JobRow.not_before <= clock.now_plus())
 

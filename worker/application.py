@@ -12,14 +12,18 @@ from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
-from store import logs
+from store import logs, metrics, traces
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
+from store.port import open_port
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
+from store.room import FreeDisk
 from store.settings import Settings, refusal
 from worker import sandbox, staging, supervise
+from worker.gpu import Gpus
 from worker.rest import Rest
+from worker.rounds import rounds
 from worker.settings import QueueName, WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
@@ -55,7 +59,8 @@ def make_app(server: WarmServer) -> Celery:
             supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)
-    signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
+    app.steps["consumer"].add(rounds(lambda: place().life))
+    signals.worker_init.connect(lambda **_: _or_leave(lambda: _begin(place())), weak=False)
     # app.up waits for the end of this line.
     signals.worker_ready.connect(lambda **_: _log.info("takes %s; ready.", queues()), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
@@ -66,7 +71,7 @@ def make_app(server: WarmServer) -> Celery:
 def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
     signals.setup_logging.connect(_leave_logging_alone)
-    _or_leave(lambda: logs.set_up(Settings(), "checker" if is_checker(WorkerSettings()) else "worker"))
+    _or_leave(lambda: logs.set_up(Settings(), process_name(WorkerSettings())))
     hush()
     _or_leave(
         lambda: app.worker_main(
@@ -98,11 +103,16 @@ def is_checker(options: WorkerSettings) -> bool:
     return options.worker_queues == ("intake",)
 
 
+def process_name(options: WorkerSettings) -> str:
+    return "checker" if is_checker(options) else "worker"
+
+
 def _or_leave(begin: Callable[[], object]) -> None:
     """Celery logs what a signal's handler raises and goes on; a worker that cannot work must not."""
     try:
         begin()
     except (PithError, ValidationError) as error:
+        logging.basicConfig()
         _log.error("the worker cannot start: %s", refusal(error))
         raise SystemExit(2) from None
 
@@ -130,6 +140,15 @@ def prepare(place: Workplace) -> None:
     staging.sweep(place.settings.data_dir, place.jobs)
     if not is_checker(place.options):
         place.server.warm_up()
+
+
+def _begin(place: Workplace) -> None:
+    """Threads begin last: the fork server's probe forks."""
+    prepare(place)
+    traces.set_up(process_name(place.options))
+    for collector in (FreeDisk(place.settings), *([Gpus()] if place.options.gpu else [])):
+        metrics.REGISTRY.register(collector)
+    open_port(place.settings, place.life)
 
 
 def announce_sandbox(wanted: Any) -> None:

@@ -12,6 +12,7 @@ from typing import cast, get_args
 from pith.errors import PithError
 from store.jobs import Beat, Claim, Jobs
 from store.transitions import HELD
+from worker import metrics
 
 LOOK_SECONDS = 0.5
 _ORDER: tuple[Beat, ...] = get_args(Beat)
@@ -42,6 +43,7 @@ class Pulse:
     ) -> None:
         self._over.set()
         self._thread.join()
+        metrics.HEARTBEAT_LAG.set(0)
 
     def heard(self, verdict: Beat) -> None:
         """Something else was told by the database how the job stands."""
@@ -61,6 +63,7 @@ class Pulse:
                 _log.warning("job %s: the lease could not be renewed: %s", self._claim.job.id, error)
             except Exception:  # the job must not lose its heartbeat to a defect here
                 _log.exception("job %s: the lease could not be renewed", self._claim.job.id)
+            metrics.HEARTBEAT_LAG.set(max(time.monotonic() - beat_at, 0))
 
     def _look(self) -> None:
         job = self._jobs.get(self._claim.job.id)
