@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
 from app import problems
 from app.guard import Guard
@@ -13,6 +13,7 @@ from app.service import opened
 from app.settings import ApiSettings
 from app.watch import HEALTH, Watch
 from pith import __version__
+from store import traces
 from store.settings import Settings
 
 DESCRIPTION = """Compresses trained models and reports honestly what it cost.
@@ -35,6 +36,7 @@ def create_app(
         service = opened(settings or ApiSettings(), store or Settings(), stopping)
         async with contextmanager_in_threadpool(service) as app.state.service:
             yield
+        await run_in_threadpool(traces.flush)  # the server ends by its signal, after which nothing runs
 
     app = FastAPI(
         title="Pith",

@@ -23,6 +23,7 @@ from pith import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+FLUSH_MILLISECONDS = 3000
 _PROPAGATOR = TraceContextTextMapPropagator()
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,13 @@ def set_up(process: str) -> None:
     provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     atexit.register(provider.shutdown)
+
+
+def flush() -> None:
+    """Send what waits to be sent, for some seconds at most."""
+    send = getattr(trace.get_tracer_provider(), "force_flush", None)
+    if send is not None:
+        send(FLUSH_MILLISECONDS)
 
 
 def _without_query(base: Any) -> Any:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from celery import Celery, signals
+from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
@@ -87,6 +88,8 @@ def _leave_logging_alone(**_: object) -> None:
 def hush() -> None:
     """What is said at every start and tells nobody anything; what goes wrong is still said."""
     logging.getLogger("celery.apps.worker").setLevel(logging.WARNING)
+    # Printed past all logging, from within a signal's handler; whoever ends the worker knows it.
+    celery_worker.safe_say = lambda *_: None
     # Messages hold ids alone, and jobs are confined whoever the worker is.
     warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser", SecurityWarning)
 
