@@ -1,7 +1,7 @@
 """What the routes share: settings, database, blobs, queue and the live event feed, opened once by the lifespan."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from app.checks import Checks
 from app.feed import Feed
+from app.health import Probe, probes
 from app.resumable import Receiver
 from app.settings import ApiSettings
 from pith.errors import PithError
@@ -40,6 +41,7 @@ class Service:
     uploads: Uploads
     receiver: Receiver
     logs_requests: bool
+    probes: Mapping[str, Probe]
 
 
 @contextmanager
@@ -70,6 +72,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             checks=Checks(*found, stopping),
             uploads=uploads,
             receiver=Receiver(uploads, settings, completed),
+            probes=probes(store, db, blobs, queue),
             logs_requests=store.log_format == "json" if settings.log_requests is None else settings.log_requests,
         )
     finally:
