@@ -1,4 +1,4 @@
-"""Readiness tells the truth, and soon: with a real PostgreSQL that hangs, tables of other versions, a disk that fills."""
+"""Readiness tells the truth, and soon: a real PostgreSQL that hangs, tables of other versions, a disk that fills."""
 
 import os
 import signal
