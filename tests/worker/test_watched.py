@@ -183,3 +183,17 @@ def test_a_stopped_process_does_not_seem_alive(town: Town) -> None:
     assert town.livez("worker") is None
     os.kill(worker.pid, signal.SIGCONT)
     assert eventually(lambda: town.livez("worker")) == 200
+
+
+def test_a_main_loop_that_hangs_is_named(service: Service, redis: RedisProcess) -> None:
+    port = free_port()
+    service.set("PITH_METRICS_PORT", str(port))
+    worker = service.start("tests.worker.launch_hanging")
+    eventually(lambda: "; ready." in service.log.read_text())
+
+    def said() -> str:
+        return httpx.get(f"http://127.0.0.1:{port}/livez", timeout=30).text
+
+    assert said() == "ok\n"
+    worker.send_signal(signal.SIGUSR2)
+    eventually(lambda: said() == "silent for too long: messages\n")
