@@ -1,5 +1,6 @@
 """The children of the embedded service, tended in one thread: their words passed on, the fallen started again."""
 
+import logging
 import selectors
 import signal
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from app.child import Child
+from store import logs
 
 STOP_SECONDS = 30.0
 LOOK_SECONDS = 0.2
@@ -18,6 +20,15 @@ Say = Callable[..., None]
 
 def say(line: str, who: str = "up") -> None:
     click.echo(f"{who:<9} | {line}")
+
+
+def say_json(line: str, who: str = "up") -> None:
+    """What a child says as JSON is passed on as it is; all else becomes the message of such a line."""
+    if line.startswith('{"time": '):
+        click.echo(line)
+        return
+    record = logging.makeLogRecord({"name": "pith.up", "levelname": "INFO", "msg": "%s", "args": (line,)})
+    click.echo(logs.JsonLines(who).format(record))
 
 
 class Stop:

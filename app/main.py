@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
 from app import problems
 from app.docs import with_bodies
@@ -12,7 +12,9 @@ from app.guard import Guard
 from app.routes import about, access, events, jobs, pages, results, resumable, uploads, webhooks
 from app.service import opened
 from app.settings import ApiSettings
+from app.watch import HEALTH, Watch
 from pith import __version__
+from store import traces
 from store.settings import Settings
 
 DESCRIPTION = """Compresses trained models and reports honestly what it cost.
@@ -36,6 +38,7 @@ def create_app(
         service = opened(settings or ApiSettings(), store or Settings(), stopping)
         async with contextmanager_in_threadpool(service) as app.state.service:
             yield
+        await run_in_threadpool(traces.flush)  # the server ends by its signal, after which nothing runs
 
     app = FastAPI(
         title="Pith",
@@ -46,8 +49,17 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # Spans of requests, where somebody wants traces (store.traces); sent by us alone, and nothing else of it.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope.get("path") in HEALTH,
+        },
     )
     app.add_middleware(Guard)
+    app.add_middleware(Watch)
     problems.install(app)
     for router in (
         uploads.models(),

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from pith.errors import PithError, Problem
 from pith.pointers import malformed
+from store import logs
 
 MEDIA_TYPE = "application/problem+json"
 # A connection whose upload has stalled would wait for the rest for ever.
@@ -39,7 +40,8 @@ def install(app: FastAPI) -> None:
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    content = problem.model_dump_json(exclude_defaults=True)
+    told = problem.model_copy(update={"request_id": logs.request_id()})
+    content = told.model_dump_json(exclude_defaults=True)
     return Response(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -9,6 +9,9 @@ from app.main import create_app
 from app.service import check_keys
 from app.settings import ApiSettings
 from pith.errors import PithError
+from store import logs, metrics, traces
+from store.port import Life, open_port
+from store.room import FreeDisk
 from store.settings import Settings, refusal
 
 
@@ -16,9 +19,13 @@ def main() -> int:
     try:
         settings, store = ApiSettings(), Settings()
         check_keys(settings, store)
+        logs.set_up(store, "api")
+        open_port(store, Life())
     except (PithError, ValidationError) as error:
         print(refusal(error), file=sys.stderr)  # noqa: T201
         return 2
+    traces.set_up("api")
+    metrics.REGISTRY.register(FreeDisk(store))
     return _serve(settings, store)
 
 
@@ -32,7 +39,7 @@ def _serve(settings: ApiSettings, store: Settings) -> int:
         port=settings.port,
         server_header=False,
         access_log=False,
-        log_level="info",
+        log_config=None,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )

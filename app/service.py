@@ -2,7 +2,7 @@
 part of it that one caller may see."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,6 +13,7 @@ from app.access import caller_of
 from app.checks import Checks
 from app.doors import Doors
 from app.feed import Feed
+from app.health import Probe, probes
 from app.resumable import Receiver
 from app.settings import ApiSettings
 from pith.errors import PithError
@@ -71,6 +72,8 @@ class Premises:
     feed: Feed
     checks: Checks
     receiver: Receiver
+    logs_requests: bool
+    probes: Mapping[str, Probe]
 
     def within(self, caller: Caller) -> Service:
         project = caller.project
@@ -141,6 +144,8 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             feed=Feed(jobs, stopping),
             checks=Checks(*found, stopping),
             receiver=Receiver(uploads, settings, completed),
+            probes=probes(store, db, blobs, queue),
+            logs_requests=store.log_format == "json" if settings.log_requests is None else settings.log_requests,
         )
     finally:
         db.close()

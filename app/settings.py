@@ -33,6 +33,10 @@ class ApiSettings(BaseSettings):
     )
     max_upload_bytes: int = Field(20 * 2**30, ge=1, description="Most bytes of one uploaded file.")
     max_body_bytes: int = Field(2**20, ge=1024, description="Most bytes of a JSON body.")
+    log_requests: bool | None = Field(
+        None,
+        description="One line in the log for each request but health checks (by itself: with json, not with text).",
+    )
     upload_idle_seconds: float = Field(60, gt=0, description="An upload that sends nothing for so long is given up.")
 
     @field_validator("allowed_hosts", mode="before")

@@ -15,7 +15,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from app import broker
 from app.child import Child
-from app.household import Household, Stop, say
+from app.household import Household, Say, Stop, say, say_json
 from app.service import check_keys
 from app.settings import ApiSettings
 from pith.errors import PithError
@@ -95,9 +95,10 @@ def run(api: ApiSettings, store: Settings) -> int:
     queue = broker.choose(store)
     ours = {"PITH_REDIS_URL": queue.url, "PITH_DATA_DIR": str(store.data_dir), "PYTHONSAFEPATH": "1"}
     environment = {**os.environ, **ours}
-    say(f"data in {store.data_dir}, {queue.described}")
-    household = Household(children(queue, environment))
-    stop, readiness = Stop(), Readiness(api, household)
+    tell = sayer(store)
+    tell(f"data in {store.data_dir}, {queue.described}")
+    household = Household(children(queue, environment, store.metrics_port), tell)
+    stop, readiness = Stop(), Readiness(api, household, tell)
     while not stop.asked:
         household.tend()
         if not household.has("api"):
@@ -109,11 +110,15 @@ def run(api: ApiSettings, store: Settings) -> int:
     return 0 if stop.asked else 1
 
 
+def sayer(store: Settings) -> Say:
+    return say_json if store.log_format == "json" else say
+
+
 class Readiness:
     """Says once that the service is ready, after all that its children say while they start."""
 
-    def __init__(self, api: ApiSettings, household: Household) -> None:
-        self._api, self._household = api, household
+    def __init__(self, api: ApiSettings, household: Household, tell: Say = say) -> None:
+        self._api, self._household, self._tell = api, household, tell
         self._answered: float | None = None
         self._said = False
 
@@ -132,19 +137,25 @@ class Readiness:
     def _say(self, late: Sequence[str]) -> None:
         self._said = True
         but = f"; not ready yet, so that some jobs wait: {', '.join(late)}" if late else ""
-        say(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
+        self._tell(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
 
 
-def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[Child]:
+def children(queue: broker.Broker, environment: dict[str, str], metrics_port: int | None = None) -> Sequence[Child]:
     python = (sys.executable, "-m")
+    for_jobs, for_checks = {"PITH_WORKER_QUEUES": "jobs"}, {"PITH_WORKER_QUEUES": "intake"}
     redis = [Child("redis", queue.command, environment, usual=broker.USUAL)] if queue.command else []
     return [
         *redis,
-        Child("scheduler", (*python, "store.scheduler"), environment),
-        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}, READY),
-        Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}, READY),
-        Child("api", (*python, "app.serve"), environment),
+        Child("scheduler", (*python, "store.scheduler"), environment | port_after(metrics_port, 1)),
+        Child("worker", (*python, "worker"), environment | port_after(metrics_port, 2) | for_jobs, READY),
+        Child("checker", (*python, "worker"), environment | port_after(metrics_port, 3) | for_checks, READY),
+        Child("api", (*python, "app.serve"), environment | port_after(metrics_port, 0)),
     ]
+
+
+def port_after(first: int | None, place: int) -> dict[str, str]:
+    """The processes of one machine cannot share a port."""
+    return {} if first is None else {"PITH_METRICS_PORT": str(first + place)}
 
 
 def url(api: ApiSettings) -> str:

@@ -442,6 +442,7 @@ class Problem(Frozen):
     detail: str
     code: str = Field(description="Stable; a program may branch on it.")
     errors: tuple[FieldProblem, ...] = ()
+    request_id: str | None = Field(None, description="Of the request that it answers: the same stands in the log.")
 
 
 class PithError(Exception):

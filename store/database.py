@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from pith.errors import PithError
-from store.migrate import upgrade
+from store.migrate import Standing, standing, upgrade
 
 _OLDEST_SQLITE = (3, 35)  # RETURNING
 
@@ -52,6 +52,11 @@ class Database:
         """Raises PithError ``unavailable`` when the database does not answer."""
         with self.reader() as session:
             session.execute(text("SELECT 1"))
+
+    def standing(self) -> Standing:
+        """Whether the tables are those of this version. Raises PithError ``unavailable``."""
+        with self.reader() as session:
+            return standing(session.connection())
 
     def migrate(self) -> None:
         """Bring the tables up to date. Processes that start together wait for one another."""

@@ -48,13 +48,14 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name.
+    ``checkpoint`` is what an earlier attempt has left, by file name; ``traceparent`` the job's place in a trace.
     """
 
     job: Job
     attempt: int
     inputs: inputs.Inputs | inputs.Upload
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -401,7 +402,8 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            return Claim(job, row.attempt, inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id))
+            named, kept = inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id)
+            return Claim(job, row.attempt, named, kept, row.traceparent)
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None
@@ -453,10 +455,10 @@ def _held(session: Session, id: str, attempt: int) -> JobRow | None:
 
 def _free() -> Sequence[ColumnElement[bool]]:
     """Of a queued job's row: it waits for nothing but a worker."""
-    return (checks.ready(), _rested(), quotas.may_run())
+    return (checks.ready(), rested(), quotas.may_run())
 
 
-def _rested() -> ColumnElement[bool]:
+def rested() -> ColumnElement[bool]:
     """Of a job's row: its pause after a lost process is over."""
     return or_(JobRow.not_before.is_(None), JobRow.not_before <= clock.now_plus())
 

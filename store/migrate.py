@@ -3,11 +3,13 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from store import paths
@@ -26,6 +28,33 @@ def upgrade(engine: Engine) -> None:
     with _alone(engine), engine.connect() as connection, _keeping_rows(connection), connection.begin():
         command.upgrade(configuration(connection), "head")
         _check_references(connection)
+
+
+class Standing(NamedTuple):
+    """How the tables stand to what this version knows: both as revisions."""
+
+    are: Literal["current", "older", "newer"]
+    found: str | None = None
+    known: str | None = None
+
+
+def standing(connection: Connection) -> Standing:
+    """
+    Raises:
+        DBAPIError: there are no tables.
+    """
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    known = _revisions()
+    if found == known[0]:
+        return Standing("current", found, found)
+    return Standing("older" if found is None or found in known else "newer", found, known[0])
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Those that this version knows, newest first."""
+    scripts = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+    return tuple(script.revision for script in scripts.walk_revisions())
 
 
 @contextmanager

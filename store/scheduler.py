@@ -17,19 +17,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import JobKind
-from store import checkpoints, idempotency
+from store import checkpoints, idempotency, logs, metrics
 from store.blobs import Blobs, open_blobs
+from store.census import Census
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
+from store.port import Life, open_port
 from store.queue import QUEUE_NAMES, Queue
 from store.references import sweep
+from store.room import FreeDisk
 from store.settings import Settings, refusal
 from store.uploads import open_uploads
 from store.webhooks import Outbox
 
 LOST_MESSAGE_SECONDS = 60
 SWEEP_SECONDS = 3600
+ROUND_SECONDS = 300.0
+"""One that is longer round has lost its database without hearing of it, or hangs."""
 log = logging.getLogger("store.scheduler")
 
 
@@ -54,8 +59,9 @@ class Scheduler:
         self._away = False
         self._wait_a_lease()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, life: Life) -> None:
         while not stop.is_set():
+            life.beat("scheduler", ROUND_SECONDS + self._settings.dispatch_seconds)
             self.tick()
             stop.wait(self._settings.dispatch_seconds)
 
@@ -81,8 +87,10 @@ class Scheduler:
 
     def _send(self) -> None:
         # Messages that were lost are sent again, but not those that only wait for a worker.
-        for job in (*self._jobs.due(), *(job for kind in QUEUE_NAMES for job in self._lost(kind))):
-            if not dispatch(self._jobs, self._queue, job):
+        due = [(job, False) for job in self._jobs.due()]
+        lost = [(job, True) for kind in QUEUE_NAMES for job in self._lost(kind)]
+        for job, again in (*due, *lost):
+            if not dispatch(self._jobs, self._queue, job, again):
                 return
 
     def _lost(self, kind: JobKind) -> tuple[JobId, ...]:
@@ -99,7 +107,8 @@ class Scheduler:
         if self._clock() < self._reap_at:
             return
         for job in self._jobs.reap():
-            log.warning("job %s was taken from a worker that was lost", job)
+            metrics.LEASES_REAPED.inc()
+            log.warning("job %s was taken from a worker that was lost", job, extra={"job": job})
         checkpoints.release(self._db, self._blobs)
         self._uploads.expire()
         self._retire()
@@ -126,20 +135,24 @@ class Scheduler:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
+    stop, life = threading.Event(), Life()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = Settings()
+        logs.set_up(settings, "scheduler")
         queue = Queue(settings.redis_url)
         db = Database(settings.database_url)
         scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)
+        metrics.REGISTRY.register(Census(db))
+        metrics.REGISTRY.register(FreeDisk(settings))
+        open_port(settings, life)
     except (ValidationError, PithError) as error:
+        logging.basicConfig()
         log.error("cannot start: %s", refusal(error))
         return 2
     log.info("started")
-    scheduler.run(stop)
+    scheduler.run(stop, life)
     db.close()
     return 0
 

@@ -1,9 +1,9 @@
 """The settings that every process shares, from the environment (PITH_…). Not the API's or the worker's own."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -14,6 +14,10 @@ from store import paths
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _a_database(url: str) -> str:
@@ -94,6 +98,24 @@ class Settings(BaseSettings):
     )
     retry_seconds: float = Field(
         2, ge=0, description="How long a job waits after its process has died; twice as long after each other time."
+    )
+
+    min_free_bytes: int = Field(
+        2**30, ge=0, description="Below so much room on a disk of ours, /readyz says that the service is degraded."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How every process logs: text, or a JSON object a line."
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="What is logged: debug, info, warning or error, and all that is worse."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the port for metrics.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65532,
+        description="Port of its own for /metrics (Prometheus) and /livez of a process; none without it. Under pith up "
+        "it is the API's, and the next three are those of scheduler, worker and checker.",
     )
 
     @model_validator(mode="after")

@@ -229,6 +229,7 @@ class JobRow(Table):
     attempt_fraction: Mapped[float | None]
     spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
     event_seq: Mapped[int] = mapped_column(default=0)
+    traceparent: Mapped[str | None] = mapped_column(String(55))
 
 
 class JobInputRow(Table):

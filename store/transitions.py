@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from pith.ids import JobId, new_id
 from pith.intake import IntakeSpec
 from pith.job import FINAL, TRANSITIONS, EventType, JobKind, JobSpec, JobStatus, Priority, Progress
-from store import clock, history, webhooks
+from store import clock, history, traces, webhooks
 from store.tables import JobInputRow, JobRow
 
 PRIORITIES: Mapping[Priority, int] = {"low": -1, "normal": 0, "high": 1}
@@ -27,8 +27,9 @@ def begin(
     id: JobId | None = None,
 ) -> JobRow:
     """A queued job, and the models and datasets that it names: those cannot be deleted until it has ended."""
+    id = id or new_id("job")
     row = JobRow(
-        id=id or new_id("job"),
+        id=id,
         project=project,
         kind=kind,
         status="queued",
@@ -37,6 +38,7 @@ def begin(
         created_at=clock.now(session),
         progress=Progress().model_dump(mode="json"),
         event_seq=1,
+        traceparent=traces.queued(id, kind),
     )
     session.add(row)
     session.flush()

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from app.main import app
+import app.metrics
+import worker.metrics
+from app.main import app as service
 from app.settings import ApiSettings
 from engine.architectures import from_pith
 from engine.data import tabular
@@ -22,7 +24,12 @@ from pith.dataset import ColumnFacts, FittedPreprocessing, TabularPreprocessing
 from pith.errors import ERRORS
 from pith.job import JobSpec
 from pith.task import Task
+from store.census import Census
+from store.database import Database
+from store.room import FreeDisk
 from store.settings import Settings
+from tests import settings_table
+from worker.gpu import Gpus
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +45,20 @@ def test_every_setting_is_in_the_guide() -> None:
     fields = [name for one in (Settings, ApiSettings, WorkerSettings) for name in one.model_fields]
     missing = [name for name in fields if f"| `PITH_{name.upper()}` |" not in GUIDE]
     assert not missing
+
+
+def test_the_table_of_settings_is_what_the_code_says() -> None:
+    page = settings_table.PAGE.read_text()
+    assert page == settings_table.rendered(page), "python -m tests.settings_table"
+
+
+def test_every_metric_is_in_the_handbook_and_no_other() -> None:
+    page = settings_table.PAGE.read_text().partition("## Metrics")[2].partition("###")[0]
+    collectors = [*app.metrics.REGISTRY.collect(), *worker.metrics.REGISTRY.collect()]
+    for asked in (Census(Database("sqlite:///none.db")), FreeDisk(Settings()), Gpus()):
+        collectors += asked.describe()
+    known = {f"{one.name}_total" if one.type == "counter" else one.name for one in collectors}
+    assert set(re.findall(r"(pith_[a-z_]+)", page)) == {name for name in known if name.startswith("pith_")}
 
 
 def test_every_setting_in_a_document_exists() -> None:
@@ -61,7 +82,7 @@ def test_every_form_of_a_result_is_in_the_guide() -> None:
 
 
 def test_every_route_is_in_the_guide() -> None:
-    paths = app.openapi()["paths"]
+    paths = service.openapi()["paths"]
     routes = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
     assert [route for route in routes if f"| `{route}` |" not in GUIDE] == []
 

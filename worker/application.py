@@ -8,17 +8,23 @@ from functools import cache
 from typing import Any
 
 from celery import Celery, signals
+from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from store import logs, metrics, traces
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
+from store.port import open_port
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
+from store.room import FreeDisk
 from store.settings import Settings, refusal
 from worker import sandbox, staging, supervise
+from worker.gpu import Gpus
 from worker.rest import Rest
+from worker.rounds import rounds
 from worker.settings import QueueName, WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
@@ -29,7 +35,6 @@ FLAGS = (
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
-    "--loglevel=INFO",
 )
 # A message is acknowledged before its job begins; losing Redis is no reason to stop the job.
 _OF_A_WORKER = {"worker_cancel_long_running_tasks_on_connection_loss": False}
@@ -55,7 +60,8 @@ def make_app(server: WarmServer) -> Celery:
             supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)
-    signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
+    app.steps["consumer"].add(rounds(lambda: place().life))
+    signals.worker_init.connect(lambda **_: _or_leave(lambda: _begin(place())), weak=False)
     # app.up waits for the end of this line.
     signals.worker_ready.connect(lambda **_: _log.info("takes %s; ready.", queues()), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
@@ -65,7 +71,8 @@ def make_app(server: WarmServer) -> Celery:
 
 def start(app: Celery) -> None:
     """Work until told to stop: SIGTERM gives the running job back and leaves within seconds."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signals.setup_logging.connect(_leave_logging_alone)
+    _or_leave(lambda: logs.set_up(Settings(), process_name(WorkerSettings())))
     hush()
     _or_leave(
         lambda: app.worker_main(
@@ -74,11 +81,17 @@ def start(app: Celery) -> None:
     )
 
 
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets nothing up where somebody answers its signal."""
+
+
 def hush() -> None:
     """What is said at every start and tells nobody anything, or tells addresses that may hold a secret; what goes wrong
     is still said."""
     for name in ("alembic", "celery.apps.worker", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Printed past all logging, from within a signal's handler; whoever ends the worker knows it.
+    celery_worker.safe_say = lambda *_: None
     # Messages hold ids alone, and jobs are confined whoever the worker is.
     warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser", SecurityWarning)
 
@@ -95,11 +108,16 @@ def is_checker(options: WorkerSettings) -> bool:
     return options.worker_queues == ("intake",)
 
 
+def process_name(options: WorkerSettings) -> str:
+    return "checker" if is_checker(options) else "worker"
+
+
 def _or_leave(begin: Callable[[], object]) -> None:
     """Celery logs what a signal's handler raises and goes on; a worker that cannot work must not."""
     try:
         begin()
     except (PithError, ValidationError) as error:
+        logging.basicConfig()
         _log.error("the worker cannot start: %s", refusal(error))
         raise SystemExit(2) from None
 
@@ -127,6 +145,15 @@ def prepare(place: Workplace) -> None:
     staging.sweep(place.settings.data_dir, place.jobs)
     if not is_checker(place.options):
         place.server.warm_up()
+
+
+def _begin(place: Workplace) -> None:
+    """Threads begin last: the fork server's probe forks."""
+    prepare(place)
+    traces.set_up(process_name(place.options))
+    for collector in (FreeDisk(place.settings), *([Gpus()] if place.options.gpu else [])):
+        metrics.REGISTRY.register(collector)
+    open_port(place.settings, place.life)
 
 
 def announce_sandbox(wanted: Any) -> None:

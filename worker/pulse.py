@@ -4,12 +4,15 @@ so that long copies and hashes do not stop it. A database that does not answer c
 import logging
 import threading
 import time
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import cast, get_args
 
 from pith.errors import PithError
 from store.jobs import Beat, Claim, Jobs
 from store.transitions import HELD
+from worker import metrics
 
 LOOK_SECONDS = 0.5
 _ORDER: tuple[Beat, ...] = get_args(Beat)
@@ -27,7 +30,9 @@ class Pulse:
         self._lease = lease_seconds
         self._heartbeat = heartbeat_seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"pulse of {claim.job.id}", daemon=True)
+        # What it logs has the fields of whoever begins it.
+        run = partial(copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name=f"pulse of {claim.job.id}", daemon=True)
 
     def __enter__(self) -> "Pulse":
         self._thread.start()
@@ -38,6 +43,7 @@ class Pulse:
     ) -> None:
         self._over.set()
         self._thread.join()
+        metrics.HEARTBEAT_LAG.set(0)
 
     def heard(self, verdict: Beat) -> None:
         """Something else was told by the database how the job stands."""
@@ -57,6 +63,7 @@ class Pulse:
                 _log.warning("job %s: the lease could not be renewed: %s", self._claim.job.id, error)
             except Exception:  # the job must not lose its heartbeat to a defect here
                 _log.exception("job %s: the lease could not be renewed", self._claim.job.id)
+            metrics.HEARTBEAT_LAG.set(max(time.monotonic() - beat_at, 0))
 
     def _look(self) -> None:
         job = self._jobs.get(self._claim.job.id)

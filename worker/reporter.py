@@ -8,6 +8,7 @@ from pith.errors import PithError
 from pith.job import EngineEvent, JobSpec, Progress
 from store.jobs import Claim, Jobs
 from worker.pulse import Pulse
+from worker.steps import Steps
 from worker.tail import EventTail
 
 RECORD_SECONDS = 0.4
@@ -26,6 +27,7 @@ class Reporter:
         self._pulse = pulse
         self._steps = claim.job.spec.recipe if isinstance(claim.job.spec, JobSpec) else ()
         self._tail = EventTail(events, len(self._steps))
+        self._watched = Steps(self._steps)
         self._pending: list[EngineEvent] = []
         self._told: Progress | None = None
         self._next = time.monotonic()
@@ -53,6 +55,7 @@ class Reporter:
 
     def close(self) -> None:
         self._tail.close()
+        self._watched.close()
 
     def where(self) -> str:
         """The place that the process last said it was at."""
@@ -64,6 +67,7 @@ class Reporter:
 
     def _read(self) -> bool:
         events, more = self._tail.read()
+        self._watched.hear(events)
         self._pending = (self._pending + events)[-PENDING:]
         return more
 

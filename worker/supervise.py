@@ -5,17 +5,18 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Literal, NamedTuple
 
 from engine.jobdir import JobDir
 from engine.position import DRAINED
 from pith.errors import PithError, Problem
 from pith.ids import JobId
-from pith.job import JobSpec
-from store import paths
+from pith.job import JobKind, JobSpec
+from store import logs, paths, traces
 from store.checks import Learnt
 from store.inputs import Inputs, Upload
 from store.jobs import Claim
-from worker import importing, learnt, oom, results, staging
+from worker import importing, learnt, metrics, oom, results, staging
 from worker.footprint import Footprint
 from worker.guard import LOG_NAME, last_lines
 from worker.imports.patience import Unwanted
@@ -28,11 +29,20 @@ from worker.workplace import Workplace
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 5.0
+SILENCE_SECONDS = 900.0
+"""How long one round of the supervising loop may take: it copies checkpoints, which may be large."""
 _LONGEST_PAUSE = 5.0
 _LOG_LINES = 40
 _log = logging.getLogger(__name__)
 
-Write = Callable[[], bool]
+How = Literal["succeeded", "failed", "cancelled", "crashed", "given_back", "fenced"]
+
+
+class Ending(NamedTuple):
+    """How an attempt ends, and the call that writes it."""
+
+    how: How
+    write: Callable[[], bool]
 
 
 def run(place: Workplace, id: JobId) -> None:
@@ -45,6 +55,19 @@ def run(place: Workplace, id: JobId) -> None:
     if claim is None:
         _log.info("job %.80r is not there to be claimed", id)
         return
+    job = claim.job
+    with (
+        traces.attempt(job.id, kind_of(claim), claim.attempt, claim.traceparent),
+        logs.bound(job=job.id, attempt=claim.attempt),
+    ):
+        _attempt(place, claim)
+
+
+def kind_of(claim: Claim) -> JobKind:
+    return "intake" if isinstance(claim.inputs, Upload) else "compression"
+
+
+def _attempt(place: Workplace, claim: Claim) -> None:
     _log.info("job %s: attempt %d begins", claim.job.id, claim.attempt)
     with Pulse(place.jobs, claim, place.settings.lease_seconds, place.settings.heartbeat_seconds) as pulse:
         Attempt(place, claim, pulse).run()
@@ -61,22 +84,23 @@ class Attempt:
         self.reporter = Reporter(place.jobs, claim, pulse, self.folder.events)
         self.footprint = Footprint(self.folder.out, place.options.job_disk_bytes)
         self.draining_until: float | None = None
+        self.began = time.monotonic()
 
     def run(self) -> None:
         try:
-            write = self._outcome()
+            ending = self._outcome()
         finally:
             self.reporter.close()
             staging.clear(self.folder)
-        self._insist(write)
+        self._insist(ending)
 
-    def _outcome(self) -> Write:
+    def _outcome(self) -> Ending:
         try:
             self.claim = importing.fetched(self.place, self.claim, self.pulse)
             staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
             return self._interruption() or self._run_child()
         except Unwanted:
-            return self._taken_away() or self._given_back
+            return self._taken_away() or Ending("given_back", self._given_back)
         except PithError as error:
             return self._failed(error.problem)
         except Exception:
@@ -84,7 +108,7 @@ class Attempt:
             _log.exception("%s", reference)
             return self._failed(PithError("internal", reference=reference).problem)
 
-    def _run_child(self) -> Write:
+    def _run_child(self) -> Ending:
         kills = oom.kills()
         keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
         child = self.place.server.start(self._policy())
@@ -93,14 +117,16 @@ class Attempt:
             while (end := child.wait(POLL_SECONDS)) is None:
                 self.reporter.report()
                 keeper.look()
-                if (write := self._interruption() or self._overdue(deadline) or self._overflow()) is not None:
-                    return write
+                self.place.life.beat("job", SILENCE_SECONDS)
+                if (ending := self._interruption() or self._overdue(deadline) or self._overflow()) is not None:
+                    return ending
         finally:
+            self.place.life.rest("job")
             child.kill()
         self.reporter.finish()
         if self.draining_until is not None and end.code in (None, DRAINED):
             keeper.keep()
-            return self._taken_away() or self._given_back
+            return self._taken_away() or Ending("given_back", self._given_back)
         return self._taken_away() or self._concluded(end, oom.kills() > kills)
 
     def _policy(self) -> Policy:
@@ -114,7 +140,7 @@ class Attempt:
             gpu=options.gpu,
         )
 
-    def _interruption(self) -> Write | None:
+    def _interruption(self) -> Ending | None:
         """What ends the attempt from outside, whatever the process does; one that is only to stop has some time to save
         a checkpoint."""
         if self.draining_until is None and (self.place.stopping.is_set() or self.pulse.verdict == "pausing"):
@@ -122,17 +148,17 @@ class Attempt:
             can = isinstance(self.claim.inputs, Inputs)
             self.draining_until = time.monotonic() + (self.place.options.drain_seconds if can else 0)
         late = self.draining_until is not None and time.monotonic() >= self.draining_until
-        return self._taken_away() or (self._given_back if late else None)
+        return self._taken_away() or (Ending("given_back", self._given_back) if late else None)
 
     def _given_back(self) -> bool:
         return self.place.jobs.give_back(self.claim.job.id, self.claim.attempt)
 
-    def _taken_away(self) -> Write | None:
+    def _taken_away(self) -> Ending | None:
         if self.pulse.verdict == "cancelling":
-            return partial(self.place.jobs.cancelled, self.claim.job.id, self.claim.attempt)
-        return _nothing if self.pulse.verdict == "fenced" else None
+            return Ending("cancelled", partial(self.place.jobs.cancelled, self.claim.job.id, self.claim.attempt))
+        return Ending("fenced", _nothing) if self.pulse.verdict == "fenced" else None
 
-    def _overdue(self, deadline: float) -> Write | None:
+    def _overdue(self, deadline: float) -> Ending | None:
         if time.monotonic() < deadline:
             return None
         setting, limit = self._time_limit()
@@ -140,7 +166,7 @@ class Attempt:
             limit += self.claim.job.spent_seconds
         return self._failed(PithError("engine_timeout", limit=f"{limit:g}", setting=setting).problem)
 
-    def _overflow(self) -> Write | None:
+    def _overflow(self) -> Ending | None:
         if not self.footprint.too_large():
             return None
         return self._failed(PithError("out_of_disk", limit=self.place.options.job_disk_bytes).problem)
@@ -157,11 +183,11 @@ class Attempt:
                 return "limits.seconds", left
         return "PITH_JOB_TIME_SECONDS", options.job_time_seconds
 
-    def _concluded(self, end: End, ran_out: bool) -> Write:
+    def _concluded(self, end: End, ran_out: bool) -> Ending:
         """What the end of the process means."""
         if end.code == 0:
-            write = self._taken_over()
-            return self._taken_away() or write
+            ending = self._taken_over()
+            return self._taken_away() or ending
         if end.code == 1:
             return self._failed(self._said_problem())
         last_words = self._log_output()
@@ -179,12 +205,12 @@ class Attempt:
             self._log_output()
         return problem
 
-    def _taken_over(self) -> Write:
+    def _taken_over(self) -> Ending:
         """Store what the process has left; the call that makes it the job's."""
         inputs, blobs = self.claim.inputs, self.place.blobs
         if isinstance(inputs, Upload):
-            return partial(self._learn, learnt.collect(self.folder, inputs.resource, blobs))
-        return partial(self._succeed, results.collect(self.folder, self.claim, blobs))
+            return Ending("succeeded", partial(self._learn, learnt.collect(self.folder, inputs.resource, blobs)))
+        return Ending("succeeded", partial(self._succeed, results.collect(self.folder, self.claim, blobs)))
 
     def _learn(self, found: Learnt) -> bool:
         written = self.place.jobs.learn(self.claim.job.id, self.claim.attempt, found)
@@ -198,14 +224,15 @@ class Attempt:
             self.place.blobs.settle(artifact.digest)
         return written
 
-    def _crashed(self, problem: Problem, why: str) -> Write:
+    def _crashed(self, problem: Problem, why: str) -> Ending:
         """A job may have been killed for what others did; a check has most likely met a file that kills it."""
         if isinstance(self.claim.inputs, Upload):
             return self._failed(problem)
-        return partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem, why)
+        crashed = partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem, why)
+        return Ending("crashed", crashed)
 
-    def _failed(self, problem: Problem) -> Write:
-        return partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem)
+    def _failed(self, problem: Problem) -> Ending:
+        return Ending("failed", partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem))
 
     def _log_output(self) -> str:
         """Tell the operator what the process printed last; returns its last line."""
@@ -214,19 +241,33 @@ class Attempt:
             _log.warning("job %s: | %s", self.claim.job.id, line)
         return lines[-1] if lines else "it printed nothing"
 
-    def _insist(self, write: Write) -> None:
+    def _insist(self, ending: Ending) -> None:
         """Write how the job ended, again and again while the database is away; a worker that leaves gives up soon."""
         pause, patience = 0.1, LEAVE_SECONDS
         while self.pulse.verdict != "fenced" and patience > 0:
             try:
                 self.reporter.flush()
-                _log.info("job %s: attempt %d ended: %s", self.claim.job.id, self.claim.attempt, _said(write()))
+                written = ending.write()
+                _log.info("job %s: attempt %d ended: %s", self.claim.job.id, self.claim.attempt, _said(written))
+                self._count(ending.how if written else "fenced")
                 return
             except PithError as error:
                 _log.warning("job %s: its end could not be written yet: %s", self.claim.job.id, error)
             time.sleep(pause)
             patience -= pause if self.place.stopping.is_set() else 0
             pause = min(pause * 2, _LONGEST_PAUSE)
+        self._count("fenced" if self.pulse.verdict == "fenced" else "given_back")
+
+    def _count(self, how: How) -> None:
+        """For whoever watches; the job's own history is written already."""
+        kind, job = kind_of(self.claim), self.claim.job
+        metrics.ATTEMPTS.labels(kind, how).inc()
+        if how == "fenced":
+            metrics.FENCED.inc()
+        if how in ("succeeded", "failed", "cancelled"):
+            seconds = job.spent_seconds + time.monotonic() - self.began
+            metrics.JOB_SECONDS.labels(kind, how).observe(seconds)
+        traces.ended(how, ok=how not in ("failed", "crashed"))
 
 
 def _nothing() -> bool:

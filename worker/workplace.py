@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from store.blobs import Blobs
 from store.jobs import Jobs
+from store.port import Life
 from store.settings import Settings
 from worker.settings import WorkerSettings
 from worker.warm_client import WarmServer
@@ -28,3 +29,4 @@ class Workplace:
     options: WorkerSettings
     name: str = field(default_factory=_name)
     stopping: threading.Event = field(default_factory=threading.Event)
+    life: Life = field(default_factory=Life)

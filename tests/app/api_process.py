@@ -56,6 +56,9 @@ class ApiProcess:
         self.start()
         self.wait_until_it_answers()
 
+    def setting(self, name: str) -> str:
+        return self._environment[name]
+
     def incoming(self) -> list[Path]:
         """Files of uploads that have not ended."""
         return list(paths.incoming(paths.blobs(self.data)).iterdir())

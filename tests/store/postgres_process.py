@@ -36,10 +36,13 @@ class PostgresProcess:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
+    @property
+    def pid(self) -> int:
+        return int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+
     def crash(self, dice: random.Random) -> None:
         """One of its processes is killed: it closes every connection, recovers, and answers again after a while."""
-        main = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(dice.choice(children(main)), signal.SIGKILL)
+        os.kill(dice.choice(children(self.pid)), signal.SIGKILL)
 
     def close(self) -> None:
         self._server.cleanup()

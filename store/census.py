@@ -1,0 +1,115 @@
+"""The numbers that only the database knows, counted by the scheduler: jobs, queues, stored bytes.
+
+However many ask, the database is asked once in a while, by one thread at a time; while it does not answer there are no
+such numbers, rather than old ones.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, get_args
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select, union
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from pith.errors import PithError
+from pith.job import JobKind, JobStatus
+from store import checks, clock
+from store.database import Database
+from store.jobs import rested
+from store.tables import ArtifactRow, CheckpointRow, DatasetRow, JobRow, ModelRow, PartRow
+
+SECONDS = 10.0
+STORED_SECONDS = 300.0
+QUEUES = {"compression": "jobs", "intake": "intake"}
+log = logging.getLogger(__name__)
+
+
+class Counted(NamedTuple):
+    """``oldest`` is in seconds, of those that could be taken up now."""
+
+    jobs: dict[tuple[str, str], int]
+    depth: dict[str, int]
+    oldest: dict[str, float]
+
+
+class Census(Collector):
+    def __init__(self, db: Database, seconds: float = SECONDS, stored_seconds: float = STORED_SECONDS) -> None:
+        self._db = db
+        self._counted = _Remembered(lambda: self._ask(_count), seconds)
+        self._stored = _Remembered(lambda: self._ask(_stored_bytes), stored_seconds)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is counted when it is registered."""
+        return _families(None, None)
+
+    def collect(self) -> Iterator[Metric]:
+        return _families(self._counted.get(), self._stored.get())
+
+    def _ask(self, what: Callable[[Session], object]) -> object | None:
+        try:
+            with self._db.reader() as session:
+                return what(session)
+        except (PithError, SQLAlchemyError) as error:
+            log.warning("there are no numbers of jobs: %s", error)
+            return None
+
+
+class _Remembered:
+    """An answer, kept for a while. Who asks while another finds it out waits for that."""
+
+    def __init__(self, ask: Callable[[], object | None], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
+        self._lock = threading.Lock()
+        self._until = float("-inf")
+        self._answer: object | None = None
+
+    def get(self) -> object | None:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._answer = self._ask()
+                self._until = time.monotonic() + self._seconds
+            return self._answer
+
+
+def _families(counted: object | None, stored: object | None) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("pith_jobs", "Jobs that there are.", labels=["kind", "status"])
+    depth = GaugeMetricFamily("pith_queue_depth", "Jobs that a worker could take up now.", labels=["queue"])
+    oldest = GaugeMetricFamily(
+        "pith_queue_oldest_age_seconds", "How long ago the oldest of them was submitted; 0 for none.", labels=["queue"]
+    )
+    blobs = GaugeMetricFamily("pith_blob_bytes", "Bytes of all that models, datasets and jobs keep, each blob once.")
+    if isinstance(counted, Counted):
+        for (kind, status), number in counted.jobs.items():
+            jobs.add_metric([kind, status], number)
+        for queue, number in counted.depth.items():
+            depth.add_metric([queue], number)
+            oldest.add_metric([queue], counted.oldest[queue])
+    if isinstance(stored, int):
+        blobs.add_metric([], stored)
+    yield from (jobs, depth, oldest, blobs)
+
+
+def _count(session: Session) -> Counted:
+    """Every kind, status and queue has its number, so that a series never goes away."""
+    jobs = {(kind, status): 0 for kind in get_args(JobKind) for status in get_args(JobStatus)}
+    for kind, status, number in session.execute(
+        select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status)
+    ):
+        jobs[kind, status] = number
+    waiting = select(JobRow.kind, func.count(), func.max(clock.since(JobRow.created_at)))
+    waiting = waiting.where(JobRow.status == "queued", checks.ready(), rested()).group_by(JobRow.kind)
+    depth, oldest = dict.fromkeys(QUEUES.values(), 0), dict.fromkeys(QUEUES.values(), 0.0)
+    for kind, number, age in session.execute(waiting):
+        depth[QUEUES[kind]], oldest[QUEUES[kind]] = number, max(age, 0) / 1_000_000
+    return Counted(jobs, depth, oldest)
+
+
+def _stored_bytes(session: Session) -> int:
+    tables = (ModelRow, DatasetRow, PartRow, CheckpointRow, ArtifactRow)
+    every = union(*(select(table.digest, table.size_bytes).where(table.digest.is_not(None)) for table in tables))
+    return int(session.scalar(select(func.sum(every.subquery().c.size_bytes))) or 0)
