@@ -47,7 +47,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
     db = Database(store.database_url)
     try:
         db.migrate()
-        blobs = open_blobs(store.blob_url)
+        blobs = open_blobs(store, db)
         jobs = Jobs(db, store.max_attempts)
         found = (models(db, blobs), datasets(db, blobs))
         queue = _queue(store.redis_url)

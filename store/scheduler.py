@@ -132,7 +132,7 @@ def main() -> int:
         settings = Settings()
         queue = Queue(settings.redis_url)
         db = Database(settings.database_url)
-        scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)
+        scheduler = Scheduler(db, open_blobs(settings, db), queue, settings)
     except (ValidationError, PithError) as error:
         log.error("cannot start: %s", refusal(error))
         return 2

@@ -71,6 +71,21 @@ class UploadRow(Table):
     resource_id: Mapped[str | None] = mapped_column(String(30))
 
 
+class ObjectRow(Table):
+    """An object in the bucket, where blobs are kept in one. Nobody can come to want one whose ``digest`` is None.
+
+    ``pins`` counts commits that no row refers to yet.
+    """
+
+    __tablename__ = "objects"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str | None] = mapped_column(String(71), unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    stored_at: Mapped[datetime] = mapped_column(index=True)
+    pins: Mapped[int] = mapped_column(default=0)
+
+
 class KeyRow(Table):
     """An Idempotency-Key: what was asked under it, as a digest, and the id of what was made."""
 

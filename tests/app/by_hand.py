@@ -20,7 +20,7 @@ class Bench:
     def __init__(self, data: Path) -> None:
         settings = Settings(data_dir=data)
         self.db = Database(settings.database_url)
-        self.blobs: Blobs = open_blobs(settings.blob_url)
+        self.blobs: Blobs = open_blobs(settings, self.db)
         self.jobs = Jobs(self.db)
 
     def start(self, job: str) -> int:

@@ -12,10 +12,13 @@ import psycopg
 import pytest
 
 from store.database import Database
+from store.settings import Settings
 from store.tables import Table
 from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
+from tests.store.storage import BucketStorage, FolderStorage, Storage
+from tests.store.swift_process import SwiftProcess
 
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count()
@@ -96,3 +99,34 @@ def python() -> Callable[..., "subprocess.Popen[str]"]:
         return subprocess.Popen(command, cwd=ROOT, text=True, stdin=-1, stdout=-1, stderr=-1, **options)  # type: ignore[call-overload,no-any-return]
 
     return start
+
+
+@pytest.fixture(scope="session")
+def swift() -> Iterator[SwiftProcess]:
+    server = SwiftProcess()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def _a_bucket(swift: SwiftProcess) -> str:
+    return swift.create_bucket()
+
+
+@pytest.fixture
+def s3(swift: SwiftProcess, _a_bucket: str, tmp_path: Path) -> Settings:
+    """Settings whose blobs are under a prefix of their own."""
+    fields = swift.settings(_a_bucket) | {"blob_url": f"s3://{_a_bucket}/{secrets.token_hex(8)}"}
+    return Settings.model_validate({"data_dir": tmp_path / "data", **fields})
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """Blobs of each kind, seen from outside too."""
+    if request.param == "folder":
+        yield FolderStorage(tmp_path / "blobs")
+        return
+    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "pith.db")
+    storage = BucketStorage(request.getfixturevalue("s3"), f"sqlite:///{tmp_path}/pith.db")
+    yield storage
+    storage.close()
