@@ -19,7 +19,7 @@ from store import paths
 from store.blob_writer import LocalWriter, Stored
 from store.database import Database
 from store.disk import CHUNK, copy_to, locked, open_plain, try_lock
-from store.partial import Partials
+from store.partial import LocalPartials, Partials
 from store.s3_blobs import open_s3
 from store.settings import Settings
 
@@ -157,8 +157,8 @@ class LocalBlobs:
             if _written_at(file) < before:
                 yield f"sha256:{file.name}"
 
-    def partials(self) -> Partials:
-        return Partials(self.root)
+    def partials(self) -> LocalPartials:
+        return LocalPartials(self.root)
 
     def check_writable(self) -> None:
         try:

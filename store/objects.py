@@ -19,7 +19,7 @@ from store.database import Database
 from store.tables import ObjectRow
 
 
-class Stored(NamedTuple):
+class Object(NamedTuple):
     """An object: its key and its size in bytes."""
 
     key: str
@@ -30,16 +30,16 @@ class Objects:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def find(self, digest: Digest) -> Stored:
+    def find(self, digest: Digest) -> Object:
         """Raises PithError ``blob_missing``."""
         paths.hex_of(digest)
         with self._db.reader() as session:
             row = session.scalars(select(ObjectRow).where(ObjectRow.digest == digest)).one_or_none()
         if row is None:
             raise PithError("blob_missing", digest=digest, what="an earlier upload")
-        return Stored(row.key, row.size_bytes)
+        return Object(row.key, row.size_bytes)
 
-    def pin(self, digest: Digest, fresh: Stored) -> Stored:
+    def pin(self, digest: Digest, fresh: Object) -> Object:
         """The object that has these bytes, with one more pin: the fresh one, unless there was one before.
 
         Raises:
@@ -53,7 +53,15 @@ class Objects:
                 if self._is_doomed(fresh.key):
                     raise PithError("unavailable", what="The storage") from None
 
-    def replace(self, digest: Digest, before: Stored, fresh: Stored) -> bool:
+    def pin_again(self, digest: Digest) -> None:
+        """One more pin. Raises PithError ``blob_missing``."""
+        with self._db.session() as session:
+            row = _locked(session, digest)
+            if row is None:
+                raise PithError("blob_missing", digest=digest, what="an earlier upload")
+            row.pins += 1
+
+    def replace(self, digest: Digest, before: Object, fresh: Object) -> bool:
         """Let the fresh object hold the bytes, as that from before is damaged; False when it does not hold them any
         more."""
         with self._db.session() as session:
@@ -89,7 +97,7 @@ class Objects:
         for key in set(keys) - known:
             try:
                 with self._db.session() as session:
-                    session.add(_row(None, Stored(key, 0), clock.now(session)))
+                    session.add(_row(None, Object(key, 0), clock.now(session)))
             except IntegrityError:  # it has become one just now
                 continue
 
@@ -111,13 +119,13 @@ class Objects:
             found = select(ObjectRow.digest).where(ObjectRow.stored_at < before, ObjectRow.digest.is_not(None))
             return [digest for digest in session.scalars(found) if digest is not None]
 
-    def _pinned(self, session: Session, digest: Digest, fresh: Stored) -> Stored:
+    def _pinned(self, session: Session, digest: Digest, fresh: Object) -> Object:
         row = _locked(session, digest)
         if row is None:
             session.add(_row(digest, fresh, clock.now(session), pins=1))
             return fresh
         row.pins, row.stored_at = row.pins + 1, clock.now(session)
-        return Stored(row.key, row.size_bytes)
+        return Object(row.key, row.size_bytes)
 
     def _is_doomed(self, key: str) -> bool:
         with self._db.reader() as session:
@@ -129,5 +137,5 @@ def _locked(session: Session, digest: Digest) -> ObjectRow | None:
     return session.scalars(select(ObjectRow).where(ObjectRow.digest == digest).with_for_update()).one_or_none()
 
 
-def _row(digest: Digest | None, stored: Stored, now: datetime, pins: int = 0) -> ObjectRow:
+def _row(digest: Digest | None, stored: Object, now: datetime, pins: int = 0) -> ObjectRow:
     return ObjectRow(key=stored.key, digest=digest, size_bytes=stored.size, stored_at=now, pins=pins)

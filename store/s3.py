@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
 from pith.errors import PithError
+from store.s3_keys import CHECK
 from store.settings import Settings
 
 CONNECT_SECONDS = 5
@@ -70,8 +71,8 @@ class Bucket:
         """
         try:
             with self._failing():
-                self._client.put_object(Bucket=self._name, Key=self._prefix + "check", Body=b"pith")
-                self._client.delete_object(Bucket=self._name, Key=self._prefix + "check")
+                self._client.put_object(Bucket=self._name, Key=self._prefix + CHECK, Body=b"pith")
+                self._client.delete_object(Bucket=self._name, Key=self._prefix + CHECK)
         except PithError as error:
             raise self._refusal(error.__cause__) or error from error.__cause__
 
@@ -95,6 +96,12 @@ class Bucket:
         listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with self._failing():
             self._client.complete_multipart_upload(**self._at(key), UploadId=upload, MultipartUpload={"Parts": listed})
+
+    def parts(self, key: str, upload: str) -> Sequence[Part]:
+        """Those that have arrived. Raises Gone."""
+        with self._failing():
+            pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=upload)
+            return [Part(part["PartNumber"], part["ETag"]) for page in pages for part in page.get("Parts", ())]
 
     def abort(self, key: str, upload: str) -> None:
         """Forget the parts. Harmless when there is no such upload."""

@@ -1,7 +1,5 @@
 """Blobs in a bucket of an S3-compatible server, for any number of machines that share it and the database.
 
-PREFIX/blobs/<random>     an object; ``store.objects`` knows which blob it is
-
 Bytes go out in parts while they arrive, under a key that nobody else knows; they become a blob when the database says
 so, in one transaction. Nothing of them is ever on this machine's disk.
 """
@@ -23,35 +21,26 @@ from pith.errors import PithError
 from store.blob_writer import Stored
 from store.database import Database
 from store.disk import CHUNK, full_told_plainly, open_plain
-from store.objects import Objects
-from store.objects import Stored as Object
-from store.partial import Partials
+from store.objects import Object, Objects
 from store.s3 import Bucket, Found, Gone, Part
+from store.s3_keys import FOLDER, TAILS, part_bytes
+from store.s3_partial import S3Partials
 from store.settings import Settings
 
-PART_BYTES = 16 * 2**20
-"""The first parts; S3 takes ten thousand, so that later ones of a very large blob are larger."""
-_GROW_EVERY = 2000
 _AHEAD = 2
 _THREADS = 16
 _PIECE = 2**20
 _TRIES = 4
-FOLDER = "blobs/"
 _log = logging.getLogger(__name__)
-
-
-def part_bytes(number: int) -> int:
-    """How large a part is, by its number from 1: 9,000 of them hold more than 400 GB."""
-    return PART_BYTES * (1 + (number - 1) // _GROW_EVERY)
 
 
 class S3Blobs:
     """See ``store.blobs.Blobs``. One per process, shared by its threads."""
 
-    def __init__(self, bucket: Bucket, db: Database, data_dir: Path) -> None:
+    def __init__(self, bucket: Bucket, db: Database) -> None:
         self.bucket = bucket
         self.objects = Objects(db)
-        self._data_dir = data_dir
+        self._partials = S3Partials(bucket, db, self._place)
         self._sending = ThreadPoolExecutor(_THREADS, "s3-part")
 
     def writer(self) -> "S3Writer":
@@ -104,19 +93,11 @@ class S3Blobs:
     def older_than(self, seconds: float) -> Iterator[Digest]:
         """Also deletes what dead writers have left, and what could not be deleted when it should have been."""
         old = self.objects.older_than(seconds)
-        before = time.time() - seconds
-        for page in self.bucket.objects(FOLDER):
-            self.objects.doom_strays([_name(found) for found in page if found.at.timestamp() < before])
-        for key in self.objects.doomed():
-            self._remove(key)
-        for page in self.bucket.uploads(FOLDER):
-            for found in page:
-                if found.at.timestamp() < before:
-                    self.bucket.abort(found.key, found.upload)
+        self._sweep(time.time() - seconds)
         yield from old
 
-    def partials(self) -> Partials:
-        return Partials(self._data_dir)
+    def partials(self) -> S3Partials:
+        return self._partials
 
     def check_writable(self) -> None:
         try:
@@ -135,6 +116,28 @@ class S3Blobs:
             if self.objects.replace(digest, kept, fresh):
                 self._remove(kept.key)
                 return
+
+    def _place(self, digest: Digest, fresh: Object | None) -> None:
+        if fresh is None:
+            self.objects.pin_again(digest)
+        else:
+            self.placed(digest, fresh)
+
+    def _sweep(self, before: float) -> None:
+        """Of what was written before, delete what no process can still want."""
+        keys, tails = self._partials.named()
+        for page in self.bucket.objects(FOLDER):
+            self.objects.doom_strays({_name(found) for found in page if found.at.timestamp() < before} - keys)
+        for key in self.objects.doomed():
+            self._remove(key)
+        for page in self.bucket.uploads(FOLDER):
+            for found in page:
+                if found.at.timestamp() < before and _name(found) not in keys:
+                    self.bucket.abort(found.key, found.upload)
+        for page in self.bucket.objects(TAILS):
+            for found in page:
+                if found.at.timestamp() < before and found.key.removeprefix(TAILS) not in tails:
+                    self.bucket.delete(found.key)
 
     def _is_whole(self, kept: Object) -> bool:
         try:
@@ -284,7 +287,7 @@ def open_s3(settings: Settings, db: Database) -> S3Blobs:
     """Raises PithError ``setting_refused`` or ``unavailable``: the bucket cannot be written to."""
     bucket = Bucket(settings)
     bucket.check()
-    return S3Blobs(bucket, db, settings.data_dir / "blobs")
+    return S3Blobs(bucket, db)
 
 
 def _name(found: Found) -> str:

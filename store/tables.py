@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, SmallInteger, String
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -84,6 +84,28 @@ class ObjectRow(Table):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     stored_at: Mapped[datetime] = mapped_column(index=True)
     pins: Mapped[int] = mapped_column(default=0)
+
+
+class ArrivingRow(Table):
+    """An upload whose bytes go into a bucket: ``parts`` parts of the S3 upload ``upload``, ``sent`` bytes together, and
+    ``tail_bytes`` after them in an object of their own, ``tail``.
+
+    ``holder`` may write until ``held_until``. ``digest`` is set once the bytes are whole and may not change any more.
+    """
+
+    __tablename__ = "arriving"
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    upload: Mapped[str] = mapped_column(Text)
+    parts: Mapped[int]
+    sent: Mapped[int] = mapped_column(BigInteger)
+    tail: Mapped[str] = mapped_column(String(64))
+    tail_bytes: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str | None] = mapped_column(String(71))
+    written_at: Mapped[datetime]
+    holder: Mapped[str | None] = mapped_column(String(32))
+    held_until: Mapped[datetime]
 
 
 class KeyRow(Table):

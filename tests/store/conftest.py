@@ -101,22 +101,10 @@ def python() -> Callable[..., "subprocess.Popen[str]"]:
     return start
 
 
-@pytest.fixture(scope="session")
-def swift() -> Iterator[SwiftProcess]:
-    server = SwiftProcess()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def _a_bucket(swift: SwiftProcess) -> str:
-    return swift.create_bucket()
-
-
 @pytest.fixture
-def s3(swift: SwiftProcess, _a_bucket: str, tmp_path: Path) -> Settings:
+def s3(swift: SwiftProcess, bucket: str, tmp_path: Path) -> Settings:
     """Settings whose blobs are under a prefix of their own."""
-    fields = swift.settings(_a_bucket) | {"blob_url": f"s3://{_a_bucket}/{secrets.token_hex(8)}"}
+    fields = swift.settings(bucket) | {"blob_url": f"s3://{bucket}/{secrets.token_hex(8)}"}
     return Settings.model_validate({"data_dir": tmp_path / "data", **fields})
 
 

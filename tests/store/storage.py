@@ -10,7 +10,8 @@ from pith.artifact import Digest
 from store import paths
 from store.blobs import Blobs, LocalBlobs, open_blobs
 from store.database import Database
-from store.s3_blobs import FOLDER, S3Blobs
+from store.s3_blobs import S3Blobs
+from store.s3_keys import FOLDER
 from store.settings import Settings
 from store.tables import ObjectRow
 
@@ -86,9 +87,8 @@ class BucketStorage:
     def arriving(self) -> int:
         with self.db.reader() as session:
             blobs = session.scalars(select(ObjectRow.key).where(ObjectRow.digest.is_not(None))).all()
-        return len(set(self.keys()) - {FOLDER + key for key in blobs}) + sum(
-            len(page) for page in self.bucket.uploads("")
-        )
+        uploads = sum(len(page) for page in self.bucket.uploads(""))
+        return len(set(self.keys()) - {FOLDER + key for key in blobs}) + uploads
 
     def damage(self, digest: Digest) -> None:
         self.bucket.put(self.key(digest), b"")

@@ -13,7 +13,7 @@ import pytest
 
 from pith.errors import PithError
 from store.blobs import Blobs
-from store.s3_blobs import PART_BYTES
+from store.s3_keys import PART_BYTES
 from tests.store.shop import digest
 from tests.store.storage import Storage
 

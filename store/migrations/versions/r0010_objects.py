@@ -21,3 +21,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name="uq_objects_digest"),
     )
     op.create_index("ix_objects_stored_at", "objects", ["stored_at"])
+    op.create_table(
+        "arriving",
+        sa.Column("id", sa.String(30), nullable=False),
+        sa.Column("key", sa.String(64), nullable=False),
+        sa.Column("upload", sa.Text(), nullable=False),
+        sa.Column("parts", sa.Integer(), nullable=False),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
+        sa.Column("tail", sa.String(64), nullable=False),
+        sa.Column("tail_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(71), nullable=True),
+        sa.Column("written_at", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String(32), nullable=True),
+        sa.Column("held_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_arriving"),
+        sa.UniqueConstraint("key", name="uq_arriving_key"),
+    )
