@@ -27,7 +27,10 @@ from store.s3 import Bucket, Gone
 from store.s3_keys import FOLDER, TAILS, part_bytes
 from store.tables import ArrivingRow, UploadRow
 
-HOLD_SECONDS = 15.0
+HOLD_SECONDS = 4.0
+"""Less than a request waits for one that another machine lets go of, or has died with."""
+TAIL_SECONDS = 3.0
+"""What came over a slow line is in the bucket at least so often."""
 _PIECE = 2**20
 _log = logging.getLogger(__name__)
 
@@ -112,7 +115,7 @@ class S3PartialFile:
         self._key, self._upload, self._parts, self._sent = row.key, row.upload, row.parts, row.sent
         self._tail, self._tail_bytes, self._digest = row.tail, row.tail_bytes, row.digest
         self._buffer = bytearray()
-        self._renewed = time.monotonic()
+        self._renewed = self._kept = time.monotonic()
         self._hash = None if self._sent + self._tail_bytes else hashlib.sha256()
 
     def load(self) -> None:
@@ -138,7 +141,9 @@ class S3PartialFile:
             self._hash.update(data)
         while len(self._buffer) >= (size := part_bytes(self._parts + 1)):
             self._send(size)
-        if time.monotonic() > self._renewed + self._partials.hold_seconds / 3:
+        if time.monotonic() > self._kept + TAIL_SECONDS:
+            self.sync()
+        elif time.monotonic() > self._renewed + self._partials.hold_seconds / 3:
             self._say()
 
     def back_to(self, offset: int) -> None:
@@ -202,7 +207,7 @@ class S3PartialFile:
         """Make what is in the bucket now what counts."""
         where = {"key": self._key, "upload": self._upload, "parts": self._parts, "sent": self._sent}
         self._say(**where, tail=tail, tail_bytes=tail_bytes)
-        self._tail, self._tail_bytes = tail, tail_bytes
+        self._tail, self._tail_bytes, self._kept = tail, tail_bytes, self._renewed
         self._saved = (*self._state()[:-1], tail_bytes)
         if before:
             self._partials.clear(self._key, "", before, whole=True)

@@ -11,29 +11,17 @@ import pytest
 from pith.errors import PithError
 from store.s3_blobs import S3Blobs
 from store.s3_keys import FOLDER
-from tests.app.api_process import ApiProcess, running
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
-from tests.store.swift_process import SwiftProcess
 
 ONNX = os.urandom(3 * 2**20 + 17)
 SIZE = len(ONNX)
 ETAG = f'"sha256:{hashlib.sha256(ONNX).hexdigest()}"'
 
 
-@pytest.fixture(scope="module", params=["folder", "s3"])
-def storage(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Settings of the store."""
-    if request.param == "folder":
-        return {}
-    swift: SwiftProcess = request.getfixturevalue("swift")
-    return swift.settings(request.getfixturevalue("bucket"))
-
-
 @pytest.fixture(scope="module")
-def api(storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    given = {f"PITH_{name.upper()}": value for name, value in storage.items()}
-    with running(tmp_path_factory.mktemp("api") / "data", **given) as process:
-        yield process
+def api(on_either: ApiProcess) -> ApiProcess:
+    return on_either
 
 
 @pytest.fixture(scope="module")
