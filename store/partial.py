@@ -34,7 +34,7 @@ class PartialFile(Protocol):
     def named(self) -> bool: ...
 
     def write(self, data: bytes) -> None:
-        """Raises PithError ``storage_full``; what did fit stays."""
+        """No bytes say that none come for a while. Raises PithError ``storage_full``; what did fit stays."""
 
     def back_to(self, offset: int) -> None:
         """Forget what came after: to 0, or to where it was opened."""

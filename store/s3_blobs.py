@@ -81,7 +81,11 @@ class S3Blobs:
                 raise
 
     def settle(self, digest: Digest) -> None:
-        self.objects.settle(digest)
+        """Never raises, as what refers to the blob is committed: a pin that stays is dropped when it is old."""
+        try:
+            self.objects.settle(digest)
+        except PithError as error:
+            _log.warning("%s stays pinned for a while: %s", digest, error)
 
     def delete(self, digest: Digest, referred: Callable[[Digest], bool]) -> bool:
         """An object that cannot be deleted now, as the server is away, is deleted by the next sweep."""

@@ -30,7 +30,7 @@ from store.tables import ArrivingRow, UploadRow
 HOLD_SECONDS = 4.0
 """Less than a request waits for one that another machine lets go of, or has died with."""
 TAIL_SECONDS = 3.0
-"""What came over a slow line is in the bucket at least so often."""
+"""What comes over a slow line is in the bucket at least so often, and at once when nothing comes."""
 _PIECE = 2**20
 _log = logging.getLogger(__name__)
 
@@ -141,9 +141,9 @@ class S3PartialFile:
             self._hash.update(data)
         while len(self._buffer) >= (size := part_bytes(self._parts + 1)):
             self._send(size)
-        if time.monotonic() > self._kept + TAIL_SECONDS:
+        if not data or time.monotonic() > self._kept + TAIL_SECONDS:
             self.sync()
-        elif time.monotonic() > self._renewed + self._partials.hold_seconds / 3:
+        if time.monotonic() > self._renewed + self._partials.hold_seconds / 3:
             self._say()
 
     def back_to(self, offset: int) -> None:

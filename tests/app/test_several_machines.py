@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -50,7 +51,7 @@ def offset(machine: ApiProcess, path: str) -> int | None:
 
 def test_parts_go_to_any_machine(machines: tuple[ApiProcess, ApiProcess], begun: str) -> None:
     cuts = [0, 5, 16 * 2**20, 16 * 2**20 + 1, 33 * 2**20, len(CONTENT)]
-    for number, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(cuts)):
         sent = send(machines[number % 2], begun, start, end)
         assert sent.is_success, sent.text
         if end < len(CONTENT):
