@@ -10,7 +10,7 @@ COPY store ./store
 
 FROM base AS api
 COPY app ./app
-RUN pip install --constraint constraints.txt '.[api,postgres]'
+RUN pip install --constraint constraints.txt '.[api,postgres,s3]'
 USER pith
 # Inside a container there is no loopback to be reached by; publish the port to 127.0.0.1 or behind a proxy alone.
 ENV PITH_HOST=0.0.0.0 PITH_TRUST_NETWORK=true
@@ -21,6 +21,6 @@ CMD ["python", "-m", "app.serve"]
 FROM base AS worker
 COPY engine ./engine
 COPY worker ./worker
-RUN pip install --constraint constraints.txt '.[worker,postgres]'
+RUN pip install --constraint constraints.txt '.[worker,postgres,s3]'
 USER pith
 CMD ["python", "-m", "worker"]
