@@ -13,7 +13,7 @@ from pith.errors import PithError
 from store import paths
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=/-]{0,512})?", re.ASCII)
-_ENDPOINT = re.compile(r"https?://[\w.:\[\]-]+/?", re.ASCII)
+_ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?/?", re.ASCII)
 
 
 def _absolute(path: Path) -> Path:
