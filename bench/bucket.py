@@ -1,4 +1,4 @@
-"""(h) Upload of 256 MiB into a bucket through the driver of blobs, against boto3's own ``upload_file`` of the same file.
+"""(h) Upload of 256 MiB into a bucket through the driver of blobs, against boto3's ``upload_file`` of the same file.
 
 The server is OpenStack Swift on this machine, which is what both mostly wait for.
 """

@@ -23,7 +23,7 @@ from store import clock
 from store.blob_writer import Stored
 from store.database import Database
 from store.objects import Object
-from store.s3 import Bucket, Gone
+from store.s3 import Bucket, Gone, Part
 from store.s3_keys import FOLDER, TAILS, part_bytes
 from store.tables import ArrivingRow, UploadRow
 
@@ -115,6 +115,7 @@ class S3PartialFile:
         self._key, self._upload, self._parts, self._sent = row.key, row.upload, row.parts, row.sent
         self._tail, self._tail_bytes, self._digest = row.tail, row.tail_bytes, row.digest
         self._buffer = bytearray()
+        self._own: dict[int, Part] = {}
         self._renewed = self._kept = time.monotonic()
         self._hash = None if self._sent + self._tail_bytes else hashlib.sha256()
 
@@ -159,7 +160,7 @@ class S3PartialFile:
         self._say(**fresh)
         for name, value in fresh.items():
             setattr(self, f"_{name}", value)
-        self._buffer, self._hash = bytearray(), hashlib.sha256()
+        self._buffer, self._own, self._hash = bytearray(), {}, hashlib.sha256()
         self._saved = self._state()
         self._partials.clear(*before)
 
@@ -196,12 +197,16 @@ class S3PartialFile:
         if not self._upload:
             self._upload = self._bucket.begin(FOLDER + self._key)
         try:
-            self._bucket.put_part(FOLDER + self._key, self._upload, self._parts + 1, bytes(self._buffer[:size]))
+            self._put_part(size)
         except Gone as error:
             raise PithError("unavailable", what="The storage") from error
         del self._buffer[:size]
         self._parts, self._sent = self._parts + 1, self._sent + size
         self._keep("", 0, self._tail)
+
+    def _put_part(self, size: int) -> None:
+        number, data = self._parts + 1, bytes(self._buffer[:size])
+        self._own[number] = self._bucket.put_part(FOLDER + self._key, self._upload, number, data)
 
     def _keep(self, tail: str, tail_bytes: int, before: str) -> None:
         """Make what is in the bucket now what counts."""
@@ -235,10 +240,12 @@ class S3PartialFile:
         self._say(upload=self._upload)
         try:
             if self._buffer:
-                self._bucket.put_part(FOLDER + self._key, self._upload, self._parts + 1, bytes(self._buffer))
+                self._put_part(len(self._buffer))
             count = self._parts + bool(self._buffer)
             found = [part for part in self._bucket.parts(FOLDER + self._key, self._upload) if part.number <= count]
-            self._bucket.complete(FOLDER + self._key, self._upload, found)
+            # A part of ours that somebody has overwritten since, who had lost the upload to us, is refused.
+            mine = [self._own.get(part.number, part) for part in found]
+            self._bucket.complete(FOLDER + self._key, self._upload, mine)
         except Gone as error:
             if not self._is_there():
                 raise PithError("unavailable", what="The storage") from error
