@@ -10,7 +10,7 @@ COPY store ./store
 
 FROM base AS api
 COPY app ./app
-RUN pip install --constraint constraints.txt '.[api,postgres]'
+RUN pip install --constraint constraints.txt '.[api,postgres,s3]'
 USER pith
 # Inside a container there is no loopback to be reached by, so it asks for keys: the first one is PITH_OPERATOR_KEY.
 ENV PITH_HOST=0.0.0.0
@@ -21,6 +21,6 @@ CMD ["python", "-m", "app.serve"]
 FROM base AS worker
 COPY engine ./engine
 COPY worker ./worker
-RUN pip install --constraint constraints.txt '.[worker,postgres]'
+RUN pip install --constraint constraints.txt '.[worker,postgres,s3]'
 USER pith
 CMD ["python", "-m", "worker"]

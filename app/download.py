@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -13,7 +13,6 @@ from pith.artifact import MEDIA_TYPES, Artifact
 from pith.errors import PithError
 from store.blobs import Blobs
 
-PIECE = 2**20
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -44,7 +43,7 @@ def send(request: Request, blobs: Blobs, artifact: Artifact, disposition: str = 
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{artifact.size_bytes}"
     headers["Content-Length"] = str(span.end - span.start)
     media_type = MEDIA_TYPES.get(artifact.format, "application/octet-stream")
-    body = iter(()) if request.method == "HEAD" else _bytes(_open(blobs, artifact), span)
+    body = iter(()) if request.method == "HEAD" else _bytes(blobs, artifact, span)
     return StreamingResponse(body, status, headers, media_type)
 
 
@@ -53,20 +52,11 @@ def _unsatisfiable(asked: str, size: int) -> Response:
     return problem_response(problem, {"Content-Range": f"bytes */{size}"})
 
 
-def _open(blobs: Blobs, artifact: Artifact) -> BinaryIO:
+def _bytes(blobs: Blobs, artifact: Artifact, span: Span) -> Iterator[bytes]:
     try:
-        return blobs.open(artifact.digest)
+        return blobs.read(artifact.digest, span.start, span.end)
     except FileNotFoundError as fault:
         raise PithError("blob_missing", digest=artifact.digest, what=f"artifact {artifact.name!r}") from fault
-
-
-def _bytes(file: BinaryIO, span: Span) -> Iterator[bytes]:
-    with file:
-        file.seek(span.start)
-        left = span.end - span.start
-        while left and (piece := file.read(min(PIECE, left))):
-            left -= len(piece)
-            yield piece
 
 
 def _span(request: Request, etag: str, size: int) -> Span | None:

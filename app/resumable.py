@@ -229,7 +229,8 @@ def _write(file: PartialFile, data: bytes, seen: Any) -> None:
 
 
 async def _batches(request: Request, idle: float, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """The body in large pieces. What has come is given out before it is said that no more does.
+    """The body in large pieces, and an empty one when nothing comes. What has come is given out before it is said that
+    no more does.
 
     Raises:
         PithError: ``upload_interrupted``.
@@ -258,7 +259,7 @@ async def _batches(request: Request, idle: float, stop: asyncio.Event) -> AsyncI
                 why = "another request took the upload over, or ended it"
             elif now >= heard + idle:
                 why = f"nothing came for {idle:g} seconds"
-            if batch and (size >= BATCH_BYTES or now >= given + GIVE_SECONDS):
+            if size >= BATCH_BYTES or now >= given + GIVE_SECONDS:
                 yield b"".join(batch)
                 batch, size, given = [], 0, now
         if batch:

@@ -124,7 +124,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
     try:
         db.migrate()
         settings.check_keys(Keys(db).any())
-        blobs = open_blobs(store.blob_url)
+        blobs = open_blobs(store, db)
         jobs = Jobs(db, store.max_attempts)
         found = (models(db, blobs), datasets(db, blobs))
         queue = _queue(store.redis_url)

@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import modalities, overhead, real_weights, training, upload, weights
+from bench import bucket, modalities, overhead, real_weights, training, upload, weights
 from engine.environment import processor
 
 
@@ -38,6 +38,10 @@ def main(wanted: list[str]) -> None:
             f"(e) state dict checked  {found['checked']:.2f} s for {found['bytes'] / 1e9:.2f} GB  (limit {limit:.2f})"
         )
         print(f"    read alone {found['read']:.2f} s; checked, network built and weights put in {found['whole']:.2f} s")
+    if "bucket" in wanted:
+        found = bucket.measure()
+        print(f"(h) into a bucket       {found['ratio']:.2f} of boto3's upload_file, which does not hash the whole")
+        print(f"    {found['ours']:.0f} MB/s, upload_file {found['peer']:.0f} MB/s")
     if "published" in wanted:
         for found in real_weights.measure():
             print(f"(g) {found['name']}: {found['before']:.2%} as it came (elsewhere {found['expected']:.2%}),")

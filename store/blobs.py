@@ -1,10 +1,11 @@
-"""Blobs: bytes named by their digest, in a folder of one file system (others can follow behind ``Blobs``).
+"""Blobs: bytes named by their digest, in a folder of one file system; those in a bucket are in ``store.s3_blobs``.
 
 A blob that is committed is *pinned* until ``settle`` says that the database refers to it. ``delete`` takes away
 only what is neither pinned nor referred to, so a file that somebody deletes while somebody else uploads the same
 bytes is never lost between the upload's commit and its row.
 """
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,13 @@ from pith.artifact import Digest
 from pith.errors import PithError
 from store import paths
 from store.blob_writer import LocalWriter, Stored
+from store.database import Database
 from store.disk import CHUNK, copy_to, locked, open_plain, try_lock
-from store.partial import Partials
+from store.partial import LocalPartials, Partials
+from store.s3_blobs import open_s3
+from store.settings import Settings
+
+_PIECE = 2**20
 
 
 class BlobWriter(Protocol):
@@ -43,14 +49,15 @@ class Blobs(Protocol):
     def put_file(self, path: Path) -> Stored:
         """Copy a plain file in. Raises PithError ``irregular_file`` or ``storage_full``."""
 
-    def open(self, digest: Digest) -> BinaryIO:
-        """Raises PithError ``blob_missing``."""
+    def read(self, digest: Digest, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from ``start`` up to, and without, ``end``, in pieces.
+
+        Raises:
+            PithError: ``blob_missing``, before the first piece is asked for.
+        """
 
     def size(self, digest: Digest) -> int:
         """In bytes. Raises PithError ``blob_missing``."""
-
-    def path(self, digest: Digest) -> Path:
-        """Where the bytes can be read, and must not be written. Raises PithError ``blob_missing``."""
 
     def link_to(self, digest: Digest, target: Path) -> None:
         """Stage the bytes as a new file that is not the blob. Raises PithError ``blob_missing`` or ``storage_full``."""
@@ -71,9 +78,15 @@ class Blobs(Protocol):
         """Where uploads in parts arrive."""
 
 
-def open_blobs(url: str) -> Blobs:
-    """The blobs that ``Settings.blob_url`` names."""
-    return LocalBlobs(Path(unquote(urlsplit(url).path)))
+def open_blobs(settings: Settings, db: Database) -> Blobs:
+    """The blobs that ``Settings.blob_url`` names.
+
+    Raises:
+        PithError: ``setting_refused`` or ``unavailable``: a bucket that cannot be written to.
+    """
+    if settings.blob_url.startswith("s3://"):
+        return open_s3(settings, db)
+    return LocalBlobs(Path(unquote(urlsplit(settings.blob_url).path)))
 
 
 class LocalBlobs:
@@ -103,10 +116,14 @@ class LocalBlobs:
     def open(self, digest: Digest) -> BinaryIO:
         return self.path(digest).open("rb")
 
+    def read(self, digest: Digest, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        return _pieces(self.open(digest), start, end)
+
     def size(self, digest: Digest) -> int:
         return self.path(digest).stat().st_size
 
     def path(self, digest: Digest) -> Path:
+        """Where the bytes can be read, and must not be written. Raises PithError ``blob_missing``."""
         path = paths.blob(self.root, digest)
         if not path.is_file():
             raise PithError("blob_missing", digest=digest, what="an earlier upload")
@@ -140,8 +157,8 @@ class LocalBlobs:
             if _written_at(file) < before:
                 yield f"sha256:{file.name}"
 
-    def partials(self) -> Partials:
-        return Partials(self.root)
+    def partials(self) -> LocalPartials:
+        return LocalPartials(self.root)
 
     def check_writable(self) -> None:
         try:
@@ -155,6 +172,14 @@ class LocalBlobs:
 
     def _pins(self, digest: Digest) -> list[Path]:
         return list(paths.pins(self.root).glob(f"{paths.hex_of(digest)}.*"))
+
+
+def _pieces(file: BinaryIO, start: int, end: int | None) -> Iterator[bytes]:
+    with file:
+        left = (os.fstat(file.fileno()).st_size if end is None else end) - file.seek(start)
+        while left > 0 and (piece := file.read(min(_PIECE, left))):
+            left -= len(piece)
+            yield piece
 
 
 def _sweep(file: Path) -> None:

@@ -143,7 +143,7 @@ def main() -> int:
         logs.set_up(settings, "scheduler")
         queue = Queue(settings.redis_url)
         db = Database(settings.database_url)
-        scheduler = Scheduler(db, open_blobs(settings.blob_url), queue, settings)
+        scheduler = Scheduler(db, open_blobs(settings, db), queue, settings)
         metrics.REGISTRY.register(Census(db))
         metrics.REGISTRY.register(FreeDisk(settings))
         open_port(settings, life)

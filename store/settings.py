@@ -1,15 +1,19 @@
 """The settings that every process shares, from the environment (PITH_…). Not the API's or the worker's own."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from pith.errors import PithError
 from store import paths
+
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=/-]{0,512})?", re.ASCII)
+_ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?/?", re.ASCII)
 
 
 def _absolute(path: Path) -> Path:
@@ -41,9 +45,18 @@ def _a_queue(url: str | None) -> str | None:
     return url
 
 
-def _a_folder_url(url: str) -> str:
-    if not url.startswith("file:///"):
-        raise ValueError(f"has the scheme {url.partition(':')[0]!r}; only file:///FOLDER can be stored to yet")
+def _a_place_for_blobs(url: str) -> str:
+    scheme = url.partition(":")[0]
+    if scheme == "s3" and not _BUCKET.fullmatch(url):
+        raise ValueError("names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
+    if scheme != "s3" and not url.startswith("file:///"):
+        raise ValueError(f"has the scheme {scheme!r}; write file:///FOLDER or s3://BUCKET/PREFIX")
+    return url
+
+
+def _an_endpoint(url: str | None) -> str | None:
+    if url is not None and not _ENDPOINT.fullmatch(url):
+        raise ValueError("is no address of a server; write https://HOST or http://HOST:PORT")
     return url
 
 
@@ -80,9 +93,17 @@ class Settings(BaseSettings):
     redis_url: Annotated[str | None, AfterValidator(_a_queue)] = Field(
         None, description="redis://…, rediss://…, redis+socket:///PATH, or filesystem:///FOLDER on one machine."
     )
-    blob_url: Annotated[str, AfterValidator(_a_folder_url)] = Field(
-        default_factory=_blobs_in, description="file:///FOLDER (default: in data_dir)."
+    blob_url: Annotated[str, AfterValidator(_a_place_for_blobs)] = Field(
+        default_factory=_blobs_in, description="file:///FOLDER (default: in data_dir) or s3://BUCKET/PREFIX."
     )
+    s3_endpoint_url: Annotated[str | None, AfterValidator(_an_endpoint)] = Field(
+        None, description="Address of the S3 server, where it is not Amazon's: https://HOST."
+    )
+    s3_region: str | None = Field(None, description="Region of the bucket; else what AWS's own settings say.")
+    s3_access_key_id: str | None = Field(
+        None, description="For S3; without it AWS's own variables, profile or instance role count."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with PITH_S3_ACCESS_KEY_ID.")
     retain_seconds: float | None = Field(
         None, gt=0, description="Jobs that ended longer ago are deleted with all that they made; never without it."
     )
@@ -117,6 +138,12 @@ class Settings(BaseSettings):
         description="Port of its own for /metrics (Prometheus) and /livez of a process; none without it. Under pith up "
         "it is the API's, and the next three are those of scheduler, worker and checker.",
     )
+
+    @model_validator(mode="after")
+    def _both_keys_or_none(self) -> Self:
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("PITH_S3_ACCESS_KEY_ID and PITH_S3_SECRET_ACCESS_KEY go together; set both or none")
+        return self
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> Self:

@@ -157,6 +157,43 @@ class UploadRow(Table):
     resource_id: Mapped[str | None] = mapped_column(String(30))
 
 
+class ObjectRow(Table):
+    """An object in the bucket, where blobs are kept in one. Nobody can come to want one whose ``digest`` is None.
+
+    ``pins`` counts commits that no row refers to yet.
+    """
+
+    __tablename__ = "objects"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str | None] = mapped_column(String(71), unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    stored_at: Mapped[datetime] = mapped_column(index=True)
+    pins: Mapped[int] = mapped_column(default=0)
+
+
+class ArrivingRow(Table):
+    """An upload whose bytes go into a bucket: ``parts`` parts of the S3 upload ``upload``, ``sent`` bytes together, and
+    ``tail_bytes`` after them in an object of their own, ``tail``.
+
+    ``holder`` may write until ``held_until``. ``digest`` is set once the bytes are whole and may not change any more.
+    """
+
+    __tablename__ = "arriving"
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    upload: Mapped[str] = mapped_column(Text)
+    parts: Mapped[int]
+    sent: Mapped[int] = mapped_column(BigInteger)
+    tail: Mapped[str] = mapped_column(String(64))
+    tail_bytes: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str | None] = mapped_column(String(71))
+    written_at: Mapped[datetime]
+    holder: Mapped[str | None] = mapped_column(String(32))
+    held_until: Mapped[datetime]
+
+
 class KeyRow(Table):
     """An Idempotency-Key: what was asked under it, as a digest, and the id of what was made."""
 

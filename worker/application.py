@@ -128,7 +128,7 @@ def open_workplace(server: WarmServer) -> Workplace:
     database.migrate()
     return Workplace(
         jobs=Jobs(database, settings.max_attempts, settings.retry_seconds),
-        blobs=open_blobs(settings.blob_url),
+        blobs=open_blobs(settings, database),
         server=server,
         settings=settings,
         options=WorkerSettings(),

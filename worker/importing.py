@@ -53,7 +53,7 @@ class _Importer:
         self._told_at = self._began = time.monotonic()
 
     def run(self) -> Fetched:
-        reach = sources.reach(self._wanted.source, self._place.options)
+        reach = sources.reach(self._wanted.source, self._place.options, self._place.settings)
         with Outward(reach, watch=self._patience) as outward:
             fetcher = Fetcher(outward, self._patience, self._warn, self._again)
             for turn in range(1, MOST_TIMES + 1):
@@ -73,7 +73,7 @@ class _Importer:
 
     def _stored(self, fetcher: Fetcher) -> Fetched:
         """Everything that the source means, as one blob that is pinned."""
-        meant = sources.find(self._wanted.source, self._place.options, fetcher)
+        meant = sources.find(self._wanted.source, self._place.options, self._place.settings, fetcher)
         writer = self._place.blobs.writer()
         try:
             sink = _Counted(writer, self._place.options.max_upload_bytes, self._tell)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 QueueName = Literal["intake", "jobs"]
@@ -73,10 +73,6 @@ class WorkerSettings(BaseSettings):
     hf_endpoint: str | None = Field(
         None, pattern="^https?://", description="The Hugging Face Hub, for hf://OWNER/NAME: https://huggingface.co"
     )
-    s3_endpoint_url: str | None = Field(None, description="The S3-compatible store; Amazon's without it.")
-    s3_access_key_id: str | None = Field(None, description="Its access key; else that of the environment.")
-    s3_secret_access_key: SecretStr | None = Field(None, description="Its secret key.")
-    s3_region: str | None = Field(None, description="Its region; else that of the environment.")
     threads: int = Field(default_factory=_usable_cores, ge=1, le=1024, description="CPU threads of a job.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs compute; auto takes a GPU if any.")
     sandbox: Literal["auto", "require", "off"] = Field(

@@ -97,8 +97,7 @@ class Attempt:
     def _outcome(self) -> Ending:
         try:
             self.claim = importing.fetched(self.place, self.claim, self.pulse)
-            staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
-            return self._interruption() or self._run_child()
+            return self._patiently(self._stage) or self._interruption() or self._run_child()
         except Unwanted:
             return self._taken_away() or Ending("given_back", self._given_back)
         except PithError as error:
@@ -107,6 +106,24 @@ class Attempt:
             reference = f"{self.claim.job.id}, attempt {self.claim.attempt}"
             _log.exception("%s", reference)
             return self._failed(PithError("internal", reference=reference).problem)
+
+    def _stage(self) -> None:
+        staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
+
+    def _patiently(self, do: Callable[[], Ending | None]) -> Ending | None:
+        """Do it again and again while the storage is away, as long as nothing else ends the attempt."""
+        pause = 0.1
+        while True:
+            try:
+                return do()
+            except PithError as error:
+                if error.code != "unavailable":
+                    raise
+                _log.warning("job %s waits: %s", self.claim.job.id, error)
+            if (ending := self._interruption()) is not None:
+                return ending
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _run_child(self) -> Ending:
         kills = oom.kills()
@@ -186,8 +203,8 @@ class Attempt:
     def _concluded(self, end: End, ran_out: bool) -> Ending:
         """What the end of the process means."""
         if end.code == 0:
-            ending = self._taken_over()
-            return self._taken_away() or ending
+            ending = self._patiently(self._taken_over)
+            return self._taken_away() or ending or Ending("given_back", self._given_back)
         if end.code == 1:
             return self._failed(self._said_problem())
         last_words = self._log_output()

@@ -17,10 +17,10 @@ from tests.store.shop import DATASET_FACTS, MODEL_DETAILS, MODEL_FACTS, PREVIEW
 class Bench:
     """The store of a running API, from a second process's side."""
 
-    def __init__(self, data: Path) -> None:
-        settings = Settings(data_dir=data)
+    def __init__(self, data: Path, **fields: str) -> None:
+        settings = Settings.model_validate({"data_dir": data, **fields})
         self.db = Database(settings.database_url)
-        self.blobs: Blobs = open_blobs(settings.blob_url)
+        self.blobs: Blobs = open_blobs(settings, self.db)
         self.jobs = Jobs(self.db)
 
     def start(self, job: str) -> int:

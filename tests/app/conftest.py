@@ -10,11 +10,29 @@ import pytest
 from pith.client import Pith
 from tests.app.api_process import ApiProcess, running
 from tests.app.by_hand import Bench
+from tests.store.swift_process import SwiftProcess
 
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     with running(tmp_path_factory.mktemp("api") / "data") as process:
+        yield process
+
+
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings of the store, for blobs of each kind."""
+    if request.param == "folder":
+        return {}
+    swift: SwiftProcess = request.getfixturevalue("swift")
+    return swift.settings(swift.create_bucket())
+
+
+@pytest.fixture(scope="module")
+def on_either(storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """An API whose blobs are of each kind in turn, for a module that takes it in the place of ``api``."""
+    given = {f"PITH_{name.upper()}": value for name, value in storage.items()}
+    with running(tmp_path_factory.mktemp("api") / "data", **given) as process:
         yield process
 
 

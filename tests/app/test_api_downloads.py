@@ -1,17 +1,34 @@
-"""Artifacts and reports: whole, in ranges, conditionally; and reports that are not there yet."""
+"""Artifacts and reports: whole, in ranges, conditionally; and reports that are not there yet. From a folder and from a
+bucket, which a caller cannot tell apart."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from pith.errors import PithError
+from store.s3_blobs import S3Blobs
+from store.s3_keys import FOLDER
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 
 ONNX = os.urandom(3 * 2**20 + 17)
 SIZE = len(ONNX)
 ETAG = f'"sha256:{hashlib.sha256(ONNX).hexdigest()}"'
+
+
+@pytest.fixture(scope="module")
+def api(on_either: ApiProcess) -> ApiProcess:
+    return on_either
+
+
+@pytest.fixture(scope="module")
+def bench(api: ApiProcess, storage: dict[str, str]) -> Iterator[Bench]:
+    bench = Bench(api.data, **storage)
+    yield bench
+    bench.db.close()
 
 
 @pytest.fixture
@@ -120,7 +137,11 @@ def test_an_artifact_that_is_not_there(http: httpx.Client, done: str) -> None:
 def test_bytes_that_are_gone_are_said_to_be(http: httpx.Client, bench: Bench, job: str) -> None:
     content = os.urandom(50)
     bench.succeed(job, bench.start(job), model_onnx=content)
-    bench.blobs.path(f"sha256:{hashlib.sha256(content).hexdigest()}").unlink()
+    lost = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if isinstance(bench.blobs, S3Blobs):
+        bench.blobs.bucket.delete(FOLDER + bench.blobs.objects.find(lost).key)
+    else:
+        bench.blobs.path(lost).unlink()
     refused = http.get(f"/v1/jobs/{job}/artifacts/model.onnx")
     assert (refused.status_code, refused.json()["code"]) == (500, "blob_missing")
 

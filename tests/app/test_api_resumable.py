@@ -1,4 +1,5 @@
-"""Uploads that can be resumed: by the official clients, by curl, and by every way in which they break off."""
+"""Uploads that can be resumed: by the official clients, by curl, and by every way in which they break off. Into a
+folder and into a bucket, which a caller cannot tell apart."""
 
 import base64
 import hashlib
@@ -6,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -34,6 +36,11 @@ MODULES = Path(sys.prefix) / "js" / "node_modules"
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
+@pytest.fixture(scope="module")
+def api(on_either: ApiProcess) -> ApiProcess:
+    return on_either
+
+
 def begun(http: httpx.Client, length: int | None = len(CONTENT), headers: Any = None, **params: str) -> str:
     """The path of a new upload."""
     said = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
@@ -60,7 +67,11 @@ def model_of(http: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def files(api: ApiProcess) -> set[str]:
-    return {path.name for path in paths.all_partial(paths.blobs(api.data)).iterdir()}
+    """The names of uploads of which something is kept."""
+    with sqlite3.connect(api.data / "pith.db") as db:
+        in_a_bucket = {row[0] for row in db.execute("SELECT id FROM arriving")}
+    folder = paths.all_partial(paths.blobs(api.data))
+    return in_a_bucket | ({path.name for path in folder.iterdir()} if folder.exists() else set())
 
 
 def name_of(path: str) -> str:

@@ -13,10 +13,13 @@ import pytest
 
 from pith.access import DEFAULT_PROJECT
 from store.database import Database
+from store.settings import Settings
 from store.tables import Table
 from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import Shop
+from tests.store.storage import BucketStorage, FolderStorage, Storage
+from tests.store.swift_process import SwiftProcess
 
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count()
@@ -99,3 +102,22 @@ def python() -> Callable[..., "subprocess.Popen[str]"]:
         return subprocess.Popen(command, cwd=ROOT, text=True, stdin=-1, stdout=-1, stderr=-1, **options)  # type: ignore[call-overload,no-any-return]
 
     return start
+
+
+@pytest.fixture
+def s3(swift: SwiftProcess, bucket: str, tmp_path: Path) -> Settings:
+    """Settings whose blobs are under a prefix of their own."""
+    fields = swift.settings(bucket) | {"blob_url": f"s3://{bucket}/{secrets.token_hex(8)}"}
+    return Settings.model_validate({"data_dir": tmp_path / "data", **fields})
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """Blobs of each kind, seen from outside too."""
+    if request.param == "folder":
+        yield FolderStorage(tmp_path / "blobs")
+        return
+    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "pith.db")
+    storage = BucketStorage(request.getfixturevalue("s3"), f"sqlite:///{tmp_path}/pith.db")
+    yield storage
+    storage.close()

@@ -7,7 +7,9 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import ctypes  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
@@ -74,6 +76,7 @@ use = egg:swift#slo
 
 
 def main(folder: Path) -> None:
+    _die_with_parent()
     before = folder / "ports"
     wanted = map(int, before.read_text().split()) if before.exists() else [0] * len(SERVERS)
     sockets = {name: _listening(port) for name, port in zip(SERVERS, wanted, strict=True)}
@@ -84,9 +87,15 @@ def main(folder: Path) -> None:
     utils.set_swift_dir(str(folder))
     for name in SERVERS[1:]:
         if not os.fork():
+            _die_with_parent()
             _run(folder / f"{name}.conf", name, sockets[name])
     print("ready", ports["proxy"], flush=True)
     _run(folder / "proxy.conf", "proxy", sockets["proxy"])
+
+
+def _die_with_parent() -> None:
+    """Also where the tests are killed and tidy nothing up."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _listening(port: int) -> socket.socket:

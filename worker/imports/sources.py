@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pith.errors import PithError
 from pith.imports import scheme_of, shown
+from store.settings import Settings
 from worker.imports import hub, mlflow, s3
 from worker.imports.fetch import Fetcher, File
 from worker.outward import Reach
@@ -18,12 +19,12 @@ class Meant:
     revision: str | None = None
 
 
-def reach(source: str, options: WorkerSettings) -> Reach:
+def reach(source: str, options: WorkerSettings, settings: Settings) -> Reach:
     """Where the fetching of this source may lead: the operator's own servers only for what is theirs."""
     own = None
     match scheme_of(source):
         case "s3":
-            own = s3.origin(options)
+            own = s3.origin(settings)
         case "mlflow" | "models":
             own = options.mlflow_tracking_uri
         case "hf":
@@ -31,14 +32,14 @@ def reach(source: str, options: WorkerSettings) -> Reach:
     return Reach.of(options.import_hosts, options.private_hosts, own)
 
 
-def find(source: str, options: WorkerSettings, fetcher: Fetcher) -> Meant:
+def find(source: str, options: WorkerSettings, settings: Settings, fetcher: Fetcher) -> Meant:
     """
     Raises:
         PithError: ``import_refused``, ``import_failed``, ``address_refused``.
     """
     match scheme_of(source):
         case "s3":
-            return Meant((s3.file(source, options),))
+            return Meant((s3.file(source, options, settings),))
         case "mlflow" | "models":
             return Meant(
                 *mlflow.find(source, _set(source, "PITH_MLFLOW_TRACKING_URI", options.mlflow_tracking_uri), fetcher)

@@ -1,6 +1,6 @@
 """Imports from a bucket, of a real server that checks signatures."""
 
-from collections.abc import Iterator
+import dataclasses
 
 import pytest
 from pydantic import SecretStr
@@ -11,13 +11,6 @@ from tests.worker.by_reference import allowing, imported
 from worker.workplace import Workplace
 
 SCRIPT = b"learn('model.pt2')"
-
-
-@pytest.fixture(scope="module")
-def swift() -> Iterator[SwiftProcess]:
-    server = SwiftProcess()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -33,7 +26,8 @@ def opened(place: Workplace, swift: SwiftProcess, bucket: str, secret: str | Non
         "s3_access_key_id": said["s3_access_key_id"],
         "s3_secret_access_key": SecretStr(secret or said["s3_secret_access_key"]),
     }
-    return allowing(place, import_buckets=(bucket,), s3_endpoint_url=swift.url, **keys)
+    settings = place.settings.model_copy(update={"s3_endpoint_url": swift.url, **keys})
+    return allowing(dataclasses.replace(place, settings=settings), import_buckets=(bucket,))
 
 
 def test_an_object_is_fetched(shop: Shop, place: Workplace, swift: SwiftProcess, bucket: str) -> None:
@@ -53,6 +47,15 @@ def test_only_named_buckets_are_opened(shop: Shop, place: Workplace, swift: Swif
         assert f"PITH_IMPORT_BUCKETS does not name {other}" in error.detail
     error = imported(shop, place, f"s3://{bucket}/x").error
     assert error is not None and "PITH_IMPORT_BUCKETS is not set" in error.detail
+
+
+def test_the_bucket_of_the_blobs_is_never_opened(
+    shop: Shop, place: Workplace, swift: SwiftProcess, bucket: str
+) -> None:
+    inside = opened(place, swift, bucket)
+    settings = inside.settings.model_copy(update={"blob_url": f"s3://{bucket}/pith"})
+    error = imported(shop, dataclasses.replace(inside, settings=settings), f"s3://{bucket}/nets/a net.pt2").error
+    assert error is not None and error.code == "import_refused" and "keeps its blobs" in error.detail
 
 
 def test_wrong_keys_and_objects_are_told(shop: Shop, place: Workplace, swift: SwiftProcess, bucket: str) -> None:
