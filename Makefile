@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo mlflow docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -27,6 +27,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/js: | $(BIN)/python
 	@mkdir -p $@
 	-@command -v npm > /dev/null && npm install --silent --no-save --no-package-lock --prefix $@ tus-js-client@4.3.1
+
+# A real MLflow server for the tests, where it can be had; its dependencies do not go with ours. Without it they skip.
+mlflow: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/mlflow
+	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo/demo.py

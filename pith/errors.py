@@ -178,6 +178,7 @@ ERRORS: dict[str, Row] = {
         "Not installed",
         "Unpacking needs numpy and constriction, and here there is no {missing}; pip install 'pith[unpack]'.",
     ),
+    "requirement_refused": Row(400, "Requirement refused", "The requirement {text!r} {reason}; {way_out}."),
     "packed_malformed": Row(400, "No packed model", "The file is damaged, or no model.pith: {reason}; fetch it again."),
     "export_refused": Row(400, "Not exported", "The model was not exported: {reason}; {way_out}."),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),

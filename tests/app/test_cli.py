@@ -144,10 +144,10 @@ def test_run_takes_what_a_file_does_not_say(
     net = (*(("--model", file) if with_file else ()), "--architecture", "pith/lenet5", "--argument", "num_classes=4")
     code, out, _ = pith("run", spec, *net, "--data", file, "--schema", "label=income", "--json")
     worker.join()
-    asked = json.loads(out)["spec"]
+    asked = json.loads(out)["job"]["spec"]
     model = json.loads(pith("models", "show", asked["model"], "--json")[1])
     dataset = json.loads(pith("datasets", "show", asked["dataset"], "--json")[1])
-    assert code == 1 and model["size_bytes"] == (7 if with_file else 0)
+    assert code == 4 and model["size_bytes"] == (7 if with_file else 0)
     assert model["architecture"]["arguments"] == {"num_classes": 4}
     assert dataset["declared"]["label"] == "income"
 
@@ -160,7 +160,7 @@ def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_pa
     worker = _worker(bench, lambda job, attempt: bench.jobs.fail(job, attempt, problem))
     code, out, _ = pith("run", spec, "--model", file, "--out", tmp_path / "out")
     worker.join()
-    assert code == 1 and "ended by signal 9" in out and not (tmp_path / "out").exists()
+    assert code == 4 and "ended by signal 9" in out and not (tmp_path / "out").exists()
 
 
 PICKLED = PithError("model_pickled", found="os.system").problem
@@ -361,5 +361,5 @@ def test_as_a_real_command_without_a_service(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("pith")), "models", "list"]
     settings = environment(tmp_path, PITH_URL=f"http://127.0.0.1:{free_port()}")
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.startswith("Error: http://127.0.0.1") and done.stderr.count("\n") == 1
