@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo mlflow docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo mlflow airflow docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -31,7 +31,12 @@ $(VENV)/js: | $(BIN)/python
 # A real MLflow server for the tests, where it can be had; its dependencies do not go with ours. Without it they skip.
 mlflow: | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/mlflow
-	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2
+	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2 onnx onnxruntime
+
+# A real Airflow for the test of its example, likewise.
+airflow: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/airflow
+	$(VENV)/airflow/bin/python -m pip install --quiet --disable-pip-version-check apache-airflow==3.3.2 httpx click rich
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo/demo.py

@@ -12,6 +12,7 @@ from pith import __version__
 from pith.cli import codes
 from pith.cli.export import export_model
 from pith.cli.jobs import jobs
+from pith.cli.mlflow import mlflow
 from pith.cli.run import run
 from pith.cli.service import techniques, up
 from pith.cli.unpack import unpack
@@ -28,7 +29,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, run, techniques, unpack, up):
+for command in (models(), datasets(), export_model, jobs, mlflow, run, techniques, unpack, up):
     cli.add_command(command)
 
 
