@@ -1,10 +1,10 @@
 """Pith from Airflow 3: an operator that submits a job and waits, and a pair that waits without holding a worker.
 
-Copy this file into the folder of your DAGs, and ``pip install`` Pith's client where the tasks run. The service's address
-is the Airflow variable ``pith_url`` (AIRFLOW_VAR_PITH_URL), or http://127.0.0.1:8000.
+Copy this file into the folder of your DAGs, and ``pip install`` Pith's client where the tasks run. The service's
+address is the Airflow variable ``pith_url`` (AIRFLOW_VAR_PITH_URL), or http://127.0.0.1:8000.
 
-A task submits under an Idempotency-Key made of its DAG run and its own id. So a retry takes up the job that its first
-try submitted, wherever that try was lost; only after a job that has failed or was cancelled it makes another one.
+A task submits under an Idempotency-Key made of its DAG run, its id and its spec. So a retry takes up the job that its
+first try submitted, wherever that try was lost; only after a job that has failed or was cancelled it makes another one.
 """
 
 import hashlib
@@ -107,9 +107,8 @@ def fetched(job: str, folder: str, url: str = "http://127.0.0.1:8000") -> list[s
 
 def submitted(pith: Pith, spec: dict[str, Any], require: Sequence[str], context: Any) -> Job:
     """The job of this task in this run of its DAG."""
-    task = context["ti"]
-    key = "\0".join([task.dag_id, task.run_id, task.task_id, str(task.map_index)])
-    asked = _understood(spec, require)
+    task, asked = context["ti"], _understood(spec, require)
+    key = "\0".join([task.dag_id, task.run_id, task.task_id, str(task.map_index), asked.model_dump_json()])
     job = pith.jobs.submit(asked, _name(key))
     while job.status in {"failed", "cancelled"}:
         key = f"{key}\0{job.id}"

@@ -345,7 +345,18 @@ def test_wrong_usage_exits_with_2(pith: Run) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["models"], ["datasets", "upload"], ["jobs"], ["jobs", "events"], ["run"], ["techniques"], ["up"]],
+    [
+        [],
+        ["models"],
+        ["datasets", "upload"],
+        ["jobs"],
+        ["jobs", "events"],
+        ["jobs", "wait"],
+        ["run"],
+        ["mlflow", "push"],
+        ["techniques"],
+        ["up"],
+    ],
     ids=" ".join,
 )
 def test_everything_explains_itself(pith: Run, words: list[str]) -> None:
@@ -355,6 +366,14 @@ def test_everything_explains_itself(pith: Run, words: list[str]) -> None:
 
 def test_techniques(pith: Run) -> None:
     assert "prune.channel" in pith("techniques")[1]
+
+
+def test_mlflow_without_its_client_says_how_to_get_it(pith: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.delitem(sys.modules, "pith.registry", raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    code, _, err = pith("mlflow", "pull", "models:/a/1", "--tracking-uri", "http://127.0.0.1:1")
+    assert code == 1 and "pip install 'pith[mlflow]'" in err
 
 
 def test_as_a_real_command_without_a_service(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def execute(run, killed=False):
             time.sleep(0.05)
         operator.on_kill()
     if killed:
-        threading.Thread(target=end).start()
+        threading.Thread(target=end, daemon=True).start()
     try:
         return operator.execute({"ti": task})["job"]
     except AirflowException as error:
