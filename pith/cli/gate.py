@@ -16,7 +16,7 @@ from pith.client import Pith
 from pith.errors import PithError
 from pith.job import JobSpec
 from pith.patience import patiently
-from pith.requirements import Outcome, Requirement, outcome, parse
+from pith.requirements import Outcome, Requirement, check, outcome, parse
 
 Command = Callable[..., Any]
 _FILE = click.Path(path_type=Path)
@@ -60,6 +60,20 @@ def gate_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def possible(gate: Gate, spec: JobSpec) -> None:
+    """Refuse what this job can never give, before it runs.
+
+    Raises:
+        PithError: ``requirement_refused``.
+        click.UsageError: an artifact that it does not make.
+    """
+    check(gate.require, spec)
+    forms = [*spec.outputs, *(["pith"] if spec.encodes() else [])]
+    made = (*(f"model.{form}" for form in forms), "preprocessing.json", "tokenizer.json", "report.json", "report.html")
+    if missing := set(gate.artifacts) - set(made):
+        raise click.UsageError(f"the job makes no {', '.join(sorted(missing))}; it can make {', '.join(made)}")
 
 
 def ended(pith: Pith, out: Output, id: str, gate: Gate, to: Path | None) -> int:

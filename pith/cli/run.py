@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from pith import requirements
 from pith.cli import given, spec
-from pith.cli.gate import Gate, ended, gate_options
+from pith.cli.gate import Gate, ended, gate_options, possible
 from pith.cli.output import Output, connected
 from pith.cli.steps import with_words
 from pith.cli.uploads import checked, sent
@@ -82,7 +81,7 @@ def run(
         f"mdl_{spec.STANDIN}" if inputs.own_model else None,
         f"dts_{spec.STANDIN}" if inputs.data else None,
     )
-    requirements.check(gate.require, standin)
+    possible(gate, standin)
     asked = spec.parse(document, *_uploaded(pith, out, inputs, key))
     job = _submitted(pith, asked, key)
     out.note(f"{pith.jobs.url(job)}")

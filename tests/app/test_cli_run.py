@@ -136,6 +136,7 @@ REFUSED = {
     "no pair": (("--set", "seed"), 2, "takes KEY=VALUE"),
     "an architecture of its own": (("--architecture", "pith/lenet5"), 2, "a model with an id has its own"),
     "a schema of an id": (("--data", f"dts_{'0' * 26}", "--schema", "label=y"), 2, "--schema belongs to --data FILE"),
+    "no such artifact": (("--artifact", "model.pith"), 2, "the job makes no model.pith; it can make model.onnx, "),
     "no such model": (("--model", f"mdl_{'0' * 26}"), 1, "There is no model"),
 }
 
