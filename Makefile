@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo mlflow docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo airflow docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -29,9 +29,14 @@ $(VENV)/js: | $(BIN)/python
 	-@command -v npm > /dev/null && npm install --silent --no-save --no-package-lock --prefix $@ tus-js-client@4.3.1
 
 # A real MLflow server for the tests, where it can be had; its dependencies do not go with ours. Without it they skip.
-mlflow: | $(BIN)/python
-	$(PYTHON) -m venv $(VENV)/mlflow
-	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2
+$(VENV)/mlflow: | $(BIN)/python
+	$(PYTHON) -m venv $@
+	-$@/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2 onnx onnxruntime
+
+# A real Airflow for the test of its example, likewise.
+airflow: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/airflow
+	$(VENV)/airflow/bin/python -m pip install --quiet --disable-pip-version-check apache-airflow==3.3.2 httpx click rich
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo/demo.py
@@ -45,7 +50,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(VENV)/js
+test: check $(VENV)/js $(VENV)/mlflow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 format: $(VENV)/.dev

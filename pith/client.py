@@ -9,11 +9,15 @@ Synchronous. Every failure, the service's silence too, is a PithError.
 """
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 from urllib.parse import quote
+
+import httpx
 
 from pith import resuming
 from pith.access import Me
@@ -25,7 +29,7 @@ from pith.job_client import Jobs
 from pith.recipe import Technique
 from pith.resources import Dataset, Model, Page, ResourceStatus
 from pith.transfer import Outgoing, Progress
-from pith.wire import DEFAULT_URL, Wire, decode, query
+from pith.wire import DEFAULT_URL, Wire, decode, keyed, query
 
 T = TypeVar("T", Model, Dataset)
 G = TypeVar("G", Architecture, DatasetSchema)
@@ -46,10 +50,10 @@ class Pith:
         self.projects = Projects(self._wire)
         self.webhooks = Webhooks(self._wire)
 
-    def build(self, architecture: Architecture, name: str | None = None) -> Model:
-        """A model without a file: a network by name, with fresh weights."""
+    def build(self, architecture: Architecture, name: str | None = None, key: str | None = None) -> Model:
+        """A model without a file: a network by name, with fresh weights. ``key`` as in ``Uploads.upload``."""
         body = architecture.model_dump_json().encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **keyed(key)}
         return decode(
             Model, self._wire.call("POST", "/v1/models", params=query(name=name), content=body, headers=headers)
         )
@@ -85,11 +89,17 @@ class Uploads(Generic[T, G]):
         self._page: type[Page[T]] = Page[kind]  # type: ignore[valid-type]
 
     def upload(
-        self, path: Path | str, name: str | None = None, progress: Progress | None = None, given: G | None = None
+        self,
+        path: Path | str,
+        name: str | None = None,
+        progress: Progress | None = None,
+        given: G | None = None,
+        key: str | None = None,
     ) -> T:
         """Send a file, in constant memory, under its own name or another; ``given`` is what it does not say itself.
 
-        A large one goes on where it was when the connection breaks or the service is started again.
+        A large one goes on where it was when the connection breaks or the service is started again. ``key`` names this
+        request: the same file sent again under it is the same resource, another file is refused. It goes in one piece.
 
         Raises:
             PithError: also ``digest_mismatch``, when what the service stored is not what was sent.
@@ -98,6 +108,8 @@ class Uploads(Generic[T, G]):
         outgoing = Outgoing(path, progress)
         said = {**query(name=name or path.name), **_said(given)}
         try:
+            if key is not None:
+                return self._checked(decode(self._kind, self._form(outgoing, said, key)), outgoing.digest)
             if outgoing.size >= RESUMABLE_BYTES:
                 of = self._path.rpartition("/")[2].removesuffix("s")
                 where = resuming.send(self._wire, outgoing, {**said, "of": of})
@@ -165,6 +177,22 @@ class Uploads(Generic[T, G]):
 
     def delete(self, id: str) -> None:
         self._wire.call("DELETE", f"{self._path}/{quote(id, safe='')}")
+
+    def _form(self, outgoing: Outgoing, said: Mapping[str, str], key: str) -> httpx.Response:
+        boundary = secrets.token_hex(16)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'.encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        return self._wire.call(
+            "POST",
+            self._path,
+            params=said,
+            content=chain((head,), outgoing.pieces(), (tail,)),
+            headers={
+                "Content-Length": str(len(head) + outgoing.size + len(tail)),
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                **keyed(key),
+            },
+        )
 
     def _checked(self, stored: T, sent: str) -> T:
         if stored.digest != sent:

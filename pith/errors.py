@@ -222,6 +222,29 @@ ERRORS: dict[str, Row] = {
         "Not installed",
         "Unpacking needs numpy and constriction, and here there is no {missing}; pip install 'pith[unpack]'.",
     ),
+    "requirement_refused": Row(400, "Requirement refused", "The requirement {text!r} {reason}; {way_out}."),
+    "registry_unusable": Row(
+        501,
+        "Not installed",
+        "MLflow's client is needed, and here there is no {missing}; pip install 'pith[mlflow]'.",
+    ),
+    "registry_failed": Row(
+        502,
+        "MLflow refused",
+        "MLflow did not do it, with {what}: {reason}; see MLFLOW_TRACKING_URI and its credentials, or mend it there.",
+    ),
+    "registry_needs_onnx": Row(
+        400,
+        "Nothing to register",
+        "The job {id!r} has no model.onnx, which a registered model is made of, but {found}; run it again with onnx "
+        "among its outputs, or push it without --register.",
+    ),
+    "registry_model_refused": Row(
+        400,
+        "No model that can be sent",
+        "{uri} holds no .pt2, .onnx or .safetensors file of which there is one, but {found}; log the model as ONNX or "
+        "with torch.export.",
+    ),
     "packed_malformed": Row(400, "No packed model", "The file is damaged, or no model.pith: {reason}; fetch it again."),
     "export_refused": Row(400, "Not exported", "The model was not exported: {reason}; {way_out}."),
     "setting_refused": Row(500, "Setting refused", "{name} is {value!r}, which is refused: {reason}."),

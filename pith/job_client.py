@@ -11,16 +11,13 @@ from pydantic import ValidationError
 from pith.artifact import Artifact
 from pith.errors import PithError
 from pith.job import FINAL, Event, Job, JobKind, JobSpec, JobStatus
+from pith.patience import RETRY_SECONDS, Patience, patiently
 from pith.plan import Plan
 from pith.report import Report
 from pith.resources import Page
 from pith.sse import Message, messages
 from pith.transfer import Progress, receive, target
-from pith.wire import STREAM_TIMEOUT, Wire, decode, query
-
-PATIENCE_SECONDS = 60.0
-RETRY_SECONDS = 0.5
-_RETRIED = {"unreachable", "unavailable"}
+from pith.wire import STREAM_TIMEOUT, Wire, decode, keyed, query
 
 
 class Jobs:
@@ -31,7 +28,7 @@ class Jobs:
 
     def submit(self, spec: JobSpec, key: str | None = None) -> Job:
         """``key`` names this request: sent again under it, it queues nothing new."""
-        headers = {"Content-Type": "application/json", **({} if key is None else {"Idempotency-Key": key})}
+        headers = {"Content-Type": "application/json", **keyed(key)}
         return decode(
             Job, self._wire.call("POST", "/v1/jobs", content=spec.model_dump_json().encode(), headers=headers)
         )
@@ -92,7 +89,7 @@ class Jobs:
         Raises:
             PithError: also when the service stays away for a minute.
         """
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 for event in self._stream(id, after, patience):
@@ -111,7 +108,7 @@ class Jobs:
         for event in self.events(id):
             if on_event:
                 on_event(event)
-        return self.get(id)
+        return patiently(lambda: self.get(id))
 
     def report(self, id: str) -> Report:
         return decode(Report, self._wire.call("GET", _path(id, "report"), headers={"Accept": "application/json"}))
@@ -136,7 +133,7 @@ class Jobs:
                 progress=progress,
             )
 
-    def _stream(self, id: str, after: int, patience: "_Patience") -> Iterator[Event]:
+    def _stream(self, id: str, after: int, patience: Patience) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         with self._wire.stream("GET", _path(id, "events"), headers=headers, timeout=STREAM_TIMEOUT) as response:
             patience.restore()
@@ -146,22 +143,6 @@ class Jobs:
     def _has_more(self, id: str, after: int) -> bool:
         params = query(after=after, limit=1)
         return bool(decode(Page[Event], self._wire.call("GET", _path(id, "events"), params=params)).data)
-
-
-class _Patience:
-    """How long the service has been away."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def restore(self) -> None:
-        self._since = None
-
-    def spend(self, error: PithError) -> None:
-        if self._since is None:
-            self._since = time.monotonic()
-        if error.code not in _RETRIED or time.monotonic() - self._since > PATIENCE_SECONDS:
-            raise error
 
 
 def _path(id: str, *rest: str) -> str:

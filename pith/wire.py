@@ -102,6 +102,11 @@ def query(**values: object) -> Mapping[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
+def keyed(key: str | None) -> Mapping[str, str]:
+    """The header that names a request, so that it may be sent again."""
+    return {} if key is None else {"Idempotency-Key": key}
+
+
 def _refusal(response: httpx.Response) -> PithError:
     try:
         return PithError.of(Problem.model_validate_json(response.content))

@@ -1,4 +1,4 @@
-"""A real MLflow server from an environment of its own (`make mlflow`), since its dependencies do not go with ours."""
+"""A real MLflow server from an environment of its own, .venv/mlflow: its dependencies do not go with ours."""
 
 import os
 import shutil
@@ -95,4 +95,4 @@ class MlflowProcess:
 def executable() -> str:
     own = ROOT / ".venv/mlflow/bin/mlflow"
     found = str(own) if own.exists() else shutil.which("mlflow")
-    return found or pytest.skip("MLflow is not here; `make mlflow` installs it into an environment of its own")
+    return found or pytest.skip("MLflow is not here; `make .venv/mlflow` installs it into an environment of its own")

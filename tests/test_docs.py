@@ -20,9 +20,11 @@ from engine.architectures import from_pith
 from engine.data import tabular
 from pith.artifact import ResultFormat
 from pith.catalogue import page
+from pith.cli import codes
 from pith.dataset import ColumnFacts, FittedPreprocessing, TabularPreprocessing
 from pith.errors import ERRORS
 from pith.job import JobSpec
+from pith.requirements import NAMES
 from pith.task import Task
 from store.census import Census
 from store.database import Database
@@ -74,6 +76,17 @@ def test_every_error_is_in_the_guide_with_its_status() -> None:
     assert not missing
     listed = re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", GUIDE.partition("## Errors")[2], re.MULTILINE)
     assert set(listed) == set(ERRORS)
+
+
+def test_all_that_can_be_required_is_in_the_guide() -> None:
+    table = GUIDE.partition("### In a pipeline")[2].partition("Another name is refused")[0]
+    assert [name for name in NAMES if f"`{name}`" not in table] == []
+
+
+def test_every_exit_code_is_in_the_guide() -> None:
+    table = GUIDE.partition("| exit code | means |")[2].partition("`upload` waits")[0]
+    known = {value for name, value in vars(codes).items() if name.isupper()}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {0, *known}
 
 
 def test_every_form_of_a_result_is_in_the_guide() -> None:

@@ -2,18 +2,20 @@
 
 import itertools
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
 from pith.cli import spec
+from pith.cli.fetch import download_to
+from pith.cli.gate import Gate, ended, gate_options
 from pith.cli.output import Output, connected
 from pith.cli.summary import counted, print_job, print_plan, print_report
 from pith.cli.uploads import limit_option
 from pith.client import Pith
 from pith.errors import PithError
 from pith.job import JobStatus
-from pith.transfer import target
+from pith.requirements import check
 
 STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 
@@ -93,6 +95,18 @@ def delete(pith: Pith, out: Output, id: str) -> None:
 
 @jobs.command()
 @click.argument("id")
+@click.option("--out", "to", type=click.Path(path_type=Path), help="Folder for the results; without it, none.")
+@gate_options
+@connected
+def wait(pith: Pith, out: Output, id: str, to: Path | None, **options: Any) -> int:
+    """Wait for a job, and exit as `pith run` does."""
+    gate = Gate(**options)
+    check(gate.require, pith.jobs.get(id).spec)
+    return ended(pith, out, id, gate, to)
+
+
+@jobs.command()
+@click.argument("id")
 @click.option("--after", default=0, type=click.IntRange(min=0), help="Only events with a greater number.")
 @connected
 def events(pith: Pith, out: Output, id: str, after: int) -> None:
@@ -130,17 +144,3 @@ def report(pith: Pith, out: Output, id: str, html: Path | None) -> None:
 def download(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path) -> None:
     """Download a job's artifacts, all of them or those named, verified by their digests."""
     download_to(pith, out, id, names, to)
-
-
-def download_to(pith: Pith, out: Output, id: str, names: tuple[str, ...], to: Path) -> None:
-    artifacts = {artifact.name: artifact for artifact in pith.jobs.artifacts(id)}
-    if not artifacts:
-        raise click.ClickException(f"the job {id} has no artifacts; it has them once it has succeeded")
-    if missing := set(names) - set(artifacts):
-        raise click.UsageError(f"the job has no {', '.join(sorted(missing))}; it has {', '.join(artifacts) or 'none'}")
-    to.mkdir(parents=True, exist_ok=True)
-    chosen = [artifacts[name] for name in names] or list(artifacts.values())
-    for artifact in chosen:
-        with out.moving(artifact.name) as told:
-            pith.jobs.download(artifact, target(to, artifact.name), told)
-        out.note(f"{to / artifact.name}  {artifact.size_bytes} bytes")

@@ -53,7 +53,7 @@ class Output:
         self.console.print(table)
 
     def note(self, text: str) -> None:
-        self.aside.print(text)
+        self.aside.print(text, soft_wrap=True)
 
     @contextmanager
     def moving(self, what: str) -> Iterator[Told]:

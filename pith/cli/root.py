@@ -1,6 +1,6 @@
 """The command `pith`: its groups, and how it ends. Errors are one sentence on stderr, never a traceback.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the job's constraints were not met, 130 interrupted.
+pith/cli/codes.py has the exit codes.
 """
 
 import os
@@ -9,15 +9,20 @@ import sys
 import click
 
 from pith import __version__
+from pith.cli import codes
 from pith.cli.access import keys, me, projects
 from pith.cli.export import export_model
 from pith.cli.jobs import jobs
+from pith.cli.mlflow import mlflow
 from pith.cli.run import run
 from pith.cli.service import techniques, up
 from pith.cli.unpack import unpack
 from pith.cli.uploads import datasets, models
 from pith.cli.webhooks import webhooks
 from pith.errors import PithError, Problem
+from pith.patience import AWAY
+
+_AWAY = AWAY | {"not_pith"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +31,8 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, keys, me, projects, run, techniques, unpack, up, webhooks):
+COMMANDS = (export_model, jobs, keys, me, mlflow, projects, run, techniques, unpack, up, webhooks)
+for command in (models(), datasets(), *COMMANDS):
     cli.add_command(command)
 
 
@@ -42,17 +48,17 @@ def _run() -> int:
         return error.exit_code
     except PithError as error:
         _tell(error.problem)
-        return 1
+        return codes.UNREACHABLE if error.code in _AWAY else codes.REFUSED
     except click.Abort:
         click.echo("Interrupted.", err=True)
-        return 130
+        return codes.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; Python must not complain about that when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return codes.REFUSED
     except OSError as error:
         click.echo(f"Error: {error}.", err=True)
-        return 1
+        return codes.REFUSED
     return code if isinstance(code, int) else 0
 
 

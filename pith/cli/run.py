@@ -1,76 +1,122 @@
-"""`pith run`: upload, wait for the checks, submit, watch, compare, download."""
+"""`pith run`: upload, wait for the checks, submit, watch, compare, download, and say whether it is good enough."""
 
+import re
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pith.cli import given, spec
-from pith.cli.jobs import download_to
+from pith.cli.gate import Gate, ended, gate_options, possible
 from pith.cli.output import Output, connected
-from pith.cli.summary import print_job, print_report
+from pith.cli.steps import with_words
 from pith.cli.uploads import checked, sent
 from pith.client import Pith
 from pith.dataset import DatasetSchema
 from pith.intake import Architecture
-from pith.job import Event, Job
+from pith.job import JobSpec
+from pith.patience import patiently
 
-NOT_MET = 3
 _FILE = click.Path(path_type=Path)
+_ID = re.compile(r"(mdl|dts)_[0-9a-z]{26}")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is uploaded for this run, and the ids of what is there already."""
+
+    model: Path | None
+    built: Architecture | None
+    data: Path | None
+    schema: DatasetSchema | None
+    ids: dict[str, str]
+
+    @property
+    def own_model(self) -> bool:
+        return self.model is not None or self.built is not None
 
 
 @click.command()
-@click.argument("file", metavar="SPEC")
-@click.option("--model", type=_FILE, help="Model file to upload; without it or --architecture, SPEC names an id.")
+@click.argument("file", metavar="[SPEC]", required=False)
+@click.option("--model", metavar="FILE|ID", help="To upload, or already there; SPEC may name an id too.")
 @given.architecture_options
-@click.option("--data", type=_FILE, help="Dataset file to upload; without it, SPEC may name a dataset's id.")
+@click.option("--data", metavar="FILE|ID", help="The dataset, likewise.")
 @given.schema_option
+@click.option("--step", "steps", multiple=True, metavar="KIND[,KEY=VALUE]", help="Instead of a recipe in SPEC.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of SPEC: constraints.min_speedup=2.")
 @click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
+@click.option("--key", help="Names this run: the same again under it is the same job, and makes nothing new.")
+@gate_options
 @connected
 def run(
     pith: Pith,
     out: Output,
-    file: str,
-    model: Path | None,
-    data: Path | None,
+    file: str | None,
+    model: str | None,
+    data: str | None,
+    steps: tuple[str, ...],
+    settings: tuple[str, ...],
     to: Path,
+    key: str | None,
     words: tuple[str, ...],
     **options: Any,
 ) -> int:
-    """Do the whole thing: upload, have it checked, run the recipe in SPEC (JSON; - is stdin), download the results.
+    """Do the whole thing: upload, have it checked, run the recipe, download the results.
 
-    Exits with 1 when the job fails, and with 3 when its constraints are not met.
+    SPEC is a job spec in JSON (- is stdin); --step gives a recipe without one, such as prune.channel,pruning_ratio=0.5.
+
+    Exits with 3 when a constraint or a --require is not met, with 4 when the job fails or is cancelled, with 5 when the
+    service is away, with 1 when something is refused.
     """
-    document, built, schema = spec.read(file), given.architecture(**options), given.schema(words)
-    own_model = model is not None or built is not None
-    if not own_model and "model" not in document:
-        raise click.UsageError(f'{file} names no model; give the file with --model FILE, or an id as its "model"')
-    if schema is not None and data is None:
-        raise click.UsageError("--schema belongs to --data FILE")
+    architecture = {name: options.pop(name) for name in ("architecture", "arguments", "input_shape", "seed")}
+    gate, inputs = Gate(**options), _inputs(model, given.architecture(**architecture), data, given.schema(words))
+    document = {**with_words(_document(file, steps), steps, settings), **inputs.ids}
+    if not inputs.own_model and "model" not in document:
+        raise click.UsageError(f"{file or '--step'} names no model; give the file with --model FILE, or an id")
     # Found wrong before gigabytes are sent.
-    spec.parse(document, f"mdl_{spec.STANDIN}" if own_model else None, f"dts_{spec.STANDIN}" if data else None)
-    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, built, data, schema)))
-    out.note(f"{pith.jobs.url(job.id)}")
-    return _finished(pith, out, _watched(pith, out, job), to)
+    standin = spec.parse(
+        document,
+        f"mdl_{spec.STANDIN}" if inputs.own_model else None,
+        f"dts_{spec.STANDIN}" if inputs.data else None,
+    )
+    possible(gate, standin)
+    asked = spec.parse(document, *_uploaded(pith, out, inputs, key))
+    job = _submitted(pith, asked, key)
+    out.note(f"{pith.jobs.url(job)}")
+    return ended(pith, out, job, gate, to)
 
 
-def _uploaded(
-    pith: Pith,
-    out: Output,
-    model: Path | None,
-    built: Architecture | None,
-    data: Path | None,
-    schema: DatasetSchema | None,
-) -> tuple[str | None, str | None]:
+def _document(file: str | None, steps: tuple[str, ...]) -> dict[str, Any]:
+    if file is None and not steps:
+        raise click.UsageError("give a SPEC, or the steps of a recipe: --step quantize.dynamic")
+    return {} if file is None else spec.read(file)
+
+
+def _inputs(model: str | None, built: Architecture | None, data: str | None, schema: DatasetSchema | None) -> Inputs:
+    named = {"model": model, "dataset": data}
+    ids = {noun: word for noun, word in named.items() if word is not None and _ID.fullmatch(word)}
+    if built is not None and "model" in ids:
+        raise click.UsageError(
+            "--architecture belongs to a --model FILE, or stands alone; a model with an id has its own"
+        )
+    if schema is not None and (data is None or "dataset" in ids):
+        raise click.UsageError("--schema belongs to --data FILE")
+    files = {noun: None if word is None or noun in ids else Path(word) for noun, word in named.items()}
+    return Inputs(files["model"], built, files["dataset"], schema, ids)
+
+
+def _uploaded(pith: Pith, out: Output, inputs: Inputs, key: str | None) -> tuple[str | None, str | None]:
     """The ids of what is uploaded here, once both were checked.
 
     Raises:
         PithError: why one of them was rejected.
     """
-    fresh = pith.build(built) if model is None and built is not None else None
-    net = fresh if model is None else sent(out, pith.models, model, said=built)
-    dataset = None if data is None else sent(out, pith.datasets, data, said=schema)
+    of_model, of_data = (None if key is None else f"{key} {noun}" for noun in ("model", "dataset"))
+    fresh = pith.build(inputs.built, key=of_model) if inputs.model is None and inputs.built is not None else None
+    net = fresh if inputs.model is None else sent(out, pith.models, inputs.model, said=inputs.built, key=of_model)
+    dataset = None if inputs.data is None else sent(out, pith.datasets, inputs.data, said=inputs.schema, key=of_data)
     if net is not None:
         checked(out, pith.models, net)
     if dataset is not None:
@@ -78,43 +124,7 @@ def _uploaded(
     return None if net is None else net.id, None if dataset is None else dataset.id
 
 
-def _watched(pith: Pith, out: Output, job: Job) -> Job:
-    try:
-        if out.as_json or not out.aside.is_terminal:
-            return pith.jobs.wait(job.id, lambda event: _say(out, event))
-        return _with_bar(pith, out, job)
-    except KeyboardInterrupt:
-        out.note(f"The job goes on. Watch it: pith jobs events {job.id}. Stop it: pith jobs cancel {job.id}.")
-        raise
-
-
-def _say(out: Output, event: Event) -> None:
-    if not out.as_json and event.type not in {"progress", "metric"}:
-        out.note(f"{event.at:%H:%M:%S} {event.type} {event.message}")
-
-
-def _with_bar(pith: Pith, out: Output, job: Job) -> Job:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        "{task.percentage:>3.0f} %",
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=out.aside, transient=True) as bar:
-        task = bar.add_task("queued", total=1.0)
-
-        def show(event: Event) -> None:
-            fraction = event.data.get("fraction")
-            done = fraction if isinstance(fraction, int | float) else None
-            bar.update(task, description=(event.message or event.type)[:60], completed=done)
-
-        return pith.jobs.wait(job.id, show)
-
-
-def _finished(pith: Pith, out: Output, job: Job, to: Path) -> int:
-    if job.status != "succeeded":
-        print_job(out, job)
-        return 1
-    print_report(out, pith.jobs.report(job.id))
-    download_to(pith, out, job.id, (), to)
-    return NOT_MET if job.verdict == "not_met" else 0
+def _submitted(pith: Pith, asked: JobSpec, key: str | None) -> str:
+    """Under a key in any case: an answer that was lost on its way makes no second job."""
+    name = key or secrets.token_hex(16)
+    return patiently(lambda: pith.jobs.submit(asked, name)).id

@@ -123,16 +123,22 @@ def print_report(out: Output, report: Report) -> None:
 
 
 def _before_after(report: Report) -> Table:
-    """What only the result has, such as its distance from the baseline, has nothing before."""
     table = Table("", "before", "after", "change", box=None)
+    for name, *numbers in rows(report):
+        table.add_row(Text(name), *numbers)
+    return table
+
+
+def rows(report: Report) -> Iterator[tuple[str, str, str, str]]:
+    """Each metric before and after. What only the result has, such as its distance from the baseline, has nothing
+    before."""
     for metric in report.baseline.metrics:
         after = report.result.get(metric.name)
         if after is not None:
-            table.add_row(Text(_label(metric)), _number(metric.value), _number(after), _change(metric, after))
+            yield _label(metric), _number(metric.value), _number(after), _change(metric, after)
     for metric in report.result.metrics:
         if report.baseline.get(metric.name) is None:
-            table.add_row(Text(_label(metric)), "-", _number(metric.value), "-")
-    return table
+            yield _label(metric), "-", _number(metric.value), "-"
 
 
 def _label(metric: Metric) -> str:

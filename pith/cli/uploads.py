@@ -112,10 +112,17 @@ def datasets() -> click.Group:
     return group
 
 
-def sent(out: Output, uploads: Uploads[T, Any], file: Path, name: str | None = None, said: Any = None) -> T:
+def sent(
+    out: Output,
+    uploads: Uploads[T, Any],
+    file: Path,
+    name: str | None = None,
+    said: Any = None,
+    key: str | None = None,
+) -> T:
     """Upload with a bar."""
     with out.moving(file.name) as told:
-        return uploads.upload(file, name, told, said)
+        return uploads.upload(file, name, told, said, key)
 
 
 def checked(out: Output, uploads: Uploads[T, Any], made: T) -> T:

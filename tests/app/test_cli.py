@@ -144,10 +144,10 @@ def test_run_takes_what_a_file_does_not_say(
     net = (*(("--model", file) if with_file else ()), "--architecture", "pith/lenet5", "--argument", "num_classes=4")
     code, out, _ = pith("run", spec, *net, "--data", file, "--schema", "label=income", "--json")
     worker.join()
-    asked = json.loads(out)["spec"]
+    asked = json.loads(out)["job"]["spec"]
     model = json.loads(pith("models", "show", asked["model"], "--json")[1])
     dataset = json.loads(pith("datasets", "show", asked["dataset"], "--json")[1])
-    assert code == 1 and model["size_bytes"] == (7 if with_file else 0)
+    assert code == 4 and model["size_bytes"] == (7 if with_file else 0)
     assert model["architecture"]["arguments"] == {"num_classes": 4}
     assert dataset["declared"]["label"] == "income"
 
@@ -160,7 +160,7 @@ def test_run_fails_when_the_job_does(pith: Run, bench: Bench, file: Path, tmp_pa
     worker = _worker(bench, lambda job, attempt: bench.jobs.fail(job, attempt, problem))
     code, out, _ = pith("run", spec, "--model", file, "--out", tmp_path / "out")
     worker.join()
-    assert code == 1 and "ended by signal 9" in out and not (tmp_path / "out").exists()
+    assert code == 4 and "ended by signal 9" in out and not (tmp_path / "out").exists()
 
 
 PICKLED = PithError("model_pickled", found="os.system").problem
@@ -345,7 +345,18 @@ def test_wrong_usage_exits_with_2(pith: Run) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["models"], ["datasets", "upload"], ["jobs"], ["jobs", "events"], ["run"], ["techniques"], ["up"]],
+    [
+        [],
+        ["models"],
+        ["datasets", "upload"],
+        ["jobs"],
+        ["jobs", "events"],
+        ["jobs", "wait"],
+        ["run"],
+        ["mlflow", "push"],
+        ["techniques"],
+        ["up"],
+    ],
     ids=" ".join,
 )
 def test_everything_explains_itself(pith: Run, words: list[str]) -> None:
@@ -357,9 +368,17 @@ def test_techniques(pith: Run) -> None:
     assert "prune.channel" in pith("techniques")[1]
 
 
+def test_mlflow_without_its_client_says_how_to_get_it(pith: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.delitem(sys.modules, "pith.registry", raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    code, _, err = pith("mlflow", "pull", "models:/a/1", "--tracking-uri", "http://127.0.0.1:1")
+    assert code == 1 and "pip install 'pith[mlflow]'" in err
+
+
 def test_as_a_real_command_without_a_service(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("pith")), "models", "list"]
     settings = environment(tmp_path, PITH_URL=f"http://127.0.0.1:{free_port()}")
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.startswith("Error: http://127.0.0.1") and done.stderr.count("\n") == 1
