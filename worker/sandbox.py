@@ -20,7 +20,7 @@ from pydantic import Field
 
 from engine.jobdir import JobDir
 from pith.base import Frozen
-from worker import guard, kernel, landlock, seccomp
+from worker import guard, kernel, landlock, namespaces, seccomp
 
 LAYERS = (
     "user_namespace",
@@ -49,6 +49,7 @@ _GPU_READ = (
     "/sys/devices",
     "/sys/module/nvidia",
 )
+_GROUP_READ = ("/sys/bus/pci", "/sys/devices")  # gloo looks whether there is a faster way than TCP
 _GPU_SHARE = ("/usr/share/nvidia", "/etc/nvidia", "/usr/local/cuda")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -62,6 +63,7 @@ class Policy(Frozen):
     file_bytes: int = Field(1 << 36, ge=1)
     threads: int = Field(1, ge=1)
     gpu: bool = False
+    processes: int = Field(1, ge=1, description="That train together, and so need a loopback interface.")
 
 
 def apply(policy: Policy, parent: int) -> tuple[str, ...]:
@@ -73,15 +75,16 @@ def apply(policy: Policy, parent: int) -> tuple[str, ...]:
     folder.scratch.mkdir(parents=True, exist_ok=True)
     _volunteer_for_the_oom_killer()
     entered = guard.stand(policy.job_dir / guard.LOG_NAME, parent, policy.confine)
+    loopback = policy.processes > 1 and "network_namespace" in entered and _on(namespaces.raise_loopback)
     faulthandler.enable()
     os.umask(0o077)
     _scrub_environment(folder.scratch, policy)
     os.chdir(folder.scratch)
     limits = _limit(policy, counted_alone="user_namespace" in entered and os.getuid() != 0)
-    return (*entered, *(_confine(policy) if policy.confine else ()), *limits)
+    return (*entered, *(_confine(policy, loopback) if policy.confine else ()), *limits)
 
 
-def _confine(policy: Policy) -> tuple[str, ...]:
+def _confine(policy: Policy, loopback: bool) -> tuple[str, ...]:
     names: list[str] = []
     if _on(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)):
         names.append("no_new_privileges")
@@ -89,14 +92,14 @@ def _confine(policy: Policy) -> tuple[str, ...]:
 
     def restrict() -> None:
         nonlocal abi
-        abi = landlock.restrict(readable(policy), [JobDir(policy.job_dir).out], devices(policy.gpu))
+        abi = landlock.restrict(readable(policy), [JobDir(policy.job_dir).out], devices(policy.gpu), loopback)
 
     if _on(restrict):
         names.append("landlock")
-        names += ["landlock_network"] * (abi >= 4) + ["landlock_scope"] * (abi >= 6)
+        names += ["landlock_network"] * (abi >= 4 and not loopback) + ["landlock_scope"] * (abi >= 6)
     if _on(kernel.drop_capabilities):
         names.append("no_capabilities")
-    if _on(seccomp.install):
+    if _on(lambda: seccomp.install(loopback)):
         names.append("seccomp")
     return tuple(name for name in LAYERS if name in names)
 
@@ -112,7 +115,9 @@ def _on(layer: Callable[[], object]) -> bool:
 def readable(policy: Policy) -> list[Path]:
     """What a job may read: Python, its libraries, this project's code, facts about the CPU, and its own folder."""
     proc = [Path("/proc") / name for name in _PROC]
-    fixed = [Path(name) for name in (*_SYSTEM, *_SHARE, *_SYS, *((*_GPU_READ, *_GPU_SHARE) if policy.gpu else ()))]
+    gpu = (*_GPU_READ, *_GPU_SHARE) if policy.gpu else ()
+    group = _GROUP_READ if policy.processes > 1 else ()
+    fixed = [Path(name) for name in (*_SYSTEM, *_SHARE, *_SYS, *gpu, *group)]
     return [*_libraries(), *_own_code(), *fixed, *proc, policy.job_dir]
 
 
