@@ -8,7 +8,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 
 from app import problems
 from app.guard import Guard
-from app.routes import about, events, jobs, pages, results, resumable, uploads
+from app.routes import about, events, jobs, pages, results, resumable, uploads, workers
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
@@ -54,6 +54,7 @@ def create_app(
         jobs.router,
         events.router,
         results.router,
+        workers.router,
         about.router,
         pages.router,
     ):

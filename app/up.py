@@ -2,7 +2,8 @@
 
     up ── redis        unless PITH_REDIS_URL names a queue, or there is no Redis here
        ├─ scheduler    python -m store.scheduler
-       ├─ worker       python -m worker, for jobs
+       ├─ worker       python -m worker, for jobs; where there are GPUs, for those that ask for the CPU
+       ├─ worker-0 …   python -m worker, for jobs: one for each GPU
        ├─ checker      python -m worker, for checks of uploads, which need not wait for a job to end
        └─ api          python -m app.serve; when it ends of its own accord, all end
 
@@ -22,10 +23,10 @@ import click
 import httpx
 from pydantic import ValidationError
 
-from app import broker
+from app import broker, gpus
 from app.child import Child
 from app.household import Household, Stop, say
-from app.settings import ApiSettings
+from app.settings import ApiSettings, UpSettings
 from pith.errors import PithError
 from store import paths
 from store.database import Database
@@ -94,7 +95,7 @@ def run(api: ApiSettings, store: Settings) -> int:
     ours = {"PITH_REDIS_URL": queue.url, "PITH_DATA_DIR": str(store.data_dir), "PYTHONSAFEPATH": "1"}
     environment = {**os.environ, **ours}
     say(f"data in {store.data_dir}, {queue.described}")
-    household = Household(children(queue, environment))
+    household = Household(children(queue, environment, UpSettings()))
     stop, readiness = Stop(), Readiness(api, household)
     while not stop.asked:
         household.tend()
@@ -133,16 +134,32 @@ class Readiness:
         say(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
 
 
-def children(queue: broker.Broker, environment: Mapping[str, str]) -> Sequence[Child]:
+def children(queue: broker.Broker, environment: Mapping[str, str], options: UpSettings) -> Sequence[Child]:
     python = (sys.executable, "-m")
     redis = [Child("redis", queue.command, environment, usual=broker.USUAL)] if queue.command else []
     return [
         *redis,
         Child("scheduler", (*python, "store.scheduler"), environment),
-        Child("worker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "jobs"}, READY),
+        *(
+            Child(name, (*python, "worker"), {**environment, **its}, READY)
+            for name, its in workers(environment, options)
+        ),
         Child("checker", (*python, "worker"), {**environment, "PITH_WORKER_QUEUES": "intake"}, READY),
         Child("api", (*python, "app.serve"), environment),
     ]
+
+
+def workers(environment: Mapping[str, str], options: UpSettings) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Those for jobs, by name, with what each is told. A job that any may take is not slow on the CPU where there are
+    GPUs, but waits for one."""
+    visible = gpus.visible(environment) if options.device != "cpu" else ()
+    shares = gpus.shared(visible, options.job_processes) or gpus.shared(visible, len(visible) or 1)
+    for number, share in enumerate(shares):
+        yield f"worker-{number}", {"PITH_WORKER_QUEUES": "jobs", "CUDA_VISIBLE_DEVICES": ",".join(share)}
+    if not shares:
+        yield "worker", {"PITH_WORKER_QUEUES": "jobs"}
+    elif options.device != "gpu":
+        yield "worker", {"PITH_WORKER_QUEUES": "own", "PITH_DEVICE": "cpu", "PITH_JOB_PROCESSES": "1"}
 
 
 def url(api: ApiSettings) -> str:

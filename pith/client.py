@@ -24,6 +24,7 @@ from pith.recipe import Technique
 from pith.resources import Dataset, Model, Page, ResourceStatus
 from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, query
+from pith.worker import Worker
 
 T = TypeVar("T", Model, Dataset)
 G = TypeVar("G", Architecture, DatasetSchema)
@@ -55,6 +56,10 @@ class Pith:
 
     def techniques(self) -> tuple[Technique, ...]:
         return decode(tuple[Technique, ...], self._wire.call("GET", "/v1/techniques"))
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that have lately been seen."""
+        return decode(tuple[Worker, ...], self._wire.call("GET", "/v1/workers"))
 
     def close(self) -> None:
         self._wire.close()

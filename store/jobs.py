@@ -21,6 +21,7 @@ from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
 from store.idempotency import Key
+from store.lanes import Lane, lane_of, waits_in
 from store.references import delete_unreferred
 from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
@@ -314,17 +315,17 @@ class Jobs:
         """Queued jobs that were never sent and wait for nothing, by priority, oldest first."""
         return self._queued(limit, JobRow.dispatched_at.is_(None))
 
-    def overdue(self, seconds: float, kind: JobKind = "compression", limit: int = 100) -> tuple[JobId, ...]:
-        """Jobs of one kind that were sent longer ago and are queued still, oldest first."""
-        return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), JobRow.kind == kind)
+    def overdue(self, seconds: float, lane: Lane = "compression", limit: int = 100) -> tuple[JobId, ...]:
+        """Jobs of one lane that were sent longer ago and are queued still, oldest first."""
+        return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), waits_in(lane))
 
-    def sendable(self, id: JobId) -> tuple[JobKind, int] | None:
-        """The kind and priority of a queued job that waits for nothing; None for any other."""
-        query = select(JobRow.kind, JobRow.priority)
+    def sendable(self, id: JobId) -> tuple[Lane, int] | None:
+        """The lane and priority of a queued job that waits for nothing; None for any other."""
+        query = select(JobRow.kind, JobRow.device, JobRow.priority)
         query = query.where(JobRow.id == id, JobRow.status == "queued", checks.ready(), _rested())
         with self._db.reader() as session:
             row = session.execute(query).one_or_none()
-            return None if row is None else (cast(JobKind, row[0]), row[1])
+            return None if row is None else (lane_of(row.kind, row.device), row.priority)
 
     def mark_dispatched(self, id: JobId) -> None:
         with self._db.session() as session:

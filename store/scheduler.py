@@ -16,13 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pith.errors import PithError
 from pith.ids import JobId
-from pith.job import JobKind
 from store import checkpoints, idempotency
 from store.blobs import Blobs, open_blobs
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
-from store.queue import QUEUE_NAMES, Queue
+from store.lanes import LANES, Lane
+from store.queue import Queue
 from store.references import sweep
 from store.settings import Settings, refusal
 from store.uploads import open_uploads
@@ -80,17 +80,17 @@ class Scheduler:
 
     def _send(self) -> None:
         # Messages that were lost are sent again, but not those that only wait for a worker.
-        for job in (*self._jobs.due(), *(job for kind in QUEUE_NAMES for job in self._lost(kind))):
+        for job in (*self._jobs.due(), *(job for lane in LANES for job in self._lost(lane))):
             if not dispatch(self._jobs, self._queue, job):
                 return
 
-    def _lost(self, kind: JobKind) -> tuple[JobId, ...]:
-        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS, kind)
-        return lost if lost and self._is_empty(kind) else ()
+    def _lost(self, lane: Lane) -> tuple[JobId, ...]:
+        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS, lane)
+        return lost if lost and self._is_empty(lane) else ()
 
-    def _is_empty(self, kind: JobKind) -> bool:
+    def _is_empty(self, lane: Lane) -> bool:
         try:
-            return self._queue.depth(kind) == 0
+            return self._queue.depth(lane) == 0
         except PithError:
             return False
 

@@ -12,14 +12,18 @@ from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from pith.worker import WorkerQueue
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
+from store.lanes import Lane
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
 from store.settings import Settings, refusal
-from worker import sandbox, staging, supervise
+from store.workers import Workers
+from worker import devices, sandbox, staging, supervise
+from worker.presence import Presence
 from worker.rest import Rest
-from worker.settings import QueueName, WorkerSettings
+from worker.settings import WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
 
@@ -48,7 +52,11 @@ def make_app(server: WarmServer) -> Celery:
 
     @cache
     def rest() -> Rest:
-        return Rest(server, IDLE_SECONDS if is_checker(place().options) else None)
+        return Rest(server, IDLE_SECONDS if is_seldom(place().options) else None)
+
+    @cache
+    def presence() -> Presence:
+        return Presence(Workers(place().database), place())
 
     def run_job(job_id: str) -> None:
         with rest().over():
@@ -57,8 +65,10 @@ def make_app(server: WarmServer) -> Celery:
     app.task(run_job, name=TASK_NAME)
     signals.worker_init.connect(lambda **_: _or_leave(lambda: prepare(place())), weak=False)
     # app.up waits for the end of this line.
+    signals.worker_ready.connect(lambda **_: presence().begin(), weak=False)
     signals.worker_ready.connect(lambda **_: _log.info("takes %s; ready.", queues()), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: presence().end(), weak=False)
     signals.worker_shutdown.connect(lambda **_: server.close(), weak=False)
     return app
 
@@ -83,15 +93,18 @@ def hush() -> None:
 
 
 def queues() -> str:
-    """Those of PITH_WORKER_QUEUES as Celery names them, checks of uploads first."""
-    names: dict[QueueName, str] = {"intake": QUEUE_NAMES["intake"], "jobs": QUEUE_NAMES["compression"]}
-    wanted = WorkerSettings().worker_queues
-    return ",".join(queue for name, queue in names.items() if name in wanted)
+    """Those of PITH_WORKER_QUEUES and of the device as Celery names them, in the order of QUEUE_NAMES."""
+    options = WorkerSettings()
+    own: Lane = devices.resolve(options)
+    lanes: dict[WorkerQueue, set[Lane]] = {"intake": {"intake"}, "jobs": {own, "compression"}, "own": {own}}
+    wanted = set[Lane]().union(*(lanes[queue] for queue in options.worker_queues))
+    return ",".join(name for lane, name in QUEUE_NAMES.items() if lane in wanted)
 
 
-def is_checker(options: WorkerSettings) -> bool:
-    """Whether this worker only checks uploads: seldom, so that its fork server need not stand by."""
-    return options.worker_queues == ("intake",)
+def is_seldom(options: WorkerSettings) -> bool:
+    """Whether this worker has little to do, as one that only checks uploads, so that its fork server need not stand
+    by."""
+    return "jobs" not in options.worker_queues
 
 
 def _or_leave(begin: Callable[[], object]) -> None:
@@ -107,12 +120,15 @@ def open_workplace(server: WarmServer) -> Workplace:
     settings = Settings()
     database = Database(settings.database_url)
     database.migrate()
+    options = WorkerSettings()
     return Workplace(
+        database=database,
         jobs=Jobs(database, settings.max_attempts, settings.retry_seconds),
         blobs=open_blobs(settings.blob_url),
         server=server,
         settings=settings,
-        options=WorkerSettings(),
+        options=options,
+        device=devices.resolve(options),
     )
 
 
@@ -124,7 +140,7 @@ def prepare(place: Workplace) -> None:
     """
     announce_sandbox(place.options.sandbox)
     staging.sweep(place.settings.data_dir, place.jobs)
-    if not is_checker(place.options):
+    if not is_seldom(place.options):
         place.server.warm_up()
 
 

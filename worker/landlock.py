@@ -48,7 +48,8 @@ def restrict(
 ) -> int:
     """Confine the calling thread and all that it starts; paths that do not exist are passed over.
 
-    ``loopback`` leaves TCP alone, where a network namespace confines it. Needs ``no_new_privs``. Returns the ABI: 4 brought the ban on TCP, 6 the one on signals.
+    ``loopback`` leaves TCP alone, where a network namespace confines it. Needs ``no_new_privs``. Returns the ABI: 4
+    brought the ban on TCP, 6 the one on signals.
     """
     abi = version()
     handled = _HANDLED[max(known for known in _HANDLED if known <= abi)]

@@ -134,8 +134,7 @@ def _own_code() -> list[Path]:
     return [project / name for name in ("worker", "engine", "pith")]
 
 
-def devices(gpu: bool) -> list[Path]:
-    folder = Path("/dev")
+def devices(gpu: bool, folder: Path = Path("/dev")) -> list[Path]:
     nodes = [folder / name for name in _DEVICES]
     return [*nodes, *sorted(folder.glob("nvidia*"))] if gpu else nodes
 

@@ -71,7 +71,7 @@ class Attempt:
 
     def _outcome(self) -> Write:
         try:
-            staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
+            staging.stage(self.claim, self.place.blobs, self.folder, self.place.options, self.place.device)
             return self._interruption() or self._run_child()
         except PithError as error:
             return self._failed(error.problem)
@@ -107,7 +107,7 @@ class Attempt:
             memory_bytes=options.job_memory_bytes,
             file_bytes=options.job_file_bytes,
             threads=options.threads,
-            gpu=options.gpu,
+            gpu=staging.device_for(self.claim, self.place.device) == "gpu",
         )
 
     def _interruption(self) -> Write | None:

@@ -12,7 +12,7 @@ from pith import __version__
 from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.run import run
-from pith.cli.service import techniques, up
+from pith.cli.service import techniques, up, workers
 from pith.cli.unpack import unpack
 from pith.cli.uploads import datasets, models
 from pith.errors import PithError, Problem
@@ -24,7 +24,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-for command in (models(), datasets(), export_model, jobs, run, techniques, unpack, up):
+for command in (models(), datasets(), export_model, jobs, run, techniques, unpack, up, workers):
     cli.add_command(command)
 
 

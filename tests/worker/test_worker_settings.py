@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pith.errors import PithError
-from worker import application, sandbox
+from worker import application, devices, sandbox
 from worker.settings import WorkerSettings
 
 
@@ -30,7 +30,7 @@ def test_a_wrong_setting_refuses_to_start(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_a_cpu_job_gets_no_gpu() -> None:
-    assert not WorkerSettings(device="cpu").gpu
+    assert devices.resolve(WorkerSettings(device="cpu")) == "cpu"
 
 
 def test_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
