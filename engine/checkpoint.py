@@ -54,6 +54,7 @@ class Checkpoints:
         phase: int,
         memo: dict[str, Any],
         finished: tuple[Finished, ...],
+        pieces: int = 1,
     ) -> None:
         """Replace the checkpoint. ``training`` holds tensors and plain numbers alone.
 
@@ -70,6 +71,7 @@ class Checkpoints:
             training=None if training is None else f"training-{number}.pt",
             memo=memo,
             finished=finished,
+            pieces=pieces,
         )
         if graph is None:
             self._write(position.graph, lambda path: torch.export.save(model.copy().program(), path))

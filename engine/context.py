@@ -30,7 +30,8 @@ class Context:
     """Data, other models, device, random seed, events and checkpoints of one run.
 
     ``step`` is the index of the running step and ``phase`` the part of it; with the seed they name a random stream.
-    ``memo`` is small JSON that a step wants to find again when it is resumed.
+    ``memo`` is small JSON that a step wants to find again when it is resumed. ``pieces`` is how many each batch of a
+    training is cut into, so that memory suffices; it never shrinks.
     """
 
     def __init__(self, folder: JobDir, job: EngineJob, baseline: Model, dataset: Dataset | None) -> None:
@@ -45,6 +46,7 @@ class Context:
         self.step = 0
         self.phase = 0
         self.phase_count = 1
+        self.pieces = job.pieces
         self.memo: dict[str, Any] = {}
         self.notes: list[str] = []
         self.finished: list[Finished] = []
@@ -70,6 +72,7 @@ class Context:
         position, model, self._training = found
         self.step, self.phase, self.memo = position.step, position.phase, dict(position.memo)
         self.finished = list(position.finished)
+        self.pieces = max(self.pieces, position.pieces)
         return model
 
     def begin(self, step: int) -> None:
@@ -103,6 +106,7 @@ class Context:
             phase=self.phase if inside else 0,
             memo=self.memo if inside else {},
             finished=tuple(self.finished),
+            pieces=self.pieces,
         )
 
     def note(self, sentence: str) -> None:

@@ -57,6 +57,8 @@ class EngineJob(Frozen):
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
+    processes: int = Field(1, ge=1, le=64, description="That train together.")
+    pieces: int = Field(1, ge=1, description="That each batch of a training is cut into at least, to save memory.")
     model_preprocessing: Preprocessing | None = Field(None, description="What the model's facts ask for.")
     foreseen: Foreseen = Field(Foreseen(), description="Notes of the plan, for the report.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")

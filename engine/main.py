@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.checkpoint import Drained
 from engine.intake.run import intake
 from engine.jobdir import JobDir
+from engine.pieces import ran_out
 from engine.position import DRAINED
 from engine.reload import Forked, Reload, in_subprocess
 from engine.run import run
@@ -48,7 +49,7 @@ def as_error(error: BaseException) -> PithError:
     if isinstance(error, PithError):
         return error
     text = str(error).splitlines()[0][:300] if str(error) else ""
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower():
+    if ran_out(error):
         return PithError("out_of_memory", limit="its memory limit")
     if isinstance(error, OSError) and error.errno == 28:
         return PithError("storage_full", needed="The job's files: some")

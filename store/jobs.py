@@ -27,6 +27,7 @@ from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
 MOST_DOUBLINGS = 8
+MOST_PIECES = 1024
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
@@ -34,13 +35,14 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name.
+    ``checkpoint`` is what an earlier attempt has left, by file name; ``pieces`` how many each batch is cut into at least.
     """
 
     job: Job
     attempt: int
     inputs: inputs.Inputs | inputs.Upload
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
+    pieces: int = 1
 
 
 @dataclass(frozen=True)
@@ -292,13 +294,15 @@ class Jobs:
         with self._db.session() as session:
             return endings.end(session, id, attempt, "cancelled", sources={"cancelling"}) is not None
 
-    def crashed(self, id: JobId, attempt: int, problem: Problem, why: str = "") -> bool:
+    def crashed(self, id: JobId, attempt: int, problem: Problem, why: str = "", cut: bool = False) -> bool:
         """The job's process died: the job is queued again after a pause, and the event says ``why``; or it fails with
-        this problem when that was once too often. Or False and nothing is written."""
+        this problem when that was once too often. Or False and nothing is written. ``cut``: for want of memory, so that
+        batches are computed in twice as many pieces from now on."""
         with self._db.session() as session:
             row = _held(session, id, attempt)
             if row is None:
                 return False
+            row.pieces = min(row.pieces * 2, MOST_PIECES) if cut else row.pieces
             pause = self._retry_seconds * 2 ** min(row.losses, MOST_DOUBLINGS)
             return self._lost(session, row, problem, why, clock.now_plus(pause))
 
@@ -347,7 +351,8 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            return Claim(job, row.attempt, inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id))
+            found = inputs.of_job(session, job.spec)
+            return Claim(job, row.attempt, found, checkpoints.of_job(session, row.id), row.pieces)
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None

@@ -82,6 +82,8 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings, device: W
         foreseen=foreseen(inputs.asked),
         device="cuda" if device_for(claim, device) == "gpu" else "cpu",
         threads=options.threads,
+        processes=options.job_processes,
+        pieces=claim.pieces,
         checkpoint_seconds=options.checkpoint_seconds,
     )
 

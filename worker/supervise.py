@@ -163,10 +163,11 @@ class Attempt:
         last_words = self._log_output()
         if end.code is not None:
             return self._failed(results.fault(f"exit code {end.code} ({last_words})").problem)
-        hint = ", probably out of memory" if ran_out and end.signal == signal.SIGKILL else ""
+        starved = ran_out and end.signal == signal.SIGKILL
+        hint = ", probably out of memory" if starved else ""
         said = {"cause": _cause(end), "where": self.reporter.where(), "hint": hint}
         why = "The job's process ended by {cause} at {where}{hint}; it is tried again.".format(**said)
-        return self._crashed(PithError("engine_died", **said).problem, why)  # type: ignore[arg-type]
+        return self._crashed(PithError("engine_died", **said).problem, why, starved)  # type: ignore[arg-type]
 
     def _said_problem(self) -> Problem:
         """Why the engine refused; what it printed on the way is the operator's only when the fault is the engine's."""
@@ -194,11 +195,11 @@ class Attempt:
             self.place.blobs.settle(artifact.digest)
         return written
 
-    def _crashed(self, problem: Problem, why: str) -> Write:
+    def _crashed(self, problem: Problem, why: str, starved: bool) -> Write:
         """A job may have been killed for what others did; a check has most likely met a file that kills it."""
         if isinstance(self.claim.inputs, Upload):
             return self._failed(problem)
-        return partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem, why)
+        return partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem, why, starved)
 
     def _failed(self, problem: Problem) -> Write:
         return partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem)
