@@ -118,3 +118,13 @@ class Checkpoints:
         for path in self.folder.iterdir():
             if path.name not in keep and path.suffix in (".pt2", ".pt"):
                 path.unlink()
+
+
+class Followed(Checkpoints):
+    """Those of the process that leads: resumed from, and never written."""
+
+    def due(self) -> bool:
+        return False
+
+    def save(self, *_: Any, **__: Any) -> None:
+        pass

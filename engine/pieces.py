@@ -34,16 +34,16 @@ class Buffers:
     """What a forward pass changes in modules besides gradients, to be put back when it did not come to its end."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._live = [buffer for module in modules for buffer in module.buffers()]
-        self._kept = [buffer.clone() for buffer in self._live]
+        self.live = [buffer for module in modules for buffer in module.buffers()]
+        self._kept = [buffer.clone() for buffer in self.live]
 
     @torch.no_grad()
     def keep(self) -> None:
-        _copy(self._kept, self._live)
+        _copy(self._kept, self.live)
 
     @torch.no_grad()
     def put_back(self) -> None:
-        _copy(self._live, self._kept)
+        _copy(self.live, self._kept)
 
 
 def _copy(to: list[Tensor], of: list[Tensor]) -> None:
@@ -51,12 +51,14 @@ def _copy(to: list[Tensor], of: list[Tensor]) -> None:
         torch._foreach_copy_(to, of)
 
 
-def sentence(size: int, pieces: int, graph: nn.Module) -> str:
+def sentence(size: int, pieces: int, processes: int, graph: nn.Module) -> str:
     """What the reader of the report must know."""
+    who = f" by {processes} processes" if processes > 1 else ""
+    why = ", because memory ran out," if pieces > processes else ""
     largest = max(piece.stop - piece.start for piece in cut(size, pieces))
     norms = any(isinstance(module, _NORMS) for module in graph.modules())
     but = " Batch norms see the pieces, not the batch." if norms else ""
     return (
-        f"Batches of {size} samples are computed in pieces of {largest} at most, because memory ran out, and their "
-        f"gradients are added up: batch size, learning rate and number of steps are as asked.{but}"
+        f"Batches of {size} samples are computed{who} in pieces of {largest} at most{why} and their gradients are "
+        f"added up: batch size, learning rate and number of steps are as asked.{but}"
     )

@@ -4,8 +4,9 @@ more than that, ``Aids``.
 Every random stream derives from (seed, step, phase, epoch, batch), so a run that is resumed from a checkpoint ends
 with the same bits as one that was never disturbed. On a GPU it computes in bfloat16 where that is safe (autocast).
 
-When memory runs out, each batch is cut into twice as many pieces and computed again. Not covered: a loss that compares
-the samples of a batch with one another compares those of a piece then.
+When memory runs out, each batch is cut into twice as many pieces and computed again; where processes train together
+(``engine.group``), each computes its pieces of every batch. Not covered: a loss that compares the samples of a batch
+with one another compares those of a piece then.
 """
 
 import copy
@@ -86,6 +87,7 @@ class _Training:
         self.optimizer = _optimizer(self.groups, options)
         self.zeros = _zeros(model)
         self.place = (ctx.step, ctx.phase)
+        self.group = ctx.group
         self.buffers = Buffers((self.graph, self.helpers))
         self.collapse = Collapse(model, ctx, aids.watched)
         self.good: dict[str, Any] | None = None
@@ -93,6 +95,7 @@ class _Training:
 
     def run(self) -> None:
         epoch, batch = self._resume()
+        self._come_together()
         if (epoch, batch) == (0, 0):
             self._begin()
         self._say_pieces()
@@ -139,19 +142,26 @@ class _Training:
             self.aids.gradients()
         self.optimizer.step()
         self._keep(done + 1)
+        self.group.spread(self.buffers.live)
         return loss
 
     def _gradients(self, epoch: int, whole: Chosen) -> Tensor | None:
-        """Of the whole batch, however many pieces it is computed in; its loss, or None when memory ran out."""
+        """Of the whole batch, whoever computes it and in however many pieces; its loss, or None when memory ran out."""
         self.optimizer.zero_grad(set_to_none=True)
+        learning = [each for group in self.groups.parameters for each in group if each.requires_grad]
+        return self.group.add_up(learning, self._own_gradients(epoch, whole))
+
+    def _own_gradients(self, epoch: int, whole: Chosen) -> Tensor | None:
+        """Of this process's pieces."""
         total = torch.zeros((), device=self.ctx.device)
         pieces = cut(len(whole.rows), self.ctx.pieces)
         try:
-            for number, piece in enumerate(pieces):
-                total += self._gradient(epoch, whole, piece, number, len(pieces))
+            for number in range(self.group.rank, len(pieces), self.group.size):
+                total += self._gradient(epoch, whole, pieces[number], number, len(pieces))
         except (RuntimeError, MemoryError) as error:
             if not ran_out(error):
                 raise
+            self.optimizer.zero_grad(set_to_none=True)
             return None
         return total
 
@@ -178,15 +188,21 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.buffers.put_back()
         tidy()
-        now = len(cut(samples, self.ctx.pieces))
-        if len(cut(samples, 2 * now)) == now:
+        now = self.ctx.pieces
+        if len(cut(samples, 2 * now)) == len(cut(samples, now)):
             raise PithError("out_of_memory", limit="its memory limit")
         self.ctx.pieces = 2 * now
         self._say_pieces()
 
+    def _come_together(self) -> None:
+        """All processes begin with the same weights."""
+        modules = (self.graph, self.helpers)
+        self.group.insist(named for module in modules for named in module.state_dict().items())
+        self.group.spread(each for module in modules for each in (*module.parameters(), *module.buffers()))
+
     def _say_pieces(self) -> None:
         if self.ctx.pieces > 1:
-            said = sentence(self.batches.size, self.ctx.pieces, self.graph)
+            said = sentence(self.batches.size, self.ctx.pieces, self.group.size, self.graph)
             if said not in self.ctx.notes:
                 self.ctx.note(said)
 
@@ -232,13 +248,14 @@ class _Training:
 
     def _begin(self) -> None:
         """What the model can do now is what may collapse."""
-        if self.collapse.of_epoch(math.inf, last=False) is None and self.collapse.learnt:
+        if self.group.told(self.collapse.of_epoch(math.inf, last=False) is None and self.collapse.learnt):
             self.good = {"epoch": -1, **copy.deepcopy(self._weights())}
 
     def _end(self, epoch: int, loss: float) -> None:
         """The epoch was a good one, or the one before it was the last."""
         last = epoch + 1 == self.options.epochs
-        if fallen := self.collapse.of_epoch(loss, last):
+        fallen = self.collapse.of_epoch(loss, last)
+        if self.group.told(fallen is not None):
             raise _Diverged(f"{fallen} in epoch {epoch + 1}")
         if not last:
             self.good = {"epoch": epoch, **copy.deepcopy(self._weights())}

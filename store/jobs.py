@@ -35,7 +35,7 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name; ``pieces`` how many each batch is cut into at least.
+    ``checkpoint`` is what an earlier attempt has left, by file name; ``pieces`` is how many each batch is cut into.
     """
 
     job: Job

@@ -152,6 +152,8 @@ def _scrub_environment(scratch: Path, policy: Policy) -> None:
     os.environ.update(dict.fromkeys(caches, str(scratch)))
     os.environ.update(PATH="", LANG="C.UTF-8", USER="pith", LOGNAME="pith")
     os.environ.update(OMP_NUM_THREADS=str(policy.threads), ORT_DISABLE_TELEMETRY="1")
+    if policy.processes > 1:
+        os.environ.update(GLOO_SOCKET_IFNAME="lo")
     tempfile.tempdir = str(scratch)
 
 
@@ -163,7 +165,7 @@ def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
     wanted = [("", resource.RLIMIT_CORE, 0), ("", resource.RLIMIT_NOFILE, _OPEN_FILES)]
     wanted.append(("file_size_limit", resource.RLIMIT_FSIZE, policy.file_bytes))
     if policy.memory_bytes is not None and not policy.gpu:
-        wanted.append(("memory_limit", resource.RLIMIT_DATA, policy.memory_bytes))
+        wanted.append(("memory_limit", resource.RLIMIT_DATA, policy.memory_bytes // policy.processes))
     if counted_alone:
         processes = _PROCESSES + _PROCESSES_PER_THREAD * policy.threads
         wanted.append(("process_limit", resource.RLIMIT_NPROC, processes))

@@ -107,6 +107,7 @@ class Attempt:
             memory_bytes=options.job_memory_bytes,
             file_bytes=options.job_file_bytes,
             threads=options.threads,
+            processes=options.job_processes if isinstance(self.claim.inputs, Inputs) else 1,
             gpu=staging.device_for(self.claim, self.place.device) == "gpu",
         )
 
