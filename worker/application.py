@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
@@ -138,16 +137,27 @@ def prepare(place: Workplace) -> None:
     Raises:
         PithError: ``sandbox_incomplete``.
     """
-    announce_sandbox(place.options.sandbox)
+    announce_sandbox(place.options)
     staging.sweep(place.settings.data_dir, place.jobs)
     if not is_seldom(place.options):
         place.server.warm_up()
 
 
-def announce_sandbox(wanted: Any) -> None:
+def announce_sandbox(options: WorkerSettings) -> None:
+    """
+    Raises:
+        PithError: ``sandbox_incomplete``; ``setting_refused`` for processes that could not reach one another.
+    """
+    wanted = options.sandbox
     found = () if wanted == "off" else sandbox.probe()
     missing = [layer for layer in sandbox.LAYERS if layer not in found]
     _log.info("protections around jobs: %s", ", ".join(found) or "none")
+    if options.job_processes > 1 and wanted != "off" and "network_namespace" in missing:
+        reason = (
+            "the system gives jobs no network of their own, in which alone their processes may talk to one another; "
+            "set 1, or PITH_SANDBOX=off"
+        )
+        raise PithError("setting_refused", name="PITH_JOB_PROCESSES", value=options.job_processes, reason=reason)
     if missing and wanted == "require":
         raise PithError("sandbox_incomplete", missing=", ".join(missing))
     if missing:

@@ -35,11 +35,11 @@ def test_a_cpu_job_gets_no_gpu() -> None:
 
 def test_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        application.announce_sandbox("off")
+        application.announce_sandbox(WorkerSettings(sandbox="off"))
     assert "protections around jobs: none" in caplog.text
 
 
 def test_require_refuses_to_start_when_a_layer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "LAYERS", (*sandbox.LAYERS, "a_moat"))
     with pytest.raises(PithError, match=r"lacks .*a_moat, and PITH_SANDBOX=require"):
-        application.announce_sandbox("require")
+        application.announce_sandbox(WorkerSettings(sandbox="require"))
