@@ -165,7 +165,7 @@ def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
     wanted = [("", resource.RLIMIT_CORE, 0), ("", resource.RLIMIT_NOFILE, _OPEN_FILES)]
     wanted.append(("file_size_limit", resource.RLIMIT_FSIZE, policy.file_bytes))
     if policy.memory_bytes is not None and not policy.gpu:
-        wanted.append(("memory_limit", resource.RLIMIT_DATA, policy.memory_bytes // policy.processes))
+        wanted.append(("memory_limit", resource.RLIMIT_DATA, _share(policy.memory_bytes, policy.processes)))
     if counted_alone:
         processes = _PROCESSES + _PROCESSES_PER_THREAD * policy.threads
         wanted.append(("process_limit", resource.RLIMIT_NPROC, processes))
@@ -174,6 +174,14 @@ def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
         lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (lowered, lowered))
     return [name for name, _, _ in wanted if name]
+
+
+def _share(memory: int, processes: int) -> int:
+    """Of each process: what all of them have from the one they are forked from, and a part of the rest."""
+    if processes == 1:
+        return memory
+    had = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    return had + max(memory - had, 0) // processes
 
 
 def probe() -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def _job(root: Path, **given: Any) -> JobDir:
 
 
 def _policy(folder: JobDir) -> Policy:
-    return Policy(job_dir=folder.root, processes=2, threads=2, memory_bytes=4 << 30)
+    return Policy(job_dir=folder.root, processes=2, threads=2, memory_bytes=8 << 30)
 
 
 def test_the_engine_trains_in_two_processes(engine: WarmServer, tmp_path: Path) -> None:
