@@ -152,7 +152,8 @@ def announce_sandbox(options: WorkerSettings) -> None:
     found = () if wanted == "off" else sandbox.probe()
     missing = [layer for layer in sandbox.LAYERS if layer not in found]
     _log.info("protections around jobs: %s", ", ".join(found) or "none")
-    if options.job_processes > 1 and wanted != "off" and "network_namespace" in missing:
+    together = options.job_processes > 1 and options.worker_queues != ("intake",)
+    if together and wanted != "off" and "network_namespace" in missing:
         reason = (
             "the system gives jobs no network of their own, in which alone their processes may talk to one another; "
             "set 1, or PITH_SANDBOX=off"
