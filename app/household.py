@@ -76,7 +76,8 @@ class Household:
     def end(self, at_once: Callable[[], bool]) -> None:
         """First the API, then who works, then the queue they talk over; ``at_once`` ends all patience."""
         patience = time.monotonic() + STOP_SECONDS
-        for group in (("api",), ("worker", "checker", "scheduler"), ("redis",)):
+        workers = [name for name in self._members if name not in ("api", "redis")]
+        for group in (("api",), workers, ("redis",)):
             self._signal(group, signal.SIGTERM)
             while self._alive(group) and not at_once() and time.monotonic() < patience:
                 self.tend(restart=False)

@@ -9,7 +9,7 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, pages, results, resumable, uploads, webhooks
+from app.routes import about, access, events, jobs, pages, results, resumable, uploads, webhooks, workers
 from app.service import opened
 from app.settings import ApiSettings
 from app.watch import HEALTH, Watch
@@ -70,6 +70,7 @@ def create_app(
         results.router,
         access.router,
         webhooks.router,
+        workers.router,
         about.router,
         pages.router,
     ):

@@ -5,6 +5,7 @@ from pith.errors import PithError
 from pith.job import JobSpec
 from pith.plan import Plan, plan
 from pith.resources import Dataset, Model
+from store.workers import Workers, missing
 
 
 def planned(service: Service, spec: JobSpec) -> Plan:
@@ -13,7 +14,9 @@ def planned(service: Service, spec: JobSpec) -> Plan:
         PithError: ``not_found``.
     """
     dataset = None if spec.dataset is None else service.datasets.get(spec.dataset)
-    return plan(spec, service.models.get(spec.model), dataset, _others(service, spec))
+    found = plan(spec, service.models.get(spec.model), dataset, _others(service, spec))
+    lacks = (missing(spec.device),) if Workers(service.db).lacks(spec.device) else ()
+    return found.model_copy(update={"notes": (*found.notes, *lacks)})
 
 
 def refuse_impossible(service: Service, spec: JobSpec) -> None:

@@ -71,6 +71,15 @@ class ApiSettings(BaseSettings):
         return bool({"*", host} & {*self.allowed_hosts, *LOOPBACK_NAMES, self.host.lower()})
 
 
+class UpSettings(BaseSettings):
+    """What `pith up` itself needs to know of its workers' settings (``worker.settings``), to start the right ones."""
+
+    model_config = SettingsConfigDict(env_prefix="PITH_", frozen=True, extra="ignore")
+
+    device: str = Field("auto", description="cpu: no worker for a GPU is started.")
+    job_processes: int = Field(1, ge=1, description="GPUs that each worker for GPUs is given.")
+
+
 def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback

@@ -2,7 +2,8 @@
 
     up ── redis        unless PITH_REDIS_URL names a queue, or there is no Redis here
        ├─ scheduler    python -m store.scheduler
-       ├─ worker       python -m worker, for jobs
+       ├─ worker       python -m worker, for jobs; where there are GPUs, for those that ask for the CPU
+       ├─ worker-0 …   python -m worker, for jobs: one for each GPU
        ├─ checker      python -m worker, for checks of uploads, which need not wait for a job to end
        └─ api          python -m app.serve; when it ends of its own accord, all end
 
@@ -15,18 +16,18 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
 import httpx
 from pydantic import ValidationError
 
-from app import broker
+from app import broker, gpus
 from app.child import Child
 from app.household import Household, Say, Stop, say, say_json
 from app.service import check_keys
-from app.settings import ApiSettings
+from app.settings import ApiSettings, UpSettings
 from pith.errors import PithError
 from store import paths
 from store.database import Database
@@ -97,7 +98,7 @@ def run(api: ApiSettings, store: Settings) -> int:
     environment = {**os.environ, **ours}
     tell = sayer(store)
     tell(f"data in {store.data_dir}, {queue.described}")
-    household = Household(children(queue, environment, store.metrics_port), tell)
+    household = Household(children(queue, environment, UpSettings(), store.metrics_port), tell)
     stop, readiness = Stop(), Readiness(api, household, tell)
     while not stop.asked:
         household.tend()
@@ -140,17 +141,35 @@ class Readiness:
         self._tell(f"Pith is ready: {url(self._api)}  (routes: {url(self._api)}/docs, stop: Ctrl-C){but}")
 
 
-def children(queue: broker.Broker, environment: dict[str, str], metrics_port: int | None = None) -> Sequence[Child]:
+def children(
+    queue: broker.Broker, environment: dict[str, str], options: UpSettings, metrics_port: int | None = None
+) -> Sequence[Child]:
     python = (sys.executable, "-m")
-    for_jobs, for_checks = {"PITH_WORKER_QUEUES": "jobs"}, {"PITH_WORKER_QUEUES": "intake"}
+    for_checks = {"PITH_WORKER_QUEUES": "intake"}
     redis = [Child("redis", queue.command, environment, usual=broker.USUAL)] if queue.command else []
     return [
         *redis,
         Child("scheduler", (*python, "store.scheduler"), environment | port_after(metrics_port, 1)),
-        Child("worker", (*python, "worker"), environment | port_after(metrics_port, 2) | for_jobs, READY),
+        *(
+            Child(name, (*python, "worker"), environment | port_after(metrics_port, place) | its, READY)
+            for place, (name, its) in zip((2, *range(4, 99)), workers(environment, options), strict=False)
+        ),
         Child("checker", (*python, "worker"), environment | port_after(metrics_port, 3) | for_checks, READY),
         Child("api", (*python, "app.serve"), environment | port_after(metrics_port, 0)),
     ]
+
+
+def workers(environment: Mapping[str, str], options: UpSettings) -> Iterator[tuple[str, dict[str, str]]]:
+    """Those for jobs, by name, with what each is told. A job that any may take is not slow on the CPU where there are
+    GPUs, but waits for one."""
+    visible = gpus.visible(environment) if options.device != "cpu" else ()
+    shares = gpus.shared(visible, options.job_processes) or gpus.shared(visible, len(visible) or 1)
+    for number, share in enumerate(shares):
+        yield f"worker-{number}", {"PITH_WORKER_QUEUES": "jobs", "CUDA_VISIBLE_DEVICES": ",".join(share)}
+    if not shares:
+        yield "worker", {"PITH_WORKER_QUEUES": "jobs"}
+    elif options.device != "gpu":
+        yield "worker", {"PITH_WORKER_QUEUES": "own", "PITH_DEVICE": "cpu", "PITH_JOB_PROCESSES": "1"}
 
 
 def port_after(first: int | None, place: int) -> dict[str, str]:

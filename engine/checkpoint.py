@@ -54,6 +54,7 @@ class Checkpoints:
         phase: int,
         memo: dict[str, Any],
         finished: tuple[Finished, ...],
+        pieces: int = 1,
     ) -> None:
         """Replace the checkpoint. ``training`` holds tensors and plain numbers alone.
 
@@ -70,6 +71,7 @@ class Checkpoints:
             training=None if training is None else f"training-{number}.pt",
             memo=memo,
             finished=finished,
+            pieces=pieces,
         )
         if graph is None:
             self._write(position.graph, lambda path: torch.export.save(model.copy().program(), path))
@@ -116,3 +118,13 @@ class Checkpoints:
         for path in self.folder.iterdir():
             if path.name not in keep and path.suffix in (".pt2", ".pt"):
                 path.unlink()
+
+
+class Followed(Checkpoints):
+    """Those of the process that leads: resumed from, and never written."""
+
+    def due(self) -> bool:
+        return False
+
+    def save(self, *_: Any, **__: Any) -> None:
+        pass

@@ -12,6 +12,7 @@ from engine.checkpoint import Checkpoints
 from engine.data import Dataset, Split
 from engine.data.prepare import open_other
 from engine.events import EventStream
+from engine.group import ALONE, Group
 from engine.jobdir import EngineJob, JobDir
 from engine.judge import judge
 from engine.model import Model, read_model
@@ -30,21 +31,26 @@ class Context:
     """Data, other models, device, random seed, events and checkpoints of one run.
 
     ``step`` is the index of the running step and ``phase`` the part of it; with the seed they name a random stream.
-    ``memo`` is small JSON that a step wants to find again when it is resumed.
+    ``memo`` is small JSON that a step wants to find again when it is resumed. ``pieces`` is how many each batch of a
+    training is cut into, so that memory suffices; it never shrinks.
     """
 
-    def __init__(self, folder: JobDir, job: EngineJob, baseline: Model, dataset: Dataset | None) -> None:
+    def __init__(
+        self, folder: JobDir, job: EngineJob, baseline: Model, dataset: Dataset | None, group: Group = ALONE
+    ) -> None:
         self.folder = folder
         self.job = job
         self.spec = job.spec
         self.baseline = baseline
         self.dataset = dataset
-        self.device = _device(job.device)
+        self.group = group
+        self.device = _device(job.device, group)
         self.events = EventStream(folder.events)
         self.checkpoints = Checkpoints(folder.checkpoint, job.checkpoint_seconds, folder.stop)
         self.step = 0
         self.phase = 0
         self.phase_count = 1
+        self.pieces = group.shared(job.pieces)
         self.memo: dict[str, Any] = {}
         self.notes: list[str] = []
         self.finished: list[Finished] = []
@@ -70,6 +76,7 @@ class Context:
         position, model, self._training = found
         self.step, self.phase, self.memo = position.step, position.phase, dict(position.memo)
         self.finished = list(position.finished)
+        self.pieces = self.group.shared(max(self.pieces, position.pieces))
         return model
 
     def begin(self, step: int) -> None:
@@ -103,6 +110,7 @@ class Context:
             phase=self.phase if inside else 0,
             memo=self.memo if inside else {},
             finished=tuple(self.finished),
+            pieces=self.pieces,
         )
 
     def note(self, sentence: str) -> None:
@@ -238,7 +246,7 @@ def _weight(step: Step) -> float:
     return 1.0 + float(epochs)
 
 
-def _device(wanted: str) -> torch.device:
+def _device(wanted: str, group: Group) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    return torch.device(wanted, group.rank) if wanted == "cuda" and group.size > 1 else torch.device(wanted)

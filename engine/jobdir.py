@@ -57,6 +57,8 @@ class EngineJob(Frozen):
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)
+    processes: int = Field(1, ge=1, le=64, description="That train together.")
+    pieces: int = Field(1, ge=1, description="That each batch of a training is cut into at least, to save memory.")
     model_preprocessing: Preprocessing | None = Field(None, description="What the model's facts ask for.")
     foreseen: Foreseen = Field(Foreseen(), description="Notes of the plan, for the report.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
@@ -74,24 +76,29 @@ class IntakeJob(Frozen):
 
 
 class JobDir:
-    """The one place that knows the names above."""
+    """The one place that knows the names above. ``out`` is another folder to write into."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, out: Path | None = None) -> None:
         self.root = root
         self.spec = root / "job.json"
         self.intake = root / "intake.json"
         self.upload = root / "upload"
         self.model = root / "model.pt2"
         self.stop = root / "stop"
-        self.out = root / "out"
+        self.out = out or root / "out"
         self.events = self.out / "events.jsonl"
         self.error = self.out / "error.json"
         self.report_json = self.out / "report.json"
         self.report_html = self.out / "report.html"
         self.checkpoint = self.out / "checkpoint"
         self.scratch = self.out / "scratch"
+        self.meeting = self.scratch / "meeting"
         self.preprocessing = self.out / "preprocessing.json"
         self.learnt = self.out / "learnt.json"
+
+    def aside(self, rank: int) -> "JobDir":
+        """For a process that trains with the one that leads: the same inputs, and a place for its working files."""
+        return JobDir(self.root, self.scratch / f"process-{rank}")
 
     def given_model(self) -> Path:
         """The model that was staged: an ONNX file, or else a ``.pt2``."""

@@ -36,6 +36,7 @@ class Position(Frozen):
     training: FileName | None = None
     memo: dict[str, Any] = Field(default_factory=dict)
     finished: tuple[Finished, ...] = ()
+    pieces: int = Field(1, ge=1)
 
     def files(self) -> tuple[str, ...]:
         """All files of the checkpoint besides this one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from engine.checkpoint import Followed
 from engine.compare import check_constraints, compare, headline, verdict_of
 from engine.context import Context, scratch_file
 from engine.data import Dataset
@@ -14,6 +15,7 @@ from engine.data.fits import check_labels
 from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
+from engine.group import ALONE, Group
 from engine.jobdir import EngineJob, JobDir
 from engine.measure import (
     Candidate,
@@ -38,11 +40,12 @@ from pith.job import undefined_drop
 from pith.report import Environment, Measurement, MetricName, OutputReport, Report, StepReport
 
 
-def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = ()) -> Report:
+def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (), group: Group = ALONE) -> Report:
     """Run the job in this folder (``engine.jobdir`` draws it) and leave its results in ``out``.
 
     A checkpoint in ``out/checkpoint`` is resumed from. ``reload`` loads the outputs back in a fresh process;
-    ``sandbox`` names the protections that the caller has put around this one.
+    ``sandbox`` names the protections that the caller has put around this one. The other processes of the ``group``
+    ``follow``.
 
     Raises:
         PithError: the model, the dataset or a step did not work; nothing but the event stream is to be used then.
@@ -50,8 +53,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
     started = time.monotonic()
     folder, job = JobDir(root), JobDir(root).read()
     folder.scratch.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(job.threads)
-    ctx = open_job(folder, job)
+    ctx = open_job(folder, job, group)
     try:
         _check_constraints(ctx)
         candidates, model = _apply_all(ctx)
@@ -71,12 +73,32 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
     return report
 
 
-def open_job(folder: JobDir, job: EngineJob) -> Context:
+def follow(root: Path, group: Group) -> None:
+    """Go the same way as the process that leads, as far as its last training, and leave nothing.
+
+    Raises:
+        PithError: what that one raises too.
+    """
+    folder, job = JobDir(root).aside(group.rank), JobDir(root).read()
+    folder.scratch.mkdir(parents=True, exist_ok=True)
+    ctx = open_job(folder, job, group)
+    ctx.checkpoints = Followed(JobDir(root).checkpoint, job.checkpoint_seconds, folder.stop)
+    model = _begun(ctx)
+    trains = [index for index, step in enumerate(ctx.spec.recipe) if "training_data" in step.required()]
+    for index in range(ctx.step, trains[-1] + 1):
+        step = ctx.spec.recipe[index]
+        ctx.begin(index)
+        _check_labels(ctx, model, step)
+        model = technique(step.kind)(model, step, ctx)
+
+
+def open_job(folder: JobDir, job: EngineJob, group: Group = ALONE) -> Context:
     """Read the model and the dataset, and refuse what the recipe cannot start from.
 
     Raises:
         PithError: any ``model_…`` or ``dataset_…`` code, or one of ``JobSpec.check``.
     """
+    torch.set_num_threads(max(1, job.threads // group.size))
     job.spec.check()
     baseline = read_model(folder.given_model(), folder.scratch)
     if not baseline.trainable:
@@ -86,7 +108,7 @@ def open_job(folder: JobDir, job: EngineJob) -> Context:
         kind = job.spec.recipe[0].kind
         raise PithError("model_finished", count=integers, kind=kind)
     dataset = _dataset(folder, job, baseline) if job.spec.dataset else None
-    return Context(folder, job, baseline, dataset)
+    return Context(folder, job, baseline, dataset, group)
 
 
 def _dataset(folder: JobDir, job: EngineJob, baseline: Model) -> Dataset:
@@ -122,7 +144,7 @@ def _compared_from(ctx: Context, candidates: list[Candidate]) -> int:
 
 def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
     """Every step in order, from the last checkpoint on; the baseline comes first in the list."""
-    model = ctx.resume() or ctx.baseline.copy()
+    model = _begun(ctx)
     onnx = scratch_file(ctx.folder, "baseline.onnx")
     candidates = [Candidate(_written(ctx, ctx.baseline, onnx), onnx)]
     candidates += [Candidate(done.counts, ctx.checkpoints.measured(i)) for i, done in enumerate(ctx.finished)]
@@ -132,6 +154,13 @@ def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
         if ctx.checkpoints.due() and model.finished is None:
             ctx.save(model, None, step=index + 1)
     return candidates, model
+
+
+def _begun(ctx: Context) -> Model:
+    """The model of the checkpoint, or the one that was uploaded; nobody goes on before the whole group has read it."""
+    model = ctx.resume() or ctx.baseline.copy()
+    ctx.group.wait()
+    return model
 
 
 def _apply(ctx: Context, model: Model, index: int) -> Model:

@@ -3,6 +3,10 @@ more than that, ``Aids``.
 
 Every random stream derives from (seed, step, phase, epoch, batch), so a run that is resumed from a checkpoint ends
 with the same bits as one that was never disturbed. On a GPU it computes in bfloat16 where that is safe (autocast).
+
+When memory runs out, each batch is cut into twice as many pieces and computed again; where processes train together
+(``engine.group``), each computes its pieces of every batch. Not covered: a loss that compares the samples of a batch
+with one another compares those of a piece then.
 """
 
 import copy
@@ -20,13 +24,14 @@ from engine.context import Context
 from engine.data import Split
 from engine.model import Model
 from engine.objective import Batch, Loss
+from engine.pieces import Buffers, cut, ran_out, sentence, tidy
 from engine.randomness import generator, stream
 from engine.rates import Groups, groups_of, set_rates
 from pith.errors import PithError
 from pith.training import TrainingOptions
 
 CHECK_EVERY = 25
-AUGMENTATION = 1
+AUGMENTATION, PIECE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,18 @@ class _Training:
         self.optimizer = _optimizer(self.groups, options)
         self.zeros = _zeros(model)
         self.place = (ctx.step, ctx.phase)
+        self.group = ctx.group
+        self.buffers = Buffers((self.graph, self.helpers))
         self.collapse = Collapse(model, ctx, aids.watched)
         self.good: dict[str, Any] | None = None
         self.total = torch.zeros((), device=ctx.device)
 
     def run(self) -> None:
         epoch, batch = self._resume()
+        self._come_together()
         if (epoch, batch) == (0, 0):
             self._begin()
+        self._say_pieces()
         try:
             for number in range(epoch, self.options.epochs):
                 mean = self._epoch(number, batch if number == epoch else 0)
@@ -123,20 +132,79 @@ class _Training:
         self.groups.freeze(epoch)
 
     def _step(self, epoch: int, chosen: Chosen) -> Tensor:
-        inputs, labels = self._augmented(epoch, chosen)
-        torch.manual_seed(stream(self.ctx.spec.seed, *self.place, epoch, chosen.batch))
+        whole = Chosen(chosen.batch, chosen.rows, *self._augmented(epoch, chosen))
         done = epoch * self.batches.count + chosen.batch
         set_rates(self.optimizer, self.groups, self._rate(done), epoch)
-        with torch.autocast(self.ctx.device.type, torch.bfloat16, enabled=self.ctx.device.type == "cuda"):
-            outputs = self._outputs(inputs)
-            loss = self.loss(Batch(outputs, inputs, labels, chosen.rows, epoch, chosen.batch))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.buffers.keep()
+        while (loss := self._gradients(epoch, whole)) is None:
+            self._cut(len(whole.rows))
         if self.aids.gradients is not None:
             self.aids.gradients()
         self.optimizer.step()
         self._keep(done + 1)
-        return loss.detach()
+        self.group.spread(self.buffers.live)
+        return loss
+
+    def _gradients(self, epoch: int, whole: Chosen) -> Tensor | None:
+        """Of the whole batch, whoever computes it and in however many pieces; its loss, or None when memory ran out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        learning = [each for group in self.groups.parameters for each in group if each.requires_grad]
+        return self.group.add_up(learning, self._own_gradients(epoch, whole))
+
+    def _own_gradients(self, epoch: int, whole: Chosen) -> Tensor | None:
+        """Of this process's pieces."""
+        total = torch.zeros((), device=self.ctx.device)
+        pieces = cut(len(whole.rows), self.ctx.pieces)
+        try:
+            for number in range(self.group.rank, len(pieces), self.group.size):
+                total += self._gradient(epoch, whole, pieces[number], number, len(pieces))
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            self.optimizer.zero_grad(set_to_none=True)
+            return None
+        return total
+
+    def _gradient(self, epoch: int, whole: Chosen, piece: slice, number: int, count: int) -> Tensor:
+        """Add that of a piece, by its share of the batch. A batch in one piece has the random stream of the batch."""
+        place = (epoch, whole.batch) if count == 1 else (epoch, whole.batch, PIECE, number)
+        torch.manual_seed(stream(self.ctx.spec.seed, *self.place, *place))
+        inputs = tuple(each[piece] for each in whole.inputs) if count > 1 else whole.inputs
+        labels = whole.labels if whole.labels is None or count == 1 else whole.labels[piece]
+        rows = whole.rows[piece]
+        with torch.autocast(self.ctx.device.type, torch.bfloat16, enabled=self.ctx.device.type == "cuda"):
+            outputs = self._outputs(inputs)
+            loss = self.loss(Batch(outputs, inputs, labels, rows, epoch, whole.batch))
+        share = len(rows) / len(whole.rows)
+        (loss * share if count > 1 else loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach() * share
+
+    def _cut(self, samples: int) -> None:
+        """Memory ran out: twice as many pieces from now on.
+
+        Raises:
+            PithError: ``out_of_memory`` when the batch is in the smallest pieces.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        self.buffers.put_back()
+        tidy()
+        now = self.ctx.pieces
+        if len(cut(samples, 2 * now)) == len(cut(samples, now)):
+            raise PithError("out_of_memory", limit="its memory limit")
+        self.ctx.pieces = 2 * now
+        self._say_pieces()
+
+    def _come_together(self) -> None:
+        """All processes begin with the same weights."""
+        modules = (self.graph, self.helpers)
+        self.group.insist(named for module in modules for named in module.state_dict().items())
+        self.group.spread(each for module in modules for each in (*module.parameters(), *module.buffers()))
+
+    def _say_pieces(self) -> None:
+        if self.ctx.pieces > 1:
+            said = sentence(self.batches.size, self.ctx.pieces, self.group.size, self.graph)
+            if said not in self.ctx.notes:
+                self.ctx.note(said)
 
     def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.aids.forward is None:
@@ -180,13 +248,14 @@ class _Training:
 
     def _begin(self) -> None:
         """What the model can do now is what may collapse."""
-        if self.collapse.of_epoch(math.inf, last=False) is None and self.collapse.learnt:
+        if self.group.told(self.collapse.of_epoch(math.inf, last=False) is None and self.collapse.learnt):
             self.good = {"epoch": -1, **copy.deepcopy(self._weights())}
 
     def _end(self, epoch: int, loss: float) -> None:
         """The epoch was a good one, or the one before it was the last."""
         last = epoch + 1 == self.options.epochs
-        if fallen := self.collapse.of_epoch(loss, last):
+        fallen = self.collapse.of_epoch(loss, last)
+        if self.group.told(fallen is not None):
             raise _Diverged(f"{fallen} in epoch {epoch + 1}")
         if not last:
             self.good = {"epoch": epoch, **copy.deepcopy(self._weights())}

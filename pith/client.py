@@ -30,6 +30,7 @@ from pith.recipe import Technique
 from pith.resources import Dataset, Model, Page, ResourceStatus
 from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, keyed, query
+from pith.worker import Worker
 
 T = TypeVar("T", Model, Dataset)
 G = TypeVar("G", Architecture, DatasetSchema)
@@ -68,6 +69,10 @@ class Pith:
     def me(self) -> Me:
         """Whom the service takes this client for, and what the project uses."""
         return decode(Me, self._wire.call("GET", "/v1/me"))
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that have lately been seen."""
+        return decode(tuple[Worker, ...], self._wire.call("GET", "/v1/workers"))
 
     def close(self) -> None:
         self._wire.close()

@@ -42,6 +42,7 @@ def _some_without_repeats(outputs: tuple[OutputFormat, ...]) -> tuple[OutputForm
 
 
 Priority = Literal["low", "normal", "high"]
+Device = Literal["auto", "cpu", "gpu"]
 
 
 class Constraints(Frozen):
@@ -88,6 +89,9 @@ class JobSpec(Frozen):
     limits: Limits = Limits()
     webhooks: tuple[WebhookId, ...] = Field(
         (), max_length=10, description="Webhooks that are told of this job though they are not told of every job."
+    )
+    device: Device = Field(
+        "auto", description="What trains it: a worker with a GPU (gpu), one without (cpu), or whichever is free first."
     )
     augmentation: tuple[Augmentation, ...] = Field(
         (), max_length=20, description="Random changes to training batches, in this order."
@@ -194,6 +198,9 @@ class Job(Frozen):
     progress: Progress = Progress()
     jobs_before: int | None = Field(
         None, ge=0, description="How many queued jobs are taken up before this one; only shown of a single queued job."
+    )
+    waits_for: str | None = Field(
+        None, description="What a queued job lacks that only an operator can give; only shown of a single queued job."
     )
     remaining_seconds: float | None = Field(
         None, ge=0, description="Until it ends, if the rest goes as fast as this attempt; only shown of a single job."

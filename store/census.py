@@ -18,14 +18,16 @@ from sqlalchemy.orm import Session
 
 from pith.errors import PithError
 from pith.job import JobKind, JobStatus
-from store import checks, clock
+from store import clock
 from store.database import Database
-from store.jobs import rested
+from store.jobs import free
+from store.lanes import Lane, lane_of
 from store.tables import ArtifactRow, CheckpointRow, DatasetRow, JobRow, ModelRow, PartRow
 
 SECONDS = 10.0
 STORED_SECONDS = 300.0
-QUEUES = {"compression": "jobs", "intake": "intake"}
+QUEUES: dict[Lane, str] = {"intake": "intake", "compression": "jobs", "cpu": "jobs_cpu", "gpu": "jobs_gpu"}
+"""What a queue is called in numbers: of jobs for any worker, for one without a GPU, for one with it."""
 log = logging.getLogger(__name__)
 
 
@@ -101,11 +103,12 @@ def _count(session: Session) -> Counted:
         select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status)
     ):
         jobs[kind, status] = number
-    waiting = select(JobRow.kind, func.count(), func.max(clock.since(JobRow.created_at)))
-    waiting = waiting.where(JobRow.status == "queued", checks.ready(), rested()).group_by(JobRow.kind)
+    waiting = select(JobRow.kind, JobRow.device, func.count(), func.max(clock.since(JobRow.created_at)))
+    waiting = waiting.where(JobRow.status == "queued", *free()).group_by(JobRow.kind, JobRow.device)
     depth, oldest = dict.fromkeys(QUEUES.values(), 0), dict.fromkeys(QUEUES.values(), 0.0)
-    for kind, number, age in session.execute(waiting):
-        depth[QUEUES[kind]], oldest[QUEUES[kind]] = number, max(age, 0) / 1_000_000
+    for kind, device, number, age in session.execute(waiting):
+        queue = QUEUES[lane_of(kind, device)]
+        depth[queue], oldest[queue] = number, max(age, 0) / 1_000_000
     return Counted(jobs, depth, oldest)
 
 

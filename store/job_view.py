@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
-from store import clock, deletions, listing
+from store import clock, deletions, lanes, listing, workers
 from store.tables import ArtifactRow, JobRow
 from store.transitions import HELD
 
@@ -37,9 +37,8 @@ def single(session: Session, row: JobRow) -> Job:
     """With what costs a query of its own: how many go before it, and when it may end."""
     job = contract(session, row)
     if row.status == "queued":
-        others = select(func.count()).where(JobRow.status == "queued", JobRow.kind == row.kind)
-        before = or_(JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id))
-        return job.model_copy(update={"jobs_before": session.scalar(others.where(before))})
+        lacks = workers.missing(row.device) if workers.lacks(session, row.device) else None
+        return job.model_copy(update={"jobs_before": lanes.jobs_before(session, row), "waits_for": lacks})
     if row.status in HELD:
         return job.model_copy(update={"remaining_seconds": _remaining(session, row)})
     return job

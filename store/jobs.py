@@ -36,11 +36,13 @@ from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
 from store.idempotency import Key
+from store.lanes import Lane, lane_of, waits_in
 from store.references import delete_unreferred
 from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
 MOST_DOUBLINGS = 8
+MOST_PIECES = 1024
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
@@ -48,7 +50,8 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name; ``traceparent`` the job's place in a trace.
+    ``checkpoint`` is what an earlier attempt has left, by file name; ``pieces`` is how many each batch is cut into;
+    ``traceparent`` the job's place in a trace.
     """
 
     job: Job
@@ -56,6 +59,7 @@ class Claim:
     inputs: inputs.Inputs | inputs.Upload
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
     traceparent: str | None = None
+    pieces: int = 1
 
 
 @dataclass(frozen=True)
@@ -344,13 +348,15 @@ class Jobs:
         with self._db.session() as session:
             return endings.end(session, id, attempt, "cancelled", sources={"cancelling"}) is not None
 
-    def crashed(self, id: JobId, attempt: int, problem: Problem, why: str = "") -> bool:
+    def crashed(self, id: JobId, attempt: int, problem: Problem, why: str = "", cut: bool = False) -> bool:
         """The job's process died: the job is queued again after a pause, and the event says ``why``; or it fails with
-        this problem when that was once too often. Or False and nothing is written."""
+        this problem when that was once too often. Or False and nothing is written. ``cut``: for want of memory, so that
+        batches are computed in twice as many pieces from now on."""
         with self._db.session() as session:
             row = _held(session, id, attempt)
             if row is None:
                 return False
+            row.pieces = min(row.pieces * 2, MOST_PIECES) if cut else row.pieces
             pause = self._retry_seconds * 2 ** min(row.losses, MOST_DOUBLINGS)
             return self._lost(session, row, problem, why, clock.now_plus(pause))
 
@@ -367,17 +373,17 @@ class Jobs:
         """Queued jobs that were never sent and wait for nothing, by priority, oldest first."""
         return self._queued(limit, JobRow.dispatched_at.is_(None))
 
-    def overdue(self, seconds: float, kind: JobKind = "compression", limit: int = 100) -> tuple[JobId, ...]:
-        """Jobs of one kind that were sent longer ago and are queued still, oldest first."""
-        return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), JobRow.kind == kind)
+    def overdue(self, seconds: float, lane: Lane = "compression", limit: int = 100) -> tuple[JobId, ...]:
+        """Jobs of one lane that were sent longer ago and are queued still, oldest first."""
+        return self._queued(limit, JobRow.dispatched_at < clock.now_plus(-seconds), waits_in(lane))
 
-    def sendable(self, id: JobId) -> tuple[JobKind, int] | None:
-        """The kind and priority of a queued job that waits for nothing; None for any other."""
-        query = select(JobRow.kind, JobRow.priority)
-        query = query.where(JobRow.id == id, JobRow.status == "queued", *_free())
+    def sendable(self, id: JobId) -> tuple[Lane, int] | None:
+        """The lane and priority of a queued job that waits for nothing; None for any other."""
+        query = select(JobRow.kind, JobRow.device, JobRow.priority)
+        query = query.where(JobRow.id == id, JobRow.status == "queued", *free())
         with self._db.reader() as session:
             row = session.execute(query).one_or_none()
-            return None if row is None else (cast(JobKind, row[0]), row[1])
+            return None if row is None else (lane_of(row.kind, row.device), row.priority)
 
     def mark_dispatched(self, id: JobId) -> None:
         with self._db.session() as session:
@@ -403,7 +409,7 @@ class Jobs:
         job = job_view.contract(session, row)
         try:
             named, kept = inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id)
-            return Claim(job, row.attempt, named, kept, row.traceparent)
+            return Claim(job, row.attempt, named, kept, row.traceparent, row.pieces)
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None
@@ -443,7 +449,7 @@ class Jobs:
         session.execute(held_back.values(dispatched_at=None), execution_options={"synchronize_session": False})
 
     def _queued(self, limit: int, *conditions: Any) -> tuple[JobId, ...]:
-        query = select(JobRow.id).where(JobRow.status == "queued", *_free(), *conditions)
+        query = select(JobRow.id).where(JobRow.status == "queued", *free(), *conditions)
         with self._db.reader() as session:
             return tuple(session.scalars(query.order_by(JobRow.priority.desc(), JobRow.id).limit(limit)))
 
@@ -453,7 +459,7 @@ def _held(session: Session, id: str, attempt: int) -> JobRow | None:
     return session.scalars(query.with_for_update()).one_or_none()
 
 
-def _free() -> Sequence[ColumnElement[bool]]:
+def free() -> Sequence[ColumnElement[bool]]:
     """Of a queued job's row: it waits for nothing but a worker."""
     return (checks.ready(), rested(), quotas.may_run())
 

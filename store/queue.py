@@ -1,6 +1,6 @@
 """The queues: carry job ids to workers, and may lose or repeat them; the database makes up for it.
 
-Intake has a queue of its own, so that no check waits behind a long job.
+Intake has a queue of its own, so that no check waits behind a long job; ``store.lanes`` tells the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,16 @@ from redis.exceptions import RedisError
 
 from pith.errors import PithError
 from pith.ids import JobId
-from pith.job import JobKind
+from store.lanes import Lane
 
 TASK_NAME = "pith.run_job"
-QUEUE_NAMES: Mapping[JobKind, str] = {"intake": "pith.intake", "compression": "pith"}
-"""In the order in which a worker that takes both looks into them."""
+QUEUE_NAMES: Mapping[Lane, str] = {
+    "intake": "pith.intake",
+    "gpu": "pith.gpu",
+    "cpu": "pith.cpu",
+    "compression": "pith",
+}
+"""In the order in which a worker that takes several looks into them, for each priority."""
 _ANSWER_SECONDS = 2
 # kombu's priorities on Redis: 0 is taken first, and each of 0, 3, 6 and 9 is a list of its own.
 _MIDDLE, _STEP = 3, 3
@@ -66,26 +71,26 @@ class Queue:
         settings["broker_transport_options"]["socket_timeout"] = _ANSWER_SECONDS
         self._celery.conf.update(settings)
 
-    def send(self, job: JobId, kind: JobKind = "compression", priority: int = 0) -> None:
+    def send(self, job: JobId, lane: Lane = "compression", priority: int = 0) -> None:
         """A queue that is a folder has no priorities. Raises PithError ``unavailable``, and soon: the outbox tries
         again."""
         with _told_plainly():
             self._celery.send_task(
                 TASK_NAME,
                 args=[job],
-                queue=QUEUE_NAMES[kind],
+                queue=QUEUE_NAMES[lane],
                 priority=_MIDDLE - _STEP * max(-1, min(priority, 1)),
                 ignore_result=True,
                 retry=True,  # once, because the pool's connection may be of a Redis that has been restarted
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
             )
 
-    def depth(self, kind: JobKind = "compression") -> int:
-        """Messages of one kind that no worker has taken. Raises PithError ``unavailable``."""
+    def depth(self, lane: Lane = "compression") -> int:
+        """Messages of one lane that no worker has taken. Raises PithError ``unavailable``."""
         with _told_plainly(), self._celery.pool.acquire(block=True, timeout=_ANSWER_SECONDS) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             with connection.channel() as channel:
-                return _depth(channel, QUEUE_NAMES[kind])
+                return _depth(channel, QUEUE_NAMES[lane])
 
     def ping(self) -> None:
         """Raises PithError ``unavailable``."""
@@ -118,7 +123,7 @@ def _redis_options() -> dict[str, Any]:
         "socket_connect_timeout": _ANSWER_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "queue_order_strategy": "priority",  # a worker that takes both queues looks for checks first
+        "queue_order_strategy": "priority",  # a worker that takes several looks for checks first
     }
 
 

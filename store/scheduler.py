@@ -16,15 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pith.errors import PithError
 from pith.ids import JobId
-from pith.job import JobKind
 from store import checkpoints, idempotency, logs, metrics
 from store.blobs import Blobs, open_blobs
 from store.census import Census
 from store.database import Database
 from store.dispatch import dispatch
 from store.jobs import Jobs
+from store.lanes import LANES, Lane
 from store.port import Life, open_port
-from store.queue import QUEUE_NAMES, Queue
+from store.queue import Queue
 from store.references import sweep
 from store.room import FreeDisk
 from store.settings import Settings, refusal
@@ -88,18 +88,18 @@ class Scheduler:
     def _send(self) -> None:
         # Messages that were lost are sent again, but not those that only wait for a worker.
         due = [(job, False) for job in self._jobs.due()]
-        lost = [(job, True) for kind in QUEUE_NAMES for job in self._lost(kind)]
+        lost = [(job, True) for lane in LANES for job in self._lost(lane)]
         for job, again in (*due, *lost):
             if not dispatch(self._jobs, self._queue, job, again):
                 return
 
-    def _lost(self, kind: JobKind) -> tuple[JobId, ...]:
-        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS, kind)
-        return lost if lost and self._is_empty(kind) else ()
+    def _lost(self, lane: Lane) -> tuple[JobId, ...]:
+        lost = self._jobs.overdue(LOST_MESSAGE_SECONDS, lane)
+        return lost if lost and self._is_empty(lane) else ()
 
-    def _is_empty(self, kind: JobKind) -> bool:
+    def _is_empty(self, lane: Lane) -> bool:
         try:
-            return self._queue.depth(kind) == 0
+            return self._queue.depth(lane) == 0
         except PithError:
             return False
 

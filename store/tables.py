@@ -233,7 +233,7 @@ class JobRow(Table):
 
     ``losses`` counts lost workers and processes since the last checkpoint was kept; after a lost process the job is not
     sent again before ``not_before``. ``attempt_fraction`` is how far the job was when the attempt began,
-    ``spent`` the microseconds of the attempts before.
+    ``spent`` the microseconds of the attempts before. ``pieces`` is how many pieces each batch is cut into at least.
     """
 
     __tablename__ = "jobs"
@@ -265,8 +265,23 @@ class JobRow(Table):
     attempt_at: Mapped[datetime | None]
     attempt_fraction: Mapped[float | None]
     spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    device: Mapped[str] = mapped_column(String(4), server_default="auto")
+    pieces: Mapped[int] = mapped_column(server_default="1")
     event_seq: Mapped[int] = mapped_column(default=0)
     traceparent: Mapped[str | None] = mapped_column(String(55))
+
+
+class WorkerRow(Table):
+    """A worker, and when it was last seen."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    device: Mapped[str] = mapped_column(String(4))
+    queues: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
 
 
 class JobInputRow(Table):

@@ -35,6 +35,7 @@ def begin(
         status="queued",
         spec=spec.model_dump(mode="json"),
         priority=PRIORITIES[spec.priority] if isinstance(spec, JobSpec) else 0,
+        device=spec.device if isinstance(spec, JobSpec) else "auto",
         created_at=clock.now(session),
         progress=Progress().model_dump(mode="json"),
         event_seq=1,

@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from celery import Celery, signals
 from celery.apps import worker as celery_worker
@@ -13,19 +12,23 @@ from celery.exceptions import SecurityWarning
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from pith.worker import WorkerQueue
 from store import logs, metrics, traces
 from store.blobs import open_blobs
 from store.database import Database
 from store.jobs import Jobs
+from store.lanes import Lane
 from store.port import open_port
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
 from store.room import FreeDisk
 from store.settings import Settings, refusal
-from worker import sandbox, staging, supervise
+from store.workers import Workers
+from worker import devices, sandbox, staging, supervise
 from worker.gpu import Gpus
+from worker.presence import Presence
 from worker.rest import Rest
 from worker.rounds import rounds
-from worker.settings import QueueName, WorkerSettings
+from worker.settings import WorkerSettings
 from worker.warm_client import WarmServer
 from worker.workplace import Workplace
 
@@ -53,7 +56,11 @@ def make_app(server: WarmServer) -> Celery:
 
     @cache
     def rest() -> Rest:
-        return Rest(server, IDLE_SECONDS if is_checker(place().options) else None)
+        return Rest(server, IDLE_SECONDS if is_seldom(place().options) else None)
+
+    @cache
+    def presence() -> Presence:
+        return Presence(Workers(place().database), place())
 
     def run_job(job_id: str) -> None:
         with rest().over():
@@ -63,8 +70,10 @@ def make_app(server: WarmServer) -> Celery:
     app.steps["consumer"].add(rounds(lambda: place().life))
     signals.worker_init.connect(lambda **_: _or_leave(lambda: _begin(place())), weak=False)
     # app.up waits for the end of this line.
+    signals.worker_ready.connect(lambda **_: presence().begin(), weak=False)
     signals.worker_ready.connect(lambda **_: _log.info("takes %s; ready.", queues()), weak=False)
     signals.worker_shutting_down.connect(lambda **_: place().stopping.set(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: presence().end(), weak=False)
     signals.worker_shutdown.connect(lambda **_: server.close(), weak=False)
     return app
 
@@ -97,19 +106,22 @@ def hush() -> None:
 
 
 def queues() -> str:
-    """Those of PITH_WORKER_QUEUES as Celery names them, checks of uploads first."""
-    names: dict[QueueName, str] = {"intake": QUEUE_NAMES["intake"], "jobs": QUEUE_NAMES["compression"]}
-    wanted = WorkerSettings().worker_queues
-    return ",".join(queue for name, queue in names.items() if name in wanted)
+    """Those of PITH_WORKER_QUEUES and of the device as Celery names them, in the order of QUEUE_NAMES."""
+    options = WorkerSettings()
+    own: Lane = devices.resolve(options)
+    lanes: dict[WorkerQueue, set[Lane]] = {"intake": {"intake"}, "jobs": {own, "compression"}, "own": {own}}
+    wanted = set[Lane]().union(*(lanes[queue] for queue in options.worker_queues))
+    return ",".join(name for lane, name in QUEUE_NAMES.items() if lane in wanted)
 
 
-def is_checker(options: WorkerSettings) -> bool:
-    """Whether this worker only checks uploads: seldom, so that its fork server need not stand by."""
-    return options.worker_queues == ("intake",)
+def is_seldom(options: WorkerSettings) -> bool:
+    """Whether this worker has little to do, as one that only checks uploads, so that its fork server need not stand
+    by."""
+    return "jobs" not in options.worker_queues
 
 
 def process_name(options: WorkerSettings) -> str:
-    return "checker" if is_checker(options) else "worker"
+    return "checker" if options.worker_queues == ("intake",) else "worker"
 
 
 def _or_leave(begin: Callable[[], object]) -> None:
@@ -126,12 +138,15 @@ def open_workplace(server: WarmServer) -> Workplace:
     settings = Settings()
     database = Database(settings.database_url)
     database.migrate()
+    options = WorkerSettings()
     return Workplace(
+        database=database,
         jobs=Jobs(database, settings.max_attempts, settings.retry_seconds),
         blobs=open_blobs(settings, database),
         server=server,
         settings=settings,
-        options=WorkerSettings(),
+        options=options,
+        device=devices.resolve(options),
     )
 
 
@@ -141,9 +156,9 @@ def prepare(place: Workplace) -> None:
     Raises:
         PithError: ``sandbox_incomplete``.
     """
-    announce_sandbox(place.options.sandbox)
+    announce_sandbox(place.options)
     staging.sweep(place.settings.data_dir, place.jobs)
-    if not is_checker(place.options):
+    if not is_seldom(place.options):
         place.server.warm_up()
 
 
@@ -151,15 +166,27 @@ def _begin(place: Workplace) -> None:
     """Threads begin last: the fork server's probe forks."""
     prepare(place)
     traces.set_up(process_name(place.options))
-    for collector in (FreeDisk(place.settings), *([Gpus()] if place.options.gpu else [])):
+    for collector in (FreeDisk(place.settings), *([Gpus()] if place.device == "gpu" else [])):
         metrics.REGISTRY.register(collector)
     open_port(place.settings, place.life)
 
 
-def announce_sandbox(wanted: Any) -> None:
+def announce_sandbox(options: WorkerSettings) -> None:
+    """
+    Raises:
+        PithError: ``sandbox_incomplete``; ``setting_refused`` for processes that could not reach one another.
+    """
+    wanted = options.sandbox
     found = () if wanted == "off" else sandbox.probe()
     missing = [layer for layer in sandbox.LAYERS if layer not in found]
     _log.info("protections around jobs: %s", ", ".join(found) or "none")
+    together = options.job_processes > 1 and options.worker_queues != ("intake",)
+    if together and wanted != "off" and "network_namespace" in missing:
+        reason = (
+            "the system gives jobs no network of their own, in which alone their processes may talk to one another; "
+            "set 1, or PITH_SANDBOX=off"
+        )
+        raise PithError("setting_refused", name="PITH_JOB_PROCESSES", value=options.job_processes, reason=reason)
     if missing and wanted == "require":
         raise PithError("sandbox_incomplete", missing=", ".join(missing))
     if missing:

@@ -43,14 +43,17 @@ def version() -> int:
     return kernel.syscall("landlock_create_ruleset", _CREATE_RULESET, None, 0, _ABI_QUERY)
 
 
-def restrict(readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path]) -> int:
+def restrict(
+    readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path], loopback: bool = False
+) -> int:
     """Confine the calling thread and all that it starts; paths that do not exist are passed over.
 
-    Needs ``no_new_privs``. Returns the ABI: 4 brought the ban on TCP, 6 the one on signals.
+    ``loopback`` leaves TCP alone, where a network namespace confines it. Needs ``no_new_privs``. Returns the ABI: 4
+    brought the ban on TCP, 6 the one on signals.
     """
     abi = version()
     handled = _HANDLED[max(known for known in _HANDLED if known <= abi)]
-    ruleset = _create(abi, handled)
+    ruleset = _create(abi, handled, 0 if loopback else _NET_TCP)
     try:
         for paths, access in ((readable, _READ), (writable, _WRITE), (devices, _DEVICE)):
             for path in paths:
@@ -61,8 +64,8 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], devices: Iterab
     return abi
 
 
-def _create(abi: int, handled: int) -> int:
-    attributes = _Ruleset(handled, _NET_TCP, _SCOPE_SOCKETS_AND_SIGNALS)
+def _create(abi: int, handled: int, net: int) -> int:
+    attributes = _Ruleset(handled, net, _SCOPE_SOCKETS_AND_SIGNALS)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     return kernel.syscall("landlock_create_ruleset", _CREATE_RULESET, ctypes.byref(attributes), size, 0)
 

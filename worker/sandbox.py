@@ -20,7 +20,7 @@ from pydantic import Field
 
 from engine.jobdir import JobDir
 from pith.base import Frozen
-from worker import guard, kernel, landlock, seccomp
+from worker import guard, kernel, landlock, namespaces, seccomp
 
 LAYERS = (
     "user_namespace",
@@ -49,6 +49,7 @@ _GPU_READ = (
     "/sys/devices",
     "/sys/module/nvidia",
 )
+_GROUP_READ = ("/sys/bus/pci", "/sys/devices")  # gloo looks whether there is a faster way than TCP
 _GPU_SHARE = ("/usr/share/nvidia", "/etc/nvidia", "/usr/local/cuda")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -62,6 +63,7 @@ class Policy(Frozen):
     file_bytes: int = Field(1 << 36, ge=1)
     threads: int = Field(1, ge=1)
     gpu: bool = False
+    processes: int = Field(1, ge=1, description="That train together, and so need a loopback interface.")
 
 
 def apply(policy: Policy, parent: int) -> tuple[str, ...]:
@@ -73,15 +75,16 @@ def apply(policy: Policy, parent: int) -> tuple[str, ...]:
     folder.scratch.mkdir(parents=True, exist_ok=True)
     _volunteer_for_the_oom_killer()
     entered = guard.stand(policy.job_dir / guard.LOG_NAME, parent, policy.confine)
+    loopback = policy.processes > 1 and "network_namespace" in entered and _on(namespaces.raise_loopback)
     faulthandler.enable()
     os.umask(0o077)
     _scrub_environment(folder.scratch, policy)
     os.chdir(folder.scratch)
     limits = _limit(policy, counted_alone="user_namespace" in entered and os.getuid() != 0)
-    return (*entered, *(_confine(policy) if policy.confine else ()), *limits)
+    return (*entered, *(_confine(policy, loopback) if policy.confine else ()), *limits)
 
 
-def _confine(policy: Policy) -> tuple[str, ...]:
+def _confine(policy: Policy, loopback: bool) -> tuple[str, ...]:
     names: list[str] = []
     if _on(lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)):
         names.append("no_new_privileges")
@@ -89,14 +92,14 @@ def _confine(policy: Policy) -> tuple[str, ...]:
 
     def restrict() -> None:
         nonlocal abi
-        abi = landlock.restrict(readable(policy), [JobDir(policy.job_dir).out], devices(policy.gpu))
+        abi = landlock.restrict(readable(policy), [JobDir(policy.job_dir).out], devices(policy.gpu), loopback)
 
     if _on(restrict):
         names.append("landlock")
-        names += ["landlock_network"] * (abi >= 4) + ["landlock_scope"] * (abi >= 6)
+        names += ["landlock_network"] * (abi >= 4 and not loopback) + ["landlock_scope"] * (abi >= 6)
     if _on(kernel.drop_capabilities):
         names.append("no_capabilities")
-    if _on(seccomp.install):
+    if _on(lambda: seccomp.install(loopback)):
         names.append("seccomp")
     return tuple(name for name in LAYERS if name in names)
 
@@ -112,7 +115,9 @@ def _on(layer: Callable[[], object]) -> bool:
 def readable(policy: Policy) -> list[Path]:
     """What a job may read: Python, its libraries, this project's code, facts about the CPU, and its own folder."""
     proc = [Path("/proc") / name for name in _PROC]
-    fixed = [Path(name) for name in (*_SYSTEM, *_SHARE, *_SYS, *((*_GPU_READ, *_GPU_SHARE) if policy.gpu else ()))]
+    gpu = (*_GPU_READ, *_GPU_SHARE) if policy.gpu else ()
+    group = _GROUP_READ if policy.processes > 1 else ()
+    fixed = [Path(name) for name in (*_SYSTEM, *_SHARE, *_SYS, *gpu, *group)]
     return [*_libraries(), *_own_code(), *fixed, *proc, policy.job_dir]
 
 
@@ -129,8 +134,7 @@ def _own_code() -> list[Path]:
     return [project / name for name in ("worker", "engine", "pith")]
 
 
-def devices(gpu: bool) -> list[Path]:
-    folder = Path("/dev")
+def devices(gpu: bool, folder: Path = Path("/dev")) -> list[Path]:
     nodes = [folder / name for name in _DEVICES]
     return [*nodes, *sorted(folder.glob("nvidia*"))] if gpu else nodes
 
@@ -148,6 +152,8 @@ def _scrub_environment(scratch: Path, policy: Policy) -> None:
     os.environ.update(dict.fromkeys(caches, str(scratch)))
     os.environ.update(PATH="", LANG="C.UTF-8", USER="pith", LOGNAME="pith")
     os.environ.update(OMP_NUM_THREADS=str(policy.threads), ORT_DISABLE_TELEMETRY="1")
+    if policy.processes > 1:
+        os.environ.update(GLOO_SOCKET_IFNAME="lo")
     tempfile.tempdir = str(scratch)
 
 
@@ -159,7 +165,7 @@ def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
     wanted = [("", resource.RLIMIT_CORE, 0), ("", resource.RLIMIT_NOFILE, _OPEN_FILES)]
     wanted.append(("file_size_limit", resource.RLIMIT_FSIZE, policy.file_bytes))
     if policy.memory_bytes is not None and not policy.gpu:
-        wanted.append(("memory_limit", resource.RLIMIT_DATA, policy.memory_bytes))
+        wanted.append(("memory_limit", resource.RLIMIT_DATA, _share(policy.memory_bytes, policy.processes)))
     if counted_alone:
         processes = _PROCESSES + _PROCESSES_PER_THREAD * policy.threads
         wanted.append(("process_limit", resource.RLIMIT_NPROC, processes))
@@ -168,6 +174,14 @@ def _limit(policy: Policy, *, counted_alone: bool) -> list[str]:
         lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (lowered, lowered))
     return [name for name, _, _ in wanted if name]
+
+
+def _share(memory: int, processes: int) -> int:
+    """Of each process: what all of them have from the one they are forked from, and a part of the rest."""
+    if processes == 1:
+        return memory
+    had = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    return had + max(memory - had, 0) // processes
 
 
 def probe() -> tuple[str, ...]:

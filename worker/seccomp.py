@@ -25,8 +25,6 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "kcmp": (312, 272),
     "setsid": (112, 157),
     "setpgid": (109, 154),
-    # the network, and sockets by path
-    "socket": (41, 198),
     # namespaces and the file system
     "unshare": (272, 97),
     "setns": (308, 268),
@@ -117,11 +115,13 @@ _CLONE: dict[Machine, int] = {"x86_64": 56, "aarch64": 220}
 _PRCTL: dict[Machine, int] = {"x86_64": 157, "aarch64": 167}
 _PRLIMIT: dict[Machine, int] = {"x86_64": 302, "aarch64": 261}
 _IOCTL: dict[Machine, int] = {"x86_64": 16, "aarch64": 29}
+_SOCKET: dict[Machine, int] = {"x86_64": 41, "aarch64": 198}
+_AF_INET, _AF_NETLINK = 2, 16
 _NEW_NAMESPACES = 0x7E020000
 _TIOCSTI = 0x5412
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
+_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1, _ARGUMENT_2 = 0, 4, 16, 24, 32
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _EPERM, _ENOSYS = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 
@@ -132,17 +132,22 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def install() -> None:
-    """Filter the calling thread and all that it starts. Needs ``no_new_privs``; raises OSError where it cannot be."""
+def install(loopback: bool = False) -> None:
+    """Filter the calling thread and all that it starts. Needs ``no_new_privs``; raises OSError where it cannot be.
+
+    ``loopback`` lets it have sockets of IPv4, for a network namespace that has nothing but its loopback interface.
+    """
     here = kernel.machine()
     if here is None:
         raise OSError(errno.ENOSYS, "no system call numbers for this machine")
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(here))
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(here, loopback))
     kernel.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.byref(_Program(len(code) // 8, code)))
 
 
-def program(here: Machine) -> list[Instruction]:
+def program(here: Machine, loopback: bool = False) -> list[Instruction]:
     """The filter as BPF instructions. A foreign architecture's calls (32-bit, x32) kill the process."""
+    # Neither the network nor sockets by path.
+    sockets = _of_the_loopback() if loopback else [(_RETURN, 0, 0, _EPERM)]
     no_new_namespaces = _unless(_ARGUMENT_0, (_ANY_BIT, 0, 1, _NEW_NAMESPACES))
     keep_parent_death_signal = _unless(_ARGUMENT_0, (_EQUAL, 0, 1, kernel.PR_SET_PDEATHSIG))
     own_limits_only = _unless(_ARGUMENT_0, (_EQUAL, 1, 0, 0))
@@ -157,6 +162,7 @@ def program(here: Machine) -> list[Instruction]:
         *_all(PRETENDED, here, _ERRNO),
         # clone3 hides its flags from a filter; without it the C library falls back to clone.
         *_when(_CLONE3, [(_RETURN, 0, 0, _ENOSYS)]),
+        *_when(_SOCKET[here], sockets),
         *_when(_CLONE[here], no_new_namespaces),
         *_when(_PRCTL[here], keep_parent_death_signal),
         *_when(_PRLIMIT[here], own_limits_only),
@@ -170,6 +176,19 @@ def _all(calls: dict[str, tuple[int | None, int | None]], here: Machine, answer:
         number = intel if here == "x86_64" else arm
         if number is not None:
             yield from _when(number, [(_RETURN, 0, 0, answer)])
+
+
+def _of_the_loopback() -> list[Instruction]:
+    """EPERM for a socket that is neither of IPv4 nor one that asks for the names of interfaces, as getifaddrs does."""
+    return [
+        (_LOAD, 0, 0, _ARGUMENT_0),
+        (_EQUAL, 4, 0, _AF_INET),
+        (_EQUAL, 0, 2, _AF_NETLINK),
+        (_LOAD, 0, 0, _ARGUMENT_2),
+        (_EQUAL, 1, 0, 0),
+        (_RETURN, 0, 0, _EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
 
 
 def _unless(argument: int, test: Instruction) -> list[Instruction]:

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-QueueName = Literal["intake", "jobs"]
+from pith.worker import WorkerQueue
 
 
 def _words(value: object) -> object:
@@ -53,10 +53,11 @@ class WorkerSettings(BaseSettings):
     drain_seconds: float = Field(
         20, ge=0, description="How long a job that is to stop has to save a checkpoint; then the last one counts."
     )
-    worker_queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_words)] = Field(
+    worker_queues: Annotated[tuple[WorkerQueue, ...], NoDecode, BeforeValidator(_words)] = Field(
         ("intake", "jobs"),
         min_length=1,
-        description="What a worker does, with commas: jobs, intake (checks of uploads), or both, checks first.",
+        description="What a worker does, with commas: jobs (for its device or for any), own (for its device alone), "
+        "intake (checks of uploads, which go first).",
     )
     max_upload_bytes: int = Field(20 * 2**30, ge=1, description="Most bytes of one file that is imported.")
     import_hosts: Words = Field(
@@ -74,13 +75,18 @@ class WorkerSettings(BaseSettings):
         None, pattern="^https?://", description="The Hugging Face Hub, for hf://OWNER/NAME: https://huggingface.co"
     )
     threads: int = Field(default_factory=_usable_cores, ge=1, le=1024, description="CPU threads of a job.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs compute; auto takes a GPU if any.")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="Where jobs compute, and so which of them a worker takes; auto takes a GPU if any."
+    )
+    job_processes: int = Field(
+        1, ge=1, le=64, description="Processes that train one job together, each on a GPU of its own if there are any."
+    )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
         description="auto: every protection that the system offers; require: refuse to start when one is missing; off.",
     )
 
-    @property
-    def gpu(self) -> bool:
-        """Whether jobs may find a GPU, and so need its device nodes."""
-        return self.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
+    @field_validator("device", mode="before")
+    @classmethod
+    def _by_its_other_name(cls, value: object) -> object:
+        return "gpu" if value == "cuda" else value

@@ -9,6 +9,7 @@ from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import FINAL, JobSpec
 from pith.notes import foreseen
+from pith.worker import WorkerDevice
 from store import paths
 from store.blobs import Blobs
 from store.inputs import Inputs, Upload
@@ -19,7 +20,13 @@ from worker.settings import WorkerSettings
 _log = logging.getLogger(__name__)
 
 
-def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
+def device_for(claim: Claim, own: WorkerDevice) -> WorkerDevice:
+    """What this job computes on, of a worker with this device. A check of an upload computes nothing."""
+    spec = claim.job.spec
+    return own if isinstance(spec, JobSpec) and spec.device != "cpu" else "cpu"
+
+
+def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings, device: WorkerDevice = "cpu") -> None:
     """Fill the folder. What earlier attempts left, if a worker was lost with them, goes.
 
     Raises:
@@ -30,12 +37,13 @@ def stage(claim: Claim, blobs: Blobs, folder: JobDir, options: WorkerSettings) -
     folder.root.chmod(0o700)
     folder.scratch.mkdir(parents=True)
     if isinstance(claim.inputs, Upload):
-        _stage_upload(claim, claim.inputs, blobs, folder, options)
+        _stage_upload(claim, claim.inputs, blobs, folder)
     else:
-        _stage_inputs(claim, claim.inputs, blobs, folder, options)
+        _stage_inputs(claim, claim.inputs, blobs, folder)
+        folder.spec.write_text(_engine_job(claim, claim.inputs, options, device).model_dump_json())
 
 
-def _stage_upload(claim: Claim, upload: Upload, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
+def _stage_upload(claim: Claim, upload: Upload, blobs: Blobs, folder: JobDir) -> None:
     if upload.digest is not None:
         blobs.link_to(upload.digest, folder.upload)
     asked = IntakeJob(
@@ -49,7 +57,7 @@ def _stage_upload(claim: Claim, upload: Upload, blobs: Blobs, folder: JobDir, op
     folder.intake.write_text(asked.model_dump_json())
 
 
-def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, options: WorkerSettings) -> None:
+def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir) -> None:
     for own in (inputs.model, inputs.dataset):
         for name, digest in own.parts.items() if own else ():
             blobs.link_to(digest, folder.input(name))
@@ -61,10 +69,9 @@ def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, op
     for file, digest in claim.checkpoint.items():
         folder.checkpoint.mkdir(parents=True, exist_ok=True)
         blobs.link_to(digest, folder.checkpoint / file)
-    folder.spec.write_text(_engine_job(claim, inputs, options).model_dump_json())
 
 
-def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> EngineJob:
+def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings, device: WorkerDevice) -> EngineJob:
     assert isinstance(claim.job.spec, JobSpec)
     return EngineJob(
         job=claim.job.id,
@@ -73,8 +80,10 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> Engine
         dataset_digest=inputs.dataset and inputs.dataset.digest,
         model_preprocessing=inputs.model_preprocessing,
         foreseen=foreseen(inputs.asked),
-        device=options.device,
+        device="cuda" if device_for(claim, device) == "gpu" else "cpu",
         threads=options.threads,
+        processes=options.job_processes,
+        pieces=claim.pieces,
         checkpoint_seconds=options.checkpoint_seconds,
     )
 

@@ -108,7 +108,7 @@ class Attempt:
             return self._failed(PithError("internal", reference=reference).problem)
 
     def _stage(self) -> None:
-        staging.stage(self.claim, self.place.blobs, self.folder, self.place.options)
+        staging.stage(self.claim, self.place.blobs, self.folder, self.place.options, self.place.device)
 
     def _patiently(self, do: Callable[[], Ending | None]) -> Ending | None:
         """Do it again and again while the storage is away, as long as nothing else ends the attempt."""
@@ -154,7 +154,8 @@ class Attempt:
             memory_bytes=options.job_memory_bytes,
             file_bytes=options.job_file_bytes,
             threads=options.threads,
-            gpu=options.gpu,
+            processes=options.job_processes if isinstance(self.claim.inputs, Inputs) else 1,
+            gpu=staging.device_for(self.claim, self.place.device) == "gpu",
         )
 
     def _interruption(self) -> Ending | None:
@@ -210,10 +211,11 @@ class Attempt:
         last_words = self._log_output()
         if end.code is not None:
             return self._failed(results.fault(f"exit code {end.code} ({last_words})").problem)
-        hint = ", probably out of memory" if ran_out and end.signal == signal.SIGKILL else ""
+        starved = ran_out and end.signal == signal.SIGKILL
+        hint = ", probably out of memory" if starved else ""
         said = {"cause": _cause(end), "where": self.reporter.where(), "hint": hint}
         why = "The job's process ended by {cause} at {where}{hint}; it is tried again.".format(**said)
-        return self._crashed(PithError("engine_died", **said).problem, why)  # type: ignore[arg-type]
+        return self._crashed(PithError("engine_died", **said).problem, why, starved)  # type: ignore[arg-type]
 
     def _said_problem(self) -> Problem:
         """Why the engine refused; what it printed on the way is the operator's only when the fault is the engine's."""
@@ -241,12 +243,12 @@ class Attempt:
             self.place.blobs.settle(artifact.digest)
         return written
 
-    def _crashed(self, problem: Problem, why: str) -> Ending:
+    def _crashed(self, problem: Problem, why: str, starved: bool) -> Ending:
         """A job may have been killed for what others did; a check has most likely met a file that kills it."""
         if isinstance(self.claim.inputs, Upload):
             return self._failed(problem)
-        crashed = partial(self.place.jobs.crashed, self.claim.job.id, self.claim.attempt, problem, why)
-        return Ending("crashed", crashed)
+        jobs, id, attempt = self.place.jobs, self.claim.job.id, self.claim.attempt
+        return Ending("crashed", partial(jobs.crashed, id, attempt, problem, why, starved))
 
     def _failed(self, problem: Problem) -> Ending:
         return Ending("failed", partial(self.place.jobs.fail, self.claim.job.id, self.claim.attempt, problem))

@@ -6,7 +6,9 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
+from pith.worker import WorkerDevice
 from store.blobs import Blobs
+from store.database import Database
 from store.jobs import Jobs
 from store.port import Life
 from store.settings import Settings
@@ -22,11 +24,13 @@ def _name() -> str:
 class Workplace:
     """``stopping`` is set when the worker is told to leave: the running job is then given back."""
 
+    database: Database
     jobs: Jobs
     blobs: Blobs
     server: WarmServer
     settings: Settings
     options: WorkerSettings
+    device: WorkerDevice = "cpu"
     name: str = field(default_factory=_name)
     stopping: threading.Event = field(default_factory=threading.Event)
     life: Life = field(default_factory=Life)

@@ -15,7 +15,7 @@ from pith.cli.export import export_model
 from pith.cli.jobs import jobs
 from pith.cli.mlflow import mlflow
 from pith.cli.run import run
-from pith.cli.service import techniques, up
+from pith.cli.service import techniques, up, workers
 from pith.cli.unpack import unpack
 from pith.cli.uploads import datasets, models
 from pith.cli.webhooks import webhooks
@@ -31,7 +31,7 @@ def cli() -> None:
     """Compress trained models, and see honestly what it costs."""
 
 
-COMMANDS = (export_model, jobs, keys, me, mlflow, projects, run, techniques, unpack, up, webhooks)
+COMMANDS = (export_model, jobs, keys, me, mlflow, projects, run, techniques, unpack, up, webhooks, workers)
 for command in (models(), datasets(), *COMMANDS):
     cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""`pith techniques` and `pith up`."""
+"""`pith techniques`, `pith workers` and `pith up`."""
 
 import os
 import sys
@@ -18,6 +18,13 @@ SERVER = ("fastapi", "uvicorn", "sqlalchemy", "celery", "torch", "onnxruntime")
 def techniques(pith: Pith, out: Output) -> None:
     """List every step that a recipe can have."""
     out.many(pith.techniques(), ("kind", "summary", "limits"))
+
+
+@click.command()
+@connected
+def workers(pith: Pith, out: Output) -> None:
+    """List the workers that have lately been seen, and what they compute on."""
+    out.many(pith.workers(), ("name", "device", "queues", "started_at", "seen_at"))
 
 
 @click.command()

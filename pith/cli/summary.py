@@ -38,6 +38,8 @@ def standing(job: Job) -> Iterator[str]:
         yield f"{job.progress.fraction:.0%} {job.progress.message}{left}"
     if job.jobs_before is not None:
         yield f"{job.jobs_before} queued jobs go before it"
+    if job.waits_for is not None:
+        yield job.waits_for
     if job.checkpoint_at is not None:
         yield f"checkpoint of {job.checkpoint_at:%Y-%m-%d %H:%M:%S}"
 

@@ -82,7 +82,9 @@ def place(shop: Shop, server: WarmServer, settings: Settings) -> Workplace:
     options = WorkerSettings.model_validate(
         {"job_memory_bytes": 1 << 30, "threads": 1, "device": "cpu", "drain_seconds": 0.5}
     )
-    return Workplace(jobs=shop.jobs, blobs=shop.blobs, server=server, settings=settings, options=options)
+    return Workplace(
+        database=shop.db, jobs=shop.jobs, blobs=shop.blobs, server=server, settings=settings, options=options
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 from tests.worker.conftest import Do
 from tests.worker.processes import Service, until, until_said
 from tests.worker.test_supervise import Running, code_of
-from worker import keeper, supervise
+from worker import keeper, oom, supervise
 from worker.workplace import Workplace
 
 Again = Callable[[Job], Job]
@@ -261,3 +261,22 @@ def test_sigterm_to_a_real_worker_and_kill_9_of_a_real_process(service: Service,
         assert until(service, one, "succeeded").attempt == 2
         assert HELD in warnings(service.jobs, one)
     eventually(lambda: service.jobs.get(job.id).checkpoint_at is None)
+
+
+def test_a_process_that_the_kernel_ended_for_want_of_memory_is_told_to_use_less(
+    submit: Do, again: Again, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = iter([0, 1, 1, 1, 1, 2, 2, 2])  # before and after each attempt; the second died of something else
+    monkeypatch.setattr(oom, "kills", lambda: next(counted))
+    job = submit(f"""
+events.emit('warning', f'pieces {{folder.read().pieces}}')
+attempt = int(folder.root.name)
+if attempt <= 3:
+    checkpoint(attempt, str(attempt).encode())
+    {DIE}
+succeed()""")
+    lost = [again(job) for _ in range(3)]
+    assert [one.status for one in lost] == ["queued"] * 3
+    assert "probably out of memory" in shop.jobs.events(job.id)[-1].message
+    assert again(job).status == "succeeded"
+    assert warnings(shop.jobs, job) == ["pieces 1", "pieces 2", "pieces 2", "pieces 4"]

@@ -5,11 +5,13 @@ from pydantic import ValidationError
 
 from pith.job import Job
 from store.settings import Settings
+from store.workers import Workers
 from tests.processes import descendants
 from tests.store.shop import Shop
 from tests.waiting import eventually
 from tests.worker.conftest import Do
 from tests.worker.processes import WAIT_FOR_GO, Service, until, until_said
+from worker import devices
 from worker.application import queues
 from worker.rest import Rest
 from worker.settings import WorkerSettings
@@ -18,14 +20,30 @@ from worker.warm_client import WarmServer
 
 @pytest.mark.parametrize(
     ("given", "names"),
-    [("jobs,intake", "pith.intake,pith"), ("intake", "pith.intake"), (" jobs ,", "pith"), (None, "pith.intake,pith")],
+    [
+        ("jobs,intake", "pith.intake,pith.cpu,pith"),
+        ("intake", "pith.intake"),
+        (" jobs ,", "pith.cpu,pith"),
+        ("own", "pith.cpu"),
+        ("own,intake", "pith.intake,pith.cpu"),
+        (None, "pith.intake,pith.cpu,pith"),
+    ],
 )
 def test_a_worker_takes_the_queues_that_it_is_told(
     given: str | None, names: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PITH_DEVICE", "cpu")
     if given is not None:
         monkeypatch.setenv("PITH_WORKER_QUEUES", given)
     assert queues() == names
+
+
+def test_a_worker_with_a_gpu_takes_what_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: 1)
+    monkeypatch.setenv("PITH_WORKER_QUEUES", "jobs")
+    assert queues() == "pith.gpu,pith"
+    monkeypatch.setenv("PITH_DEVICE", "cpu")
+    assert queues() == "pith.cpu,pith"
 
 
 @pytest.mark.parametrize("given", ["", "job", "jobs,all"])
@@ -123,3 +141,28 @@ def test_urgent_jobs_are_taken_first(service: Service, submit: Do) -> None:
     service.worker()
     started = {name: until(service, job, "succeeded").started_at for name, job in jobs.items()}
     assert sorted(started, key=lambda name: started[name]) == ["high", "normal", "low"]
+
+
+def test_a_worker_takes_what_is_for_its_device_first_and_leaves_the_rest(
+    service: Service, submit: Do, shop: Shop
+) -> None:
+    gpu = submit("succeed()", device="gpu", priority="high")
+    free = [submit("succeed()"), submit("succeed()", priority="high")]
+    own = [submit("succeed()", device="cpu"), submit("succeed()", device="cpu", priority="high")]
+    for job in (gpu, *free, *own):
+        service.send(job.id)
+    service.worker()
+    started = {job.id: until(service, job, "succeeded").started_at for job in (*free, *own)}
+    assert sorted(started, key=lambda id: started[id]) == [own[1].id, free[1].id, own[0].id, free[0].id]
+    left = shop.jobs.get(gpu.id)
+    assert (left.status, left.attempt) == ("queued", 0)
+    assert left.waits_for is not None and "GPU" in left.waits_for
+
+
+def test_workers_say_that_they_are_there_and_that_they_leave(service: Service, shop: Shop) -> None:
+    worker = service.worker()
+    (found,) = eventually(Workers(shop.db).list)
+    assert (found.device, found.queues) == ("cpu", ("intake", "jobs"))
+    worker.terminate()
+    worker.wait()
+    assert Workers(shop.db).list() == ()

@@ -236,7 +236,7 @@ def test_a_fenced_attempt_writes_nothing(running: Callable[[], Running], place: 
 def test_the_time_limit(submit: Do, place: Workplace) -> None:
     options = place.options.model_copy(update={"job_time_seconds": 0.2})
     job = submit(FOREVER)
-    supervise.run(Workplace(place.jobs, place.blobs, place.server, place.settings, options), job.id)
+    supervise.run(replace(place, options=options), job.id)
     ended = place.jobs.get(job.id)
     assert ended.error is not None
     assert (ended.status, ended.error.code) == ("failed", "engine_timeout")

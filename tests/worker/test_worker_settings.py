@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pith.errors import PithError
-from worker import application, sandbox
+from worker import application, devices, sandbox
 from worker.settings import WorkerSettings
 
 
@@ -30,16 +30,16 @@ def test_a_wrong_setting_refuses_to_start(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_a_cpu_job_gets_no_gpu() -> None:
-    assert not WorkerSettings(device="cpu").gpu
+    assert devices.resolve(WorkerSettings(device="cpu")) == "cpu"
 
 
 def test_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        application.announce_sandbox("off")
+        application.announce_sandbox(WorkerSettings(sandbox="off"))
     assert "protections around jobs: none" in caplog.text
 
 
 def test_require_refuses_to_start_when_a_layer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "LAYERS", (*sandbox.LAYERS, "a_moat"))
     with pytest.raises(PithError, match=r"lacks .*a_moat, and PITH_SANDBOX=require"):
-        application.announce_sandbox("require")
+        application.announce_sandbox(WorkerSettings(sandbox="require"))
