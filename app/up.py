@@ -5,6 +5,7 @@
        ├─ worker       python -m worker, for jobs; where there are GPUs, for those that ask for the CPU
        ├─ worker-0 …   python -m worker, for jobs: one for each GPU
        ├─ checker      python -m worker, for checks of uploads, which need not wait for a job to end
+       ├─ courier      python -m worker.courier, for webhooks
        └─ api          python -m app.serve; when it ends of its own accord, all end
 
 The others are started again when they end, after 1 s, then 2 s, up to 30 s.
@@ -152,9 +153,10 @@ def children(
         Child("scheduler", (*python, "store.scheduler"), environment | port_after(metrics_port, 1)),
         *(
             Child(name, (*python, "worker"), environment | port_after(metrics_port, place) | its, READY)
-            for place, (name, its) in zip((2, *range(4, 99)), workers(environment, options), strict=False)
+            for place, (name, its) in zip((2, *range(5, 99)), workers(environment, options), strict=False)
         ),
         Child("checker", (*python, "worker"), environment | port_after(metrics_port, 3) | for_checks, READY),
+        Child("courier", (*python, "worker.courier"), environment | port_after(metrics_port, 4), READY),
         Child("api", (*python, "app.serve"), environment | port_after(metrics_port, 0)),
     ]
 

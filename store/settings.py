@@ -134,9 +134,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None,
         ge=1,
-        le=65532,
+        le=65531,
         description="Port of its own for /metrics (Prometheus) and /livez of a process; none without it. Under pith up "
-        "it is the API's, and the next three are those of scheduler, worker and checker.",
+        "it is the API's, and the next four are those of scheduler, worker, checker and courier.",
     )
 
     @model_validator(mode="after")

@@ -58,12 +58,14 @@ class Reach:
     setting: str = "PITH_IMPORT_HOSTS"
 
     @classmethod
-    def of(cls, hosts: Iterable[str], private: Iterable[str], *urls: str | None) -> "Reach":
+    def of(
+        cls, hosts: Iterable[str], private: Iterable[str], *urls: str | None, setting: str = "PITH_IMPORT_HOSTS"
+    ) -> "Reach":
         """From the words of settings: hosts, private hosts and networks, and the operator's own addresses."""
         networks = {word: found for word in private if (found := _network(word)) is not None}
         names = tuple(word.lower() for word in private if word not in networks)
         origins = frozenset(origin_of(httpx.URL(url)) for url in urls if url is not None)
-        return cls(tuple(word.lower() for word in hosts), names, tuple(networks.values()), origins)
+        return cls(tuple(word.lower() for word in hosts), names, tuple(networks.values()), origins, setting)
 
     def checked(self, url: httpx.URL, resolve: Resolve) -> Sequence[Address]:
         """The addresses that this may be asked at.
@@ -159,6 +161,24 @@ class Outward:
             finally:
                 response.close()
         raise refused(request.url, f"it is the end of more than {MOST_REDIRECTS} redirects")
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], most: int) -> httpx.Response:
+        """An answer without its body, of which ``most`` bytes are looked at; a redirect is an answer like others.
+
+        Raises:
+            PithError: ``address_refused``.
+            httpx.HTTPError: it did not answer, or not in HTTP.
+        """
+        request = self._http.build_request("POST", url, content=body, headers={"User-Agent": "Pith", **headers})
+        response = self._http.send(request, stream=True)
+        try:
+            seen = 0
+            for piece in response.iter_raw():
+                if (seen := seen + len(piece)) > most:
+                    break
+            return response
+        finally:
+            response.close()
 
     def _next(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         try:

@@ -68,6 +68,9 @@ class WorkerSettings(BaseSettings):
     private_hosts: Words = Field(
         (), description="Hosts and networks (10.0.0.0/8) that may be private and speak plain http, with commas."
     )
+    webhook_hosts: Words = Field(
+        ("*",), description="Hosts that webhooks may go to, with commas: names, .example.org for all below, * for any."
+    )
     mlflow_tracking_uri: str | None = Field(
         None, pattern="^https?://", description="MLflow's tracking server, for models:/NAME/VERSION."
     )

@@ -95,7 +95,7 @@ def test_up_starts_in_any_folder_and_says_last_that_it_is_ready(tmp_path: Path) 
 def test_checks_of_uploads_have_a_worker_of_their_own(tmp_path: Path) -> None:
     with up(tmp_path / "data", PITH_WORKER_QUEUES="jobs,intake") as one:
         eventually(lambda: _whole(descendants(one.process.pid)))
-        workers = [pid for pid in children(one.process.pid) if "-m worker" in command_of(pid)]
+        workers = [pid for pid in children(one.process.pid) if command_of(pid).endswith("-m worker")]
         queues = [word for pid in workers for word in environment_of(pid) if word.startswith("PITH_WORKER_QUEUES=")]
         assert queues == ["PITH_WORKER_QUEUES=jobs", "PITH_WORKER_QUEUES=intake"]
 
