@@ -9,7 +9,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, pages, results, resumable, uploads
+from app.routes import about, access, events, jobs, lineage, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
 from pith import __version__
@@ -54,6 +54,7 @@ def create_app(
         uploads.datasets(),
         resumable.router,
         jobs.router,
+        lineage.router,
         events.router,
         results.router,
         access.router,

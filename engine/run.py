@@ -32,6 +32,7 @@ from engine.page import render
 from engine.position import Finished
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
+from engine.replay import replay
 from pith.base import Step
 from pith.errors import PithError
 from pith.job import undefined_drop
@@ -129,6 +130,8 @@ def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
     for index in range(ctx.step, len(ctx.spec.recipe)):
         model = _apply(ctx, model, index)
         candidates.append(Candidate(ctx.finished[-1].counts, ctx.checkpoints.measured(index)))
+        if ctx.spec.keep_steps and model.finished is None:
+            ctx.checkpoints.keep(model, tuple(ctx.finished), ctx.folder.steps)
         if ctx.checkpoints.due() and model.finished is None:
             ctx.save(model, None, step=index + 1)
     return candidates, model
@@ -184,7 +187,7 @@ def _report(
     numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
     constraints = check_constraints(job.spec.constraints, comparison)
-    return Report(
+    report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
@@ -201,9 +204,20 @@ def _report(
         outputs=outputs,
         environment=where,
         seconds=time.monotonic() - started,
+        forked_from=job.forked_from,
     )
+    return report.model_copy(update={"replay": replay(ctx.folder, job, report)})
 
 
 def _step(job: EngineJob, index: int, done: Finished, after: Measurement) -> StepReport:
     said = job.foreseen.of_step(index)
-    return StepReport(index=index, kind=done.kind, seconds=done.seconds, after=after, notes=done.notes, foreseen=said)
+    taken = job.forked_from.job if job.forked_from and index < job.forked_from.step else None
+    return StepReport(
+        index=index,
+        kind=done.kind,
+        seconds=done.seconds,
+        after=after,
+        notes=done.notes,
+        foreseen=said,
+        taken_from=taken,
+    )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pith.artifact import Artifact
 from pith.errors import PithError
+from pith.fork import ForkSpec
 from pith.job import FINAL, Event, Job, JobKind, JobSpec, JobStatus
 from pith.plan import Plan
 from pith.report import Report
@@ -79,6 +80,17 @@ class Jobs:
     def resume(self, id: str) -> Job:
         """Queue a paused job again, from its checkpoint."""
         return decode(Job, self._wire.call("POST", _path(id, "resume")))
+
+    def replay(self, id: str, key: str | None = None) -> Job:
+        """The same spec again, as a new job whose report compares the two. ``key`` as in ``submit``."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return decode(Job, self._wire.call("POST", _path(id, "replay"), headers=headers))
+
+    def fork(self, id: str, asked: ForkSpec, key: str | None = None) -> Job:
+        """A new job from one of its steps on. Raises PithError ``step_not_kept`` unless the old one keeps its steps."""
+        headers = {"Content-Type": "application/json", **({} if key is None else {"Idempotency-Key": key})}
+        body = asked.model_dump_json(exclude_none=True).encode()
+        return decode(Job, self._wire.call("POST", _path(id, "fork"), content=body, headers=headers))
 
     def delete(self, id: str) -> None:
         """With all that it made. Raises PithError ``job_not_ended``."""

@@ -27,6 +27,7 @@ from store import (
     idempotency,
     inputs,
     job_view,
+    lineage,
     listing,
     quotas,
 )
@@ -46,13 +47,15 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name.
+    ``checkpoint`` is what an earlier attempt has left, or the steps before a fork, by file name. ``original`` is what a
+    replay is compared with.
     """
 
     job: Job
     attempt: int
     inputs: inputs.Inputs | inputs.Upload
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
+    original: lineage.Original | None = None
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,16 @@ class Jobs:
 
     # ---- a caller's side
 
-    def submit(self, spec: JobSpec, key: Key | None = None) -> Job:
-        """Queue a job; or give back the one that was queued under this key before.
+    def submit(self, spec: JobSpec, key: Key | None = None, origin: lineage.Origin | None = None) -> Job:
+        """Queue a job; or give back the one that was queued under this key before. ``origin`` is the job that it comes
+        from.
 
         ``store.dispatch.dispatch`` sends it; the scheduler does if that fails. While something that it names is still
         being checked the job waits; it fails when that is rejected.
 
         Raises:
-            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, ``quota_exceeded``, and what
-                ``JobSpec.check`` raises.
+            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, ``quota_exceeded``,
+                ``step_not_kept``, and what ``JobSpec.check`` raises.
         """
         spec.check()
         project = self._project or DEFAULT_PROJECT
@@ -100,10 +104,15 @@ class Jobs:
             before = None if key is None else idempotency.taken(session, project, key, id)
             if before is not None:
                 return job_view.single(session, self._find(session, before))
+            if origin is not None:
+                self._find(session, origin.job, lock=True)
             rows = inputs.named(session, spec, self._project)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
             row = begin(session, "compression", spec, rows.keys(), project, why, id)
+            if origin is not None:
+                lineage.attach(session, row, origin)
+                quotas.check_storage(session, project)
             quotas.check_jobs(session, project)
             return job_view.single(session, row)
 
@@ -215,6 +224,7 @@ class Jobs:
                 raise PithError("job_not_ended", id=id, status=row.status)
             kept = select(ArtifactRow.digest).where(ArtifactRow.job_id == id)
             digests = {*session.scalars(kept), *checkpoints.of_job(session, id).values()}
+            digests |= lineage.digests(session, id)
             session.delete(row)
             deletions.record(session, row.project, id, why)
         for digest in digests:
@@ -281,6 +291,17 @@ class Jobs:
         with self._db.session() as session:
             row = _held(session, id, attempt)
             gone = {file.digest for file in files} if row is None else checkpoints.replace(session, row, files)
+        for file in files:
+            blobs.settle(file.digest)
+        for digest in gone:
+            delete_unreferred(self._db, blobs, digest)
+        return "fenced" if row is None else cast(Beat, row.status)
+
+    def keep_step(self, id: JobId, attempt: int, step: int, files: Sequence[checkpoints.Kept], blobs: Blobs) -> Beat:
+        """Keep these, whose blobs have just been stored, as what the step has left for forks. Answers as ``beat``."""
+        with self._db.session() as session:
+            row = _held(session, id, attempt)
+            gone = {file.digest for file in files} if row is None else lineage.keep(session, id, step, files)
         for file in files:
             blobs.settle(file.digest)
         for digest in gone:
@@ -374,7 +395,9 @@ class Jobs:
     def _claimed(self, session: Session, row: JobRow) -> Claim | None:
         job = job_view.contract(session, row)
         try:
-            return Claim(job, row.attempt, inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id))
+            found = inputs.of_job(session, job.spec)
+            kept, original = checkpoints.of_job(session, row.id), lineage.original(session, row)
+            return Claim(job, row.attempt, found, kept, original)
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None

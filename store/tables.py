@@ -187,6 +187,9 @@ class JobRow(Table):
     attempt_fraction: Mapped[float | None]
     spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
     event_seq: Mapped[int] = mapped_column(default=0)
+    replays: Mapped[str | None] = mapped_column(String(30))
+    forked_from: Mapped[str | None] = mapped_column(String(30))
+    forked_step: Mapped[int | None]
 
 
 class JobInputRow(Table):
@@ -204,6 +207,18 @@ class CheckpointRow(Table):
     __tablename__ = "checkpoints"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class StepRow(Table):
+    """One file of what a finished step has left for jobs that go on from there."""
+
+    __tablename__ = "steps"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     digest: Mapped[str] = mapped_column(String(71), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from engine.jobdir import EngineJob, IntakeJob, JobDir
+from engine.jobdir import EngineJob, IntakeJob, JobDir, Original
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import FINAL, JobSpec
@@ -61,6 +61,8 @@ def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir, op
     for file, digest in claim.checkpoint.items():
         folder.checkpoint.mkdir(parents=True, exist_ok=True)
         blobs.link_to(digest, folder.checkpoint / file)
+    if claim.original is not None and claim.original.report is not None:
+        blobs.link_to(claim.original.report, folder.original)
     folder.spec.write_text(_engine_job(claim, inputs, options).model_dump_json())
 
 
@@ -76,7 +78,15 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings) -> Engine
         device=options.device,
         threads=options.threads,
         checkpoint_seconds=options.checkpoint_seconds,
+        forked_from=claim.job.forked_from,
+        original=_original(claim),
     )
+
+
+def _original(claim: Claim) -> Original | None:
+    if (found := claim.original) is None:
+        return None
+    return Original(job=found.job, status=found.status, artifacts=dict(found.artifacts))
 
 
 def clear(folder: JobDir) -> None:

@@ -22,6 +22,7 @@ from worker.keeper import Keeper
 from worker.pulse import Pulse
 from worker.reporter import Reporter
 from worker.sandbox import Policy
+from worker.step_keeper import StepKeeper
 from worker.warm_client import End
 from worker.workplace import Workplace
 
@@ -82,7 +83,8 @@ class Attempt:
 
     def _run_child(self) -> Write:
         kills = oom.kills()
-        keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
+        steps = StepKeeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
+        keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder, steps)
         child = self.place.server.start(self._policy())
         try:
             deadline = time.monotonic() + self._time_limit()[1]
@@ -93,6 +95,7 @@ class Attempt:
                     return write
         finally:
             child.kill()
+            steps.keep()
         self.reporter.finish()
         if self.draining_until is not None and end.code in (None, DRAINED):
             keeper.keep()

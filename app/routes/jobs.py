@@ -20,7 +20,7 @@ from store.idempotency import Key
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs()])
 LONGEST_WAIT = 60
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
-SUBMIT = problems(
+SUBMITS = (
     "media_type_not_supported",
     "body_too_large",
     "not_found",
@@ -36,6 +36,7 @@ SUBMIT = problems(
     "quota_exceeded",
     "origin_not_allowed",
 )
+SUBMIT = problems(*SUBMITS)
 PLAN: dict[int | str, dict[str, Any]] = {200: {"model": Plan, "description": "With dry_run: what would happen."}}
 
 

@@ -85,6 +85,28 @@ def resume(pith: Pith, out: Output, id: str) -> None:
 @jobs.command()
 @click.argument("id")
 @connected
+def replay(pith: Pith, out: Output, id: str) -> None:
+    """Run a job's spec again; the new job's report compares the two."""
+    print_job(out, pith.jobs.replay(id))
+
+
+@jobs.command()
+@click.argument("id")
+@click.argument("step", type=click.IntRange(min=1))
+@click.option("--changes", metavar="FILE", help="JSON: recipe from there on, constraints, outputs (- is stdin).")
+@connected
+def fork(pith: Pith, out: Output, id: str, step: int, changes: str | None) -> None:
+    """Run a job again from STEP on; the steps before are taken from it.
+
+    Steps count from 0, as in recipe[1]: STEP is the first one that is run.
+    """
+    said = {} if changes is None else spec.read(changes)
+    print_job(out, pith.jobs.fork(id, spec.fork({**said, "from_step": step})))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
 def delete(pith: Pith, out: Output, id: str) -> None:
     """Delete a job that has ended, and all that it made."""
     pith.jobs.delete(id)
