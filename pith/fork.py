@@ -53,10 +53,11 @@ def forked(job: Job, asked: ForkSpec) -> JobSpec:
     said = {name: value for name in ForkSpec.model_fields if (value := getattr(asked, name)) is not None}
     said.pop("from_step")
     rest = old.recipe[asked.from_step :] if asked.recipe is None else asked.recipe
+    document = {**dict(old), **said, "recipe": (*old.recipe[: asked.from_step], *rest)}
     try:
-        spec = JobSpec.model_validate({**dict(old), **said, "recipe": (*old.recipe[: asked.from_step], *rest)})
+        spec = JobSpec.model_validate(document)
     except ValidationError as fault:
-        raise malformed(fault.errors(include_url=False, include_context=False), None, ForkSpec) from fault
+        raise malformed(fault.errors(include_url=False, include_context=False), document) from fault
     if spec.weighed() != old.weighed():
         raise PithError("fork_weighed_otherwise", before=old.weighed(), now=spec.weighed(), id=job.id)
     return spec
