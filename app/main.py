@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool
 
 from app import problems
@@ -12,6 +12,7 @@ from app.guard import Guard
 from app.routes import about, access, events, jobs, lineage, pages, results, resumable, uploads
 from app.service import opened
 from app.settings import ApiSettings
+from app.strict import known_query
 from pith import __version__
 from store.settings import Settings
 
@@ -46,6 +47,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        dependencies=[Depends(known_query)],
     )
     app.add_middleware(Guard)
     problems.install(app)

@@ -9,7 +9,7 @@ Synchronous. Every failure, the service's silence too, is a PithError.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -24,6 +24,7 @@ from pith.intake import Architecture
 from pith.job_client import Jobs
 from pith.recipe import Technique
 from pith.resources import Dataset, Model, Page, ResourceStatus
+from pith.tags import ResourceChange
 from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, query
 
@@ -84,7 +85,12 @@ class Uploads(Generic[T, G]):
         self._page: type[Page[T]] = Page[kind]  # type: ignore[valid-type]
 
     def upload(
-        self, path: Path | str, name: str | None = None, progress: Progress | None = None, given: G | None = None
+        self,
+        path: Path | str,
+        name: str | None = None,
+        progress: Progress | None = None,
+        given: G | None = None,
+        tags: Sequence[str] = (),
     ) -> T:
         """Send a file, in constant memory, under its own name or another; ``given`` is what it does not say itself.
 
@@ -95,7 +101,7 @@ class Uploads(Generic[T, G]):
         """
         path = Path(path)
         outgoing = Outgoing(path, progress)
-        said = {**query(name=name or path.name), **_said(given)}
+        said = {**query(name=name or path.name), **_said(given), **({"tag": list(tags)} if tags else {})}
         try:
             if outgoing.size >= RESUMABLE_BYTES:
                 of = self._path.rpartition("/")[2].removesuffix("s")
@@ -134,17 +140,29 @@ class Uploads(Generic[T, G]):
         """Have it checked again."""
         return decode(self._kind, self._wire.call("POST", f"{self._path}/{quote(id, safe='')}/check"))
 
+    def change(self, id: str, name: str | None = None, tags: Sequence[str] | None = None) -> T:
+        """What is left out stays; ``tags`` replaces all of them."""
+        asked = ResourceChange(name=name, tags=None if tags is None else tuple(tags))
+        body, headers = asked.model_dump_json().encode(), {"Content-Type": "application/json"}
+        path = f"{self._path}/{quote(id, safe='')}"
+        return decode(self._kind, self._wire.call("PATCH", path, content=body, headers=headers))
+
     def page(
-        self, limit: int | None = None, cursor: str | None = None, status: ResourceStatus | None = None
+        self,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: ResourceStatus | None = None,
+        tags: Sequence[str] = (),
     ) -> Page[T]:
-        response = self._wire.call("GET", self._path, params=query(limit=limit, cursor=cursor, status=status))
+        params = {**query(limit=limit, cursor=cursor, status=status), "tag": list(tags)}
+        response = self._wire.call("GET", self._path, params=params)
         return decode(self._page, response)
 
-    def list(self, status: ResourceStatus | None = None) -> Iterator[T]:
+    def list(self, status: ResourceStatus | None = None, tags: Sequence[str] = ()) -> Iterator[T]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, status=status)
+            page = self.page(cursor=cursor, status=status, tags=tags)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return

@@ -69,6 +69,9 @@ ERRORS: dict[str, Row] = {
         "Origin not allowed",
         "A page at {origin!r} may not write here; call the API from its own address or without a browser.",
     ),
+    "precondition_failed": Row(
+        412, "Changed meanwhile", "If-Match is {given}, and the ETag is {etag} by now; look at it again, then repeat."
+    ),
     "bad_cursor": Row(400, "Bad cursor", "{cursor!r} is no cursor of this list; use next_cursor as it was given."),
     "recipe_order": Row(
         400,

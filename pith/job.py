@@ -215,6 +215,7 @@ class Job(Frozen):
     artifacts: tuple[Artifact, ...] = ()
     replays: JobId | None = Field(None, description="The job whose spec this one runs again.")
     forked_from: ForkedFrom | None = None
+    tags: tuple[str, ...] = ()
     kept_steps: tuple[int, ...] = Field((), description="Steps whose result is kept: a fork may begin after each.")
 
 

@@ -1,7 +1,7 @@
 """The client's jobs: submit, watch, wait, and fetch what came of them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from pith.plan import Plan
 from pith.report import Report
 from pith.resources import Page
 from pith.sse import Message, messages
+from pith.tags import JobChange
 from pith.transfer import Progress, receive, target
 from pith.wire import STREAM_TIMEOUT, Wire, decode, query
 
@@ -30,11 +31,18 @@ class Jobs:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def submit(self, spec: JobSpec, key: str | None = None) -> Job:
+    def submit(self, spec: JobSpec, key: str | None = None, tags: Sequence[str] = ()) -> Job:
         """``key`` names this request: sent again under it, it queues nothing new."""
         headers = {"Content-Type": "application/json", **({} if key is None else {"Idempotency-Key": key})}
         return decode(
-            Job, self._wire.call("POST", "/v1/jobs", content=spec.model_dump_json().encode(), headers=headers)
+            Job,
+            self._wire.call(
+                "POST",
+                "/v1/jobs",
+                params={"tag": list(tags)},
+                content=spec.model_dump_json().encode(),
+                headers=headers,
+            ),
         )
 
     def plan(self, spec: JobSpec) -> Plan:
@@ -56,19 +64,33 @@ class Jobs:
         status: JobStatus | None = None,
         kind: JobKind | Literal["all"] | None = None,
         naming: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Page[Job]:
-        """``kind``: compression if it is left out; intake are the checks of uploads. ``naming`` a model or dataset."""
-        params = query(limit=limit, cursor=cursor, status=status, kind=kind, naming=naming)
+        """``kind``: compression if it is left out; intake are the checks of uploads. ``naming`` a model or dataset;
+        with all of these ``tags``."""
+        params = {**query(limit=limit, cursor=cursor, status=status, kind=kind, naming=naming), "tag": list(tags)}
         return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
 
-    def list(self, status: JobStatus | None = None, kind: JobKind | Literal["all"] | None = None) -> Iterator[Job]:
+    def list(
+        self,
+        status: JobStatus | None = None,
+        kind: JobKind | Literal["all"] | None = None,
+        naming: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Iterator[Job]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, status=status, kind=kind)
+            page = self.page(cursor=cursor, status=status, kind=kind, naming=naming, tags=tags)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return
+
+    def change(self, id: str, tags: Sequence[str]) -> Job:
+        """Give it these tags in the place of its own."""
+        body = JobChange(tags=tuple(tags)).model_dump_json().encode()
+        headers = {"Content-Type": "application/json"}
+        return decode(Job, self._wire.call("PATCH", _path(id), content=body, headers=headers))
 
     def cancel(self, id: str) -> Job:
         return decode(Job, self._wire.call("POST", _path(id, "cancel")))

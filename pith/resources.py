@@ -30,6 +30,7 @@ class Model(Frozen):
     check: JobId = Field(description="The job that looks at it, or did.")
     architecture: Architecture | None = Field(None, description="As it was given with the upload.")
     facts: ModelFacts | None = Field(None, description="What was learnt, once it is ready.")
+    tags: tuple[str, ...] = ()
 
 
 class Dataset(Frozen):
@@ -45,6 +46,7 @@ class Dataset(Frozen):
     check: JobId = Field(description="The job that looks at it, or did.")
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
+    tags: tuple[str, ...] = ()
 
 
 UploadOf = Literal["model", "dataset"]

@@ -11,7 +11,7 @@ from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
 from pith.job import ForkedFrom, Job, JobSpec, JobStatus, Progress, Verdict
-from store import clock, deletions, listing
+from store import clock, deletions, listing, tags
 from store.tables import ArtifactRow, JobRow, StepRow
 from store.transitions import HELD
 
@@ -64,10 +64,11 @@ def contracts(session: Session, rows: Sequence[JobRow]) -> tuple[Job, ...]:
     steps = select(StepRow.job_id, StepRow.step).where(StepRow.job_id.in_([row.id for row in rows])).distinct()
     for id, step in session.execute(steps.order_by(StepRow.step)):
         kept[id].append(step)
-    return tuple(_job(row, tuple(found[row.id]), tuple(kept[row.id])) for row in rows)
+    tagged = tags.of(session, [row.id for row in rows])
+    return tuple(_job(row, tuple(found[row.id]), tuple(kept[row.id]), tagged[row.id]) for row in rows)
 
 
-def _job(row: JobRow, artifacts: tuple[Artifact, ...], kept_steps: tuple[int, ...]) -> Job:
+def _job(row: JobRow, artifacts: tuple[Artifact, ...], kept_steps: tuple[int, ...], tagged: tuple[str, ...]) -> Job:
     return Job(
         id=row.id,
         status=cast(JobStatus, row.status),
@@ -85,6 +86,7 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...], kept_steps: tuple[int, ..
         replays=row.replays,
         forked_from=None if row.forked_from is None else ForkedFrom(job=row.forked_from, step=row.forked_step or 1),
         kept_steps=kept_steps,
+        tags=tagged,
     )
 
 

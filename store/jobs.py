@@ -4,11 +4,11 @@ A worker that has claimed a job holds it under an attempt number, and only while
 for an attempt that is over is not written, and it is told so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pith.access import DEFAULT_PROJECT
@@ -17,6 +17,7 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId, ProjectId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
+from pith.tags import JobChange
 from store import (
     checkpoints,
     checks,
@@ -30,16 +31,19 @@ from store import (
     lineage,
     listing,
     quotas,
+    tags,
 )
 from store.blobs import Blobs
 from store.clean import clean_problem, clean_progress, clean_text
 from store.database import Database
 from store.idempotency import Key
 from store.references import delete_unreferred
+from store.resources import unconditional
 from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
 MOST_DOUBLINGS = 8
+Check = Callable[[Job], None]
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
@@ -86,7 +90,9 @@ class Jobs:
 
     # ---- a caller's side
 
-    def submit(self, spec: JobSpec, key: Key | None = None, origin: lineage.Origin | None = None) -> Job:
+    def submit(
+        self, spec: JobSpec, key: Key | None = None, origin: lineage.Origin | None = None, tagged: Sequence[str] = ()
+    ) -> Job:
         """Queue a job; or give back the one that was queued under this key before. ``origin`` is the job that it comes
         from.
 
@@ -113,6 +119,7 @@ class Jobs:
             if origin is not None:
                 lineage.attach(session, row, origin)
                 quotas.check_storage(session, project)
+            tags.write(session, id, tagged)
             quotas.check_jobs(session, project)
             return job_view.single(session, row)
 
@@ -133,9 +140,11 @@ class Jobs:
         cursor: str | None = None,
         status: JobStatus | None = None,
         kind: JobKind | None = "compression",
-        naming: str | None = None,
+        naming: Sequence[str] = (),
+        tagged: Sequence[str] = (),
     ) -> Page[Job]:
-        """Newest first, at most 200; of every kind for None, or only those that name a model or dataset.
+        """Newest first, at most 200; of every kind for None, or only those that name these models and datasets, or have
+        all of these tags.
 
         Raises:
             PithError: ``bad_cursor``.
@@ -144,8 +153,9 @@ class Jobs:
         query = select(JobRow).where(*(column == value for column, value in wanted if value is not None))
         if self._project is not None:
             query = query.where(JobRow.project == self._project)
-        if naming is not None:
-            query = query.join(JobInputRow, JobInputRow.job_id == JobRow.id).where(JobInputRow.resource_id == naming)
+        for id in naming:
+            query = query.where(exists().where(JobInputRow.job_id == JobRow.id, JobInputRow.resource_id == id))
+        query = query.where(*tags.all_of(JobRow.id, tagged))
         with self._db.reader() as session:
             query = listing.page_of(query, JobRow.id, "job", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
@@ -212,19 +222,31 @@ class Jobs:
                 return artifact
         raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
 
-    def delete(self, id: str, blobs: Blobs, why: str = deletions.ASKED) -> None:
-        """A job that has ended, with its events and artifacts; bytes that something else has too stay.
+    def change(self, id: str, change: JobChange, check: Check = unconditional) -> Job:
+        """Raises PithError ``not_found``, and what ``check`` raises for the job as it is."""
+        with self._db.session() as session:
+            row = self._find(session, id, lock=True)
+            check(job_view.single(session, row))
+            if change.tags is not None:
+                tags.write(session, id, change.tags)
+            return job_view.single(session, row)
+
+    def delete(self, id: str, blobs: Blobs, why: str = deletions.ASKED, check: Check = unconditional) -> None:
+        """A job that has ended, with its events and artifacts; bytes that something else has too stay. ``check`` may
+        refuse, for the job as it is.
 
         Raises:
             PithError: ``not_found``, ``gone``, ``job_not_ended``.
         """
         with self._db.session() as session:
             row = self._find(session, id, lock=True)
+            check(job_view.single(session, row))
             if row.status not in FINAL:
                 raise PithError("job_not_ended", id=id, status=row.status)
             kept = select(ArtifactRow.digest).where(ArtifactRow.job_id == id)
             digests = {*session.scalars(kept), *checkpoints.of_job(session, id).values()}
             digests |= lineage.digests(session, id)
+            tags.remove(session, id)
             session.delete(row)
             deletions.record(session, row.project, id, why)
         for digest in digests:

@@ -224,6 +224,16 @@ class StepRow(Table):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
+class TagRow(Table):
+    """A tag of a model, a dataset or a job, or of an upload until it has become one."""
+
+    __tablename__ = "tags"
+    __table_args__ = (Index("ix_tags_tag", "tag", "resource_id"),)
+
+    resource_id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
 class EventRow(Table):
     __tablename__ = "events"
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from app.access import needs
 from app.docs import json_body, problems
-from app.parameters import IdempotencyKey, JobPath, json_of
+from app.parameters import IdempotencyKey, JobPath, TheJob, json_of
 from app.planning import refuse_impossible
 from app.routes.jobs import SUBMITS
 from app.service import Service, TheService
@@ -49,13 +49,13 @@ def replay(id: JobPath, service: TheService, response: Response, idempotency_key
     summary="Run a job again from one of its steps on",
 )
 def fork(
-    id: JobPath, asked: ForkBody, service: TheService, response: Response, idempotency_key: IdempotencyKey = None
+    job: TheJob, asked: ForkBody, service: TheService, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Job:
     """A new job whose steps before ``from_step`` are taken from the old one, which must have kept them (`keep_steps` in
     its spec); the others are run, or those that are given here."""
-    key = None if idempotency_key is None else Key.of(idempotency_key, "forks", id, asked.model_dump_json())
+    key = None if idempotency_key is None else Key.of(idempotency_key, "forks", job.id, asked.model_dump_json())
     if (made := _made_before(service, key)) is None:
-        made = _queued(service, forked(service.jobs.get(id), asked), key, Origin(id, asked.from_step))
+        made = _queued(service, forked(job, asked), key, Origin(job.id, asked.from_step))
     return _sent(service, made, response)
 
 

@@ -9,7 +9,7 @@ import click
 from pith.cli import spec
 from pith.cli.output import Output, connected
 from pith.cli.summary import counted, print_job, print_plan, print_report
-from pith.cli.uploads import limit_option
+from pith.cli.uploads import limit_option, tag_option
 from pith.client import Pith
 from pith.errors import PithError
 from pith.job import JobStatus
@@ -25,10 +25,11 @@ def jobs() -> None:
 
 @jobs.command()
 @click.argument("file", metavar="SPEC")
+@tag_option
 @connected
-def submit(pith: Pith, out: Output, file: str) -> None:
+def submit(pith: Pith, out: Output, file: str, tags: tuple[str, ...]) -> None:
     """Submit the job spec in a JSON file (- is stdin)."""
-    print_job(out, pith.jobs.submit(spec.parse(spec.read(file))))
+    print_job(out, pith.jobs.submit(spec.parse(spec.read(file)), tags=tags))
 
 
 @jobs.command()
@@ -43,11 +44,16 @@ def plan(pith: Pith, out: Output, file: str) -> int:
 
 @jobs.command("list")
 @click.option("--status", type=click.Choice(STATUSES), help="Only jobs with this status.")
+@click.option("--naming", metavar="ID", help="Only jobs that name this model or dataset.")
+@tag_option
 @limit_option
 @connected
-def show_all(pith: Pith, out: Output, status: JobStatus | None, limit: int) -> None:
+def show_all(
+    pith: Pith, out: Output, status: JobStatus | None, naming: str | None, tags: tuple[str, ...], limit: int
+) -> None:
     """List jobs, newest first."""
-    out.many(itertools.islice(pith.jobs.list(status), limit), ("id", "status", "verdict", "created_at", "finished_at"))
+    found = pith.jobs.list(status, naming=naming, tags=tags)
+    out.many(itertools.islice(found, limit), ("id", "status", "verdict", "created_at", "finished_at"))
 
 
 @jobs.command()
@@ -56,6 +62,15 @@ def show_all(pith: Pith, out: Output, status: JobStatus | None, limit: int) -> N
 def show(pith: Pith, out: Output, id: str) -> None:
     """Show a job."""
     print_job(out, pith.jobs.get(id))
+
+
+@jobs.command()
+@click.argument("id")
+@click.argument("tags", nargs=-1, metavar="[TAG]...")
+@connected
+def tag(pith: Pith, out: Output, id: str, tags: tuple[str, ...]) -> None:
+    """Give a job these tags in the place of its own."""
+    print_job(out, pith.jobs.change(id, tags))
 
 
 @jobs.command()

@@ -24,3 +24,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_steps_job_id", ondelete="CASCADE"),
     )
     op.create_index("ix_steps_digest", "steps", ["digest"])
+    op.create_table(
+        "tags",
+        sa.Column("resource_id", sa.String(30), nullable=False),
+        sa.Column("tag", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "tag", name="pk_tags"),
+    )
+    op.create_index("ix_tags_tag", "tags", ["tag", "resource_id"])
