@@ -1,11 +1,14 @@
 """What finished steps leave is kept as it appears, from whatever attempt; and nothing that is not what it says."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from engine.jobdir import JobDir
 from pith.job import Job
 from store import lineage
+from store.checkpoints import Kept
 from store.tables import StepRow
 from tests.store.shop import Shop
 from tests.worker.conftest import Do
@@ -53,18 +56,22 @@ def test_nothing_is_kept_of_a_job_that_does_not_ask(do: Do, shop: Shop) -> None:
 def test_a_checkpoint_never_goes_beyond_what_is_kept_of_steps(
     do: Do, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies as soon as its checkpoint is kept."""
+    """A step is finished, and the checkpoint after it written, while the worker looks."""
     monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.05)
-    seen = []
-    keep = shop.jobs.keep
+    stored, keep, seen = keeper.Keeper._stored, shop.jobs.keep, []
 
-    def keeping(id: str, *rest: object) -> object:
+    def finishing(self: keeper.Keeper) -> list[Kept]:
+        found: dict[str, Any] = {"folder": JobDir(self._folder.parents[1])}
+        exec(f"{LEAVE}\nleave(0)", found)
+        return stored(self)
+
+    def keeping(id: str, *rest: Any) -> object:
         seen.append(shop.jobs.get(id).kept_steps)
-        return keep(id, *rest)  # type: ignore[arg-type]
+        return keep(id, *rest)
 
+    monkeypatch.setattr(keeper.Keeper, "_stored", finishing)
     monkeypatch.setattr(shop.jobs, "keep", keeping)
-    die = "import os, time; time.sleep(0.8); os.kill(os.getpid(), 9)"
-    do(f"{LEAVE}\nleave(0)\ncheckpoint(1)\n{die}", recipe=TWO, keep_steps=True)
+    do("checkpoint(1)\nimport os, time; time.sleep(0.8); os.kill(os.getpid(), 9)", recipe=TWO, keep_steps=True)
     assert seen == [(0,)]
 
 
