@@ -10,7 +10,7 @@ from pith.cli import given, spec
 from pith.cli.jobs import download_to
 from pith.cli.output import Output, connected
 from pith.cli.summary import print_job, print_report
-from pith.cli.uploads import checked, sent
+from pith.cli.uploads import checked, sent, tag_option
 from pith.client import Pith
 from pith.dataset import DatasetSchema
 from pith.intake import Architecture
@@ -27,6 +27,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--data", type=_FILE, help="Dataset file to upload; without it, SPEC may name a dataset's id.")
 @given.schema_option
 @click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
+@tag_option
 @connected
 def run(
     pith: Pith,
@@ -36,6 +37,7 @@ def run(
     data: Path | None,
     to: Path,
     words: tuple[str, ...],
+    tags: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Do the whole thing: upload, have it checked, run the recipe in SPEC (JSON; - is stdin), download the results.
@@ -50,7 +52,7 @@ def run(
         raise click.UsageError("--schema belongs to --data FILE")
     # Found wrong before gigabytes are sent.
     spec.parse(document, f"mdl_{spec.STANDIN}" if own_model else None, f"dts_{spec.STANDIN}" if data else None)
-    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, built, data, schema)))
+    job = pith.jobs.submit(spec.parse(document, *_uploaded(pith, out, model, built, data, schema)), tags=tags)
     out.note(f"{pith.jobs.url(job.id)}")
     return _finished(pith, out, _watched(pith, out, job), to)
 

@@ -86,11 +86,17 @@ def test_a_step_that_finishes_the_model_and_a_job_that_does_not_ask_leave_nothin
     assert not plain.steps.exists()
 
 
-def test_another_end_is_what_a_job_of_the_whole_recipe_would_give(tmp_path: Path, whole: JobDir) -> None:
-    recipe = [*RECIPE[:2], {"kind": "quantize.weight_only"}]
+@pytest.mark.parametrize(
+    ("recipe", "step"),
+    [([*RECIPE[:2], {"kind": "quantize.weight_only"}], 2), (RECIPE[:2], 1)],
+    ids=["other", "shorter"],
+)
+def test_another_end_is_what_a_job_of_the_whole_recipe_would_give(
+    tmp_path: Path, whole: JobDir, recipe: list[dict[str, Any]], step: int
+) -> None:
     fresh, fork = job_folder(tmp_path / "fresh", recipe), job_folder(tmp_path / "fork", recipe)
     run(fresh.root, engine.reload.main)
-    take_over(whole, fork, 2)
+    take_over(whole, fork, step)
     run(fork.root, engine.reload.main)
     assert outputs(fork) == outputs(fresh) != outputs(whole)
 
