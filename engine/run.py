@@ -123,7 +123,11 @@ def _compared_from(ctx: Context, candidates: list[Candidate]) -> int:
 
 def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
     """Every step in order, from the last checkpoint on; the baseline comes first in the list."""
-    model = ctx.resume() or ctx.baseline.copy()
+    resumed = ctx.resume()
+    if resumed is None and (origin := ctx.job.forked_from) is not None:
+        reason, way_out = "another version of the engine kept it", "replay that job, and fork the replay"
+        raise PithError("step_not_kept", id=origin.job, step=origin.step - 1, reason=reason, way_out=way_out)
+    model = resumed or ctx.baseline.copy()
     onnx = scratch_file(ctx.folder, "baseline.onnx")
     candidates = [Candidate(_written(ctx, ctx.baseline, onnx), onnx)]
     candidates += [Candidate(done.counts, ctx.checkpoints.measured(i)) for i, done in enumerate(ctx.finished)]

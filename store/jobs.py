@@ -118,6 +118,7 @@ class Jobs:
             row = begin(session, "compression", spec, rows.keys(), project, why, id)
             if origin is not None:
                 lineage.attach(session, row, origin)
+            if origin is not None and origin.from_step is not None and spec.keep_steps:
                 quotas.check_storage(session, project)
             tags.write(session, id, tagged)
             quotas.check_jobs(session, project)

@@ -12,6 +12,7 @@ import engine.reload
 from engine.jobdir import JobDir, Original
 from engine.replay import replay
 from engine.run import run
+from pith.errors import PithError
 from pith.job import ForkedFrom
 from pith.report import OutputReport, Report
 from tests.engine.tiny import Cnn, Mlp, job_folder
@@ -84,6 +85,15 @@ def test_a_step_that_finishes_the_model_and_a_job_that_does_not_ask_leave_nothin
     plain = job_folder(tmp_path, [RECIPE[2]], net=Mlp, outputs=["onnx"])
     run(plain.root, engine.reload.main)
     assert not plain.steps.exists()
+
+
+def test_a_fork_never_begins_anew(tmp_path: Path, whole: JobDir) -> None:
+    fork = job_folder(tmp_path, RECIPE)
+    take_over(whole, fork, 1)
+    (fork.checkpoint / "position.json").write_text('{"number": 0, "of_another_version": true}')
+    with pytest.raises(PithError, match=r"step_not_kept.*another version of the engine kept it; replay that job"):
+        run(fork.root, engine.reload.main)
+    assert "step_started" not in fork.events.read_text()
 
 
 @pytest.mark.parametrize(
