@@ -108,6 +108,7 @@ def form_body(also: Sequence[str]) -> dict[str, Any]:
     }
 
 
+UNCHANGED: dict[str, Any] = {"description": "The ETag in If-None-Match is still right."}
 BODIES: dict[str, type[BaseModel]] = {}
 
 

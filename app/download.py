@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
+from app.conditions import matches, refuse_stale
 from app.problems import problem_response
 from pith.artifact import MEDIA_TYPES, Artifact
 from pith.errors import PithError
@@ -26,11 +27,12 @@ class Span(NamedTuple):
 def send(request: Request, blobs: Blobs, artifact: Artifact, disposition: str = "attachment") -> Response:
     """
     Raises:
-        PithError: ``blob_missing``.
+        PithError: ``blob_missing``, ``precondition_failed``.
     """
     etag = f'"{artifact.digest}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match"), etag):
+    refuse_stale(request.headers.get("if-match"), etag)
+    if matches(request.headers.get("if-none-match"), etag, weakly=True):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(artifact.name, safe='')}"
     span = _span(request, etag, artifact.size_bytes)
@@ -76,9 +78,3 @@ def _clipped(first: str, last: str, size: int) -> Span | None:
     if last and int(last) < int(first):
         return None
     return Span(int(first), min(size, int(last) + 1) if last else size)
-
-
-def _matches(condition: str | None, etag: str) -> bool:
-    if condition is None:
-        return False
-    return condition.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in condition.split(","))

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, pages, results, resumable, uploads, webhooks, workers
+from app.routes import about, access, events, jobs, lineage, pages, results, resumable, uploads, webhooks, workers
 from app.service import opened
 from app.settings import ApiSettings
+from app.strict import known_query
 from app.watch import HEALTH, Watch
 from pith import __version__
 from store import traces
@@ -57,6 +58,7 @@ def create_app(
             "auto_configure": False,
             "exclude": lambda scope: scope.get("path") in HEALTH,
         },
+        dependencies=[Depends(known_query)],
     )
     app.add_middleware(Guard)
     app.add_middleware(Watch)
@@ -66,6 +68,7 @@ def create_app(
         uploads.datasets(),
         resumable.router,
         jobs.router,
+        lineage.router,
         events.router,
         results.router,
         access.router,

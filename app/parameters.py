@@ -14,8 +14,9 @@ from app.service import Service, TheService
 from pith.errors import PithError
 from pith.imports import DatasetImport, ModelImport
 from pith.intake import Architecture
-from pith.job import JobSpec
+from pith.job import Job, JobSpec
 from pith.pointers import malformed
+from pith.tags import MOST, Tag
 
 T = TypeVar("T", bound=BaseModel)
 _PLAUSIBLE = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -38,6 +39,26 @@ IdempotencyKey = Annotated[
 FileName = Annotated[str, Query(max_length=255, description="What to call it.")]
 
 
+def _tags(
+    tag: Annotated[
+        list[Tag] | None, Query(max_length=MOST, description="A tag to give it; several times for several.")
+    ] = None,
+) -> tuple[str, ...]:
+    return tuple(sorted({*(tag or ())}))
+
+
+def _tagged(
+    tag: Annotated[
+        list[Tag] | None, Query(max_length=MOST, description="Only what has this tag; several times: all of them.")
+    ] = None,
+) -> tuple[str, ...]:
+    return tuple(tag or ())
+
+
+GivenTags = Annotated[tuple[str, ...], Depends(_tags)]
+WantedTags = Annotated[tuple[str, ...], Depends(_tagged)]
+
+
 def plausible(id: str, what: str, listing: str) -> str:
     """An id that the database may be asked for.
 
@@ -54,6 +75,14 @@ def _job(id: Annotated[str, Path(description="Id of the job.", examples=["job_01
 
 
 JobPath = Annotated[str, Depends(_job)]
+
+
+def _there(id: JobPath, service: TheService) -> Job:
+    return service.jobs.get(id)
+
+
+TheJob = Annotated[Job, Depends(_there)]
+"""Looked up before the body is read: of what is not there, nothing is told by the way in which a body is wrong."""
 
 
 async def _json_body(request: Request, service: TheService) -> bytes:

@@ -6,6 +6,7 @@ files are read back as carefully as an upload: weights only.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from engine import position as at
+from engine.export import write_pt2
 from engine.model import Model, read_model
 from engine.position import Finished, Position
 
@@ -74,7 +76,7 @@ class Checkpoints:
             pieces=pieces,
         )
         if graph is None:
-            self._write(position.graph, lambda path: torch.export.save(model.copy().program(), path))
+            self._write(position.graph, lambda path: write_pt2(model.copy(), path))
         if position.training is not None:
             self._write(position.training, lambda path: torch.save(training, path))
         self._write(at.NAME, lambda path: path.write_text(position.model_dump_json()))
@@ -83,6 +85,16 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         if self.stopping:
             raise Drained
+
+    def keep(self, model: Model, finished: tuple[Finished, ...], folder: Path) -> None:
+        """Leave the model after the last finished step in ``folder``, for jobs that go on from there; the position
+        last."""
+        step = len(finished) - 1
+        position = Position(number=0, step=step + 1, graph=f"graph-{step}.pt2", finished=finished)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write(position.graph, lambda path: write_pt2(model.copy(), path), folder)
+        self._write(at.measured(step), lambda path: shutil.copyfile(self.measured(step), path), folder)
+        self._write(at.kept(step), lambda path: path.write_text(position.model_dump_json()), folder)
 
     def load(self, scratch: Path) -> tuple[Position, Model, dict[str, Any] | None] | None:
         """The last checkpoint; None when there is none, or one of another version."""
@@ -105,8 +117,8 @@ class Checkpoints:
         last = self._last
         return last.graph if last and last.training and (last.step, last.phase) == (step, phase) else None
 
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        path = self.folder / name
+    def _write(self, name: str, write: Callable[[Path], object], folder: Path | None = None) -> None:
+        path = (folder or self.folder) / name
         aside = path.with_name(f".aside-{name}")
         write(aside)
         with aside.open("rb") as file:

@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import onnx
 import torch
 from safetensors.torch import save_file
+from torch import fx
 
 from engine.model import Model, first_line
 from engine.quiet import quiet
@@ -17,6 +19,8 @@ from pith.artifact import OutputFormat
 from pith.errors import PithError
 
 _INTEGERS = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
+_ROOT = "L__self__"
+_ROOTS = re.compile(f"^(?:{_ROOT})+")
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 ONNX_LIMIT_BYTES = 2_000_000_000
 
@@ -41,8 +45,13 @@ def write_onnx(model: Model, path: Path) -> None:
 
 
 def write_pt2(model: Model, path: Path) -> None:
-    """A ``torch.export`` archive with a dynamic batch; it may be the model of another job."""
-    torch.export.save(model.program(), path)
+    """A ``torch.export`` archive with a dynamic batch; it may be the model of another job. The same model gives the
+    same bytes."""
+    program = model.program()
+    for graph in program.graph_module.modules():
+        for node in graph.graph.nodes if isinstance(graph, fx.GraphModule) else ():
+            _forget_when(node)
+    torch.export.save(program, path)
 
 
 def write_safetensors(model: Model, path: Path) -> None:
@@ -50,6 +59,7 @@ def write_safetensors(model: Model, path: Path) -> None:
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in model.graph.state_dict().items()}
     ends = {"inputs": _shapes(model.signature.inputs), "outputs": _shapes(model.signature.outputs)}
     save_file(tensors, path, metadata={"format": "pt", **ends})
+    _sort_metadata(path)
 
 
 def input_names(signature: Signature) -> list[str]:
@@ -93,6 +103,27 @@ def _forget_where(proto: onnx.ModelProto) -> None:
     for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _forget_when(node: fx.Node) -> None:
+    """Each export adds to what a node says of its origin: addresses in memory, paths and source lines of this machine,
+    and one more root for the module stack."""
+    for said in ("from_node", "stack_trace"):
+        node.meta.pop(said, None)
+    if stack := node.meta.get("nn_module_stack"):
+        node.meta["nn_module_stack"] = {_ROOTS.sub(_ROOT, key): entry for key, entry in stack.items()}
+
+
+def _sort_metadata(path: Path) -> None:
+    """safetensors writes metadata in an order that differs from process to process; the header keeps its length."""
+    with path.open("r+b") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def _name_sizes(proto: onnx.ModelProto) -> None:

@@ -8,6 +8,7 @@
     dataset.json          its facts (DatasetFacts)
     tokenizer.json        the model's tokenizer, if it brought one
     others/<id>/          the same files of each model and dataset that steps name
+    original.json         the report of the job that this one replays, if it has one
     stop                  made while the run goes on: save a checkpoint and end
     out/                  all that the engine writes
         events.jsonl      one EngineEvent a line, appended as it happens
@@ -21,6 +22,7 @@
         preprocessing.json  how samples became inputs (FittedPreprocessing), unless they were tensors
         tokenizer.json    the tokenizer of texts
         checkpoint/       state to resume from; copied here to resume
+        steps/            what each step has left, if the spec asks for it: position-0.json, graph-0.pt2, step-0.onnx, …
         scratch/          working files, of no value afterwards
 
 and for an intake:
@@ -44,8 +46,16 @@ from pith.base import Frozen
 from pith.dataset import DatasetSchema, Preprocessing
 from pith.ids import DatasetId, JobId, ModelId
 from pith.intake import Architecture, PartName
-from pith.job import JobSpec
+from pith.job import ForkedFrom, JobSpec, JobStatus
 from pith.notes import Foreseen
+
+
+class Original(Frozen):
+    """The job whose spec this one runs again; ``artifacts`` by name, but for its report."""
+
+    job: JobId
+    status: JobStatus | Literal["deleted"]
+    artifacts: dict[str, Digest] = Field(default_factory=dict)
 
 
 class EngineJob(Frozen):
@@ -62,6 +72,8 @@ class EngineJob(Frozen):
     model_preprocessing: Preprocessing | None = Field(None, description="What the model's facts ask for.")
     foreseen: Foreseen = Field(Foreseen(), description="Notes of the plan, for the report.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Training lost at most when the run is cut off.")
+    forked_from: ForkedFrom | None = None
+    original: Original | None = None
 
 
 class IntakeJob(Frozen):
@@ -84,6 +96,7 @@ class JobDir:
         self.intake = root / "intake.json"
         self.upload = root / "upload"
         self.model = root / "model.pt2"
+        self.original = root / "original.json"
         self.stop = root / "stop"
         self.out = out or root / "out"
         self.events = self.out / "events.jsonl"
@@ -91,6 +104,7 @@ class JobDir:
         self.report_json = self.out / "report.json"
         self.report_html = self.out / "report.html"
         self.checkpoint = self.out / "checkpoint"
+        self.steps = self.out / "steps"
         self.scratch = self.out / "scratch"
         self.meeting = self.scratch / "meeting"
         self.preprocessing = self.out / "preprocessing.json"

@@ -38,7 +38,7 @@ def render(report: Report) -> str:
     ]
     rows = [(name, label) for name, label in ROWS if report.result.get(name) is not None]
     template = environment.get_template("report.html.j2")
-    return template.render(report=report, columns=columns, rows=rows, bars=_bars(columns))
+    return template.render(report=report, columns=columns, rows=rows, bars=_bars(columns), names=dict(ROWS))
 
 
 def figure(value: float | None, name: MetricName) -> str:

@@ -45,6 +45,11 @@ class Position(Frozen):
         return tuple(dict.fromkeys(named))
 
 
+def kept(step: int) -> str:
+    """The position after a step, among what is kept of finished steps."""
+    return f"position-{step}.json"
+
+
 def measured(step: int) -> str:
     """The file in which the exported graph after a step waits to be measured."""
     return f"step-{step}.onnx"

@@ -34,6 +34,7 @@ from engine.page import render
 from engine.position import Finished
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
+from engine.replay import replay
 from pith.base import Step
 from pith.errors import PithError
 from pith.job import undefined_drop
@@ -151,14 +152,24 @@ def _apply_all(ctx: Context) -> tuple[list[Candidate], Model]:
     for index in range(ctx.step, len(ctx.spec.recipe)):
         model = _apply(ctx, model, index)
         candidates.append(Candidate(ctx.finished[-1].counts, ctx.checkpoints.measured(index)))
+        if ctx.spec.keep_steps and model.finished is None:
+            ctx.checkpoints.keep(model, tuple(ctx.finished), ctx.folder.steps)
         if ctx.checkpoints.due() and model.finished is None:
             ctx.save(model, None, step=index + 1)
     return candidates, model
 
 
 def _begun(ctx: Context) -> Model:
-    """The model of the checkpoint, or the one that was uploaded; nobody goes on before the whole group has read it."""
-    model = ctx.resume() or ctx.baseline.copy()
+    """The model of the checkpoint, or the one that was uploaded; nobody goes on before the whole group has read it.
+
+    Raises:
+        PithError: ``step_not_kept`` for a fork whose checkpoint cannot be read.
+    """
+    resumed = ctx.resume()
+    if resumed is None and (origin := ctx.job.forked_from) is not None:
+        reason, way_out = "another version of the engine kept it", "replay that job, and fork the replay"
+        raise PithError("step_not_kept", id=origin.job, step=origin.step - 1, reason=reason, way_out=way_out)
+    model = resumed or ctx.baseline.copy()
     ctx.group.wait()
     return model
 
@@ -213,7 +224,7 @@ def _report(
     numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
     constraints = check_constraints(job.spec.constraints, comparison)
-    return Report(
+    report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
@@ -230,9 +241,20 @@ def _report(
         outputs=outputs,
         environment=where,
         seconds=time.monotonic() - started,
+        forked_from=job.forked_from,
     )
+    return report.model_copy(update={"replay": replay(ctx.folder, job, report)})
 
 
 def _step(job: EngineJob, index: int, done: Finished, after: Measurement) -> StepReport:
     said = job.foreseen.of_step(index)
-    return StepReport(index=index, kind=done.kind, seconds=done.seconds, after=after, notes=done.notes, foreseen=said)
+    taken = job.forked_from.job if job.forked_from and index < job.forked_from.step else None
+    return StepReport(
+        index=index,
+        kind=done.kind,
+        seconds=done.seconds,
+        after=after,
+        notes=done.notes,
+        foreseen=said,
+        taken_from=taken,
+    )

@@ -10,7 +10,7 @@ Synchronous. Every failure, the service's silence too, is a PithError.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from pith.intake import Architecture
 from pith.job_client import Jobs
 from pith.recipe import Technique
 from pith.resources import Dataset, Model, Page, ResourceStatus
+from pith.tags import ResourceChange
 from pith.transfer import Outgoing, Progress
 from pith.wire import DEFAULT_URL, Wire, decode, keyed, query
 from pith.worker import Worker
@@ -100,6 +101,7 @@ class Uploads(Generic[T, G]):
         progress: Progress | None = None,
         given: G | None = None,
         key: str | None = None,
+        tags: Sequence[str] = (),
     ) -> T:
         """Send a file, in constant memory, under its own name or another; ``given`` is what it does not say itself.
 
@@ -111,7 +113,7 @@ class Uploads(Generic[T, G]):
         """
         path = Path(path)
         outgoing = Outgoing(path, progress)
-        said = {**query(name=name or path.name), **_said(given)}
+        said = {**query(name=name or path.name), **_said(given), **({"tag": list(tags)} if tags else {})}
         try:
             if key is not None:
                 return self._checked(decode(self._kind, self._form(outgoing, said, key)), outgoing.digest)
@@ -165,17 +167,29 @@ class Uploads(Generic[T, G]):
         """Have it checked again."""
         return decode(self._kind, self._wire.call("POST", f"{self._path}/{quote(id, safe='')}/check"))
 
+    def change(self, id: str, name: str | None = None, tags: Sequence[str] | None = None) -> T:
+        """What is left out stays; ``tags`` replaces all of them."""
+        asked = ResourceChange(name=name, tags=None if tags is None else tuple(tags))
+        body, headers = asked.model_dump_json().encode(), {"Content-Type": "application/json"}
+        path = f"{self._path}/{quote(id, safe='')}"
+        return decode(self._kind, self._wire.call("PATCH", path, content=body, headers=headers))
+
     def page(
-        self, limit: int | None = None, cursor: str | None = None, status: ResourceStatus | None = None
+        self,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: ResourceStatus | None = None,
+        tags: Sequence[str] = (),
     ) -> Page[T]:
-        response = self._wire.call("GET", self._path, params=query(limit=limit, cursor=cursor, status=status))
+        params = {**query(limit=limit, cursor=cursor, status=status), "tag": list(tags)}
+        response = self._wire.call("GET", self._path, params=params)
         return decode(self._page, response)
 
-    def list(self, status: ResourceStatus | None = None) -> Iterator[T]:
+    def list(self, status: ResourceStatus | None = None, tags: Sequence[str] = ()) -> Iterator[T]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, status=status)
+            page = self.page(cursor=cursor, status=status, tags=tags)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return
@@ -183,7 +197,7 @@ class Uploads(Generic[T, G]):
     def delete(self, id: str) -> None:
         self._wire.call("DELETE", f"{self._path}/{quote(id, safe='')}")
 
-    def _form(self, outgoing: Outgoing, said: Mapping[str, str], key: str) -> httpx.Response:
+    def _form(self, outgoing: Outgoing, said: Mapping[str, str | Sequence[str]], key: str) -> httpx.Response:
         boundary = secrets.token_hex(16)
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'.encode()
         tail = f"\r\n--{boundary}--\r\n".encode()

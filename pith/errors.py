@@ -74,6 +74,9 @@ ERRORS: dict[str, Row] = {
         "Origin not allowed",
         "A page at {origin!r} may not write here; call the API from its own address or without a browser.",
     ),
+    "precondition_failed": Row(
+        412, "Changed meanwhile", "If-Match is {given}, and the ETag is {etag} by now; look at it again, then repeat."
+    ),
     "bad_cursor": Row(400, "Bad cursor", "{cursor!r} is no cursor of this list; use next_cursor as it was given."),
     "recipe_order": Row(
         400,
@@ -113,6 +116,23 @@ ERRORS: dict[str, Row] = {
         409, "Job cannot be paused", "Job {id!r} cannot be paused: {reason}; let it go on, or cancel it."
     ),
     "not_paused": Row(409, "Job is not paused", "Job {id!r} is {status}, and only a paused one can be resumed."),
+    "check_not_repeatable": Row(
+        409, "A check of an upload", "The job {id!r} is the check of an upload; POST {checked}/check checks it again."
+    ),
+    "step_out_of_range": Row(
+        400,
+        "No such step",
+        "from_step is {from_step}, and the recipe of the job {id!r} has {count} steps; name 1 to {count}.",
+    ),
+    "step_not_kept": Row(
+        409, "Step not kept", "The job {id!r} has not kept what recipe[{step}] has left: {reason}; {way_out}."
+    ),
+    "fork_weighed_otherwise": Row(
+        400,
+        "Weighed otherwise",
+        "The steps of the job {id!r} were weighed as {before}, and the fork would be weighed as {now}; put {before} "
+        "first in outputs, or send the whole recipe as a job.",
+    ),
     "job_ended": Row(409, "Job has ended", "The job {id!r} is already {status}; nothing more can be done with it."),
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"

@@ -13,7 +13,7 @@ from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
 from pith.ids import DatasetId, JobId, ModelId, WebhookId
 from pith.intake import IntakeSpec
-from pith.recipe import Recipe, finished_problems, order_problems
+from pith.recipe import MAX_STEPS, Recipe, finished_problems, order_problems
 
 Id = TypeVar("Id", bound=str)
 JobKind = Literal["compression", "intake"]
@@ -97,6 +97,10 @@ class JobSpec(Frozen):
         (), max_length=20, description="Random changes to training batches, in this order."
     )
 
+    keep_steps: bool = Field(
+        False, description="Keep what each step leaves, so that a fork can go on from there. Counts as storage."
+    )
+
     def trains(self) -> bool:
         """Whether any step trains on data."""
         return any("training_data" in step.required() for step in self.recipe)
@@ -104,6 +108,10 @@ class JobSpec(Frozen):
     def new_outputs(self) -> bool:
         """Whether a step gives the model outputs that mean other things than the uploaded model's."""
         return any(step.new_outputs() for step in self.recipe)
+
+    def weighed(self) -> OutputFormat:
+        """The format of the file that is weighed after each step that does not encode."""
+        return "onnx" if self.encodes() else self.outputs[0]
 
     def encodes(self) -> bool:
         """Whether a step encodes the weights; then ``model.pith`` is handed out besides."""
@@ -180,6 +188,13 @@ class Progress(Frozen):
     message: str = ""
 
 
+class ForkedFrom(Frozen):
+    """Where a fork comes from."""
+
+    job: JobId
+    step: int = Field(ge=1, le=MAX_STEPS, description="Its first step: those before it are taken from that job.")
+
+
 class Job(Frozen):
     """One execution of a job spec, or the check of an upload (``spec.check``)."""
 
@@ -208,6 +223,10 @@ class Job(Frozen):
     verdict: Verdict | None = Field(None, description="Whether the constraints were met; null until it succeeds.")
     error: Problem | None = Field(None, description="Why the job failed.")
     artifacts: tuple[Artifact, ...] = ()
+    replays: JobId | None = Field(None, description="The job whose spec this one runs again.")
+    forked_from: ForkedFrom | None = None
+    tags: tuple[str, ...] = ()
+    kept_steps: tuple[int, ...] = Field((), description="Steps whose result is kept: a fork may begin after each.")
 
 
 EventType = Literal[

@@ -1,7 +1,7 @@
 """The client's jobs: submit, watch, wait, and fetch what came of them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -10,12 +10,14 @@ from pydantic import ValidationError
 
 from pith.artifact import Artifact
 from pith.errors import PithError
+from pith.fork import ForkSpec
 from pith.job import FINAL, Event, Job, JobKind, JobSpec, JobStatus
 from pith.patience import RETRY_SECONDS, Patience, patiently
 from pith.plan import Plan
 from pith.report import Report
 from pith.resources import Page
 from pith.sse import Message, messages
+from pith.tags import JobChange
 from pith.transfer import Progress, receive, target
 from pith.wire import STREAM_TIMEOUT, Wire, decode, keyed, query
 
@@ -26,11 +28,18 @@ class Jobs:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def submit(self, spec: JobSpec, key: str | None = None) -> Job:
+    def submit(self, spec: JobSpec, key: str | None = None, tags: Sequence[str] = ()) -> Job:
         """``key`` names this request: sent again under it, it queues nothing new."""
         headers = {"Content-Type": "application/json", **keyed(key)}
         return decode(
-            Job, self._wire.call("POST", "/v1/jobs", content=spec.model_dump_json().encode(), headers=headers)
+            Job,
+            self._wire.call(
+                "POST",
+                "/v1/jobs",
+                params={"tag": list(tags)},
+                content=spec.model_dump_json().encode(),
+                headers=headers,
+            ),
         )
 
     def plan(self, spec: JobSpec) -> Plan:
@@ -52,19 +61,33 @@ class Jobs:
         status: JobStatus | None = None,
         kind: JobKind | Literal["all"] | None = None,
         naming: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Page[Job]:
-        """``kind``: compression if it is left out; intake are the checks of uploads. ``naming`` a model or dataset."""
-        params = query(limit=limit, cursor=cursor, status=status, kind=kind, naming=naming)
+        """``kind``: compression if it is left out; intake are the checks of uploads. ``naming`` a model or dataset;
+        with all of these ``tags``."""
+        params = {**query(limit=limit, cursor=cursor, status=status, kind=kind, naming=naming), "tag": list(tags)}
         return decode(Page[Job], self._wire.call("GET", "/v1/jobs", params=params))
 
-    def list(self, status: JobStatus | None = None, kind: JobKind | Literal["all"] | None = None) -> Iterator[Job]:
+    def list(
+        self,
+        status: JobStatus | None = None,
+        kind: JobKind | Literal["all"] | None = None,
+        naming: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Iterator[Job]:
         """All of them, newest first, page after page."""
         cursor: str | None = None
         while True:
-            page = self.page(cursor=cursor, status=status, kind=kind)
+            page = self.page(cursor=cursor, status=status, kind=kind, naming=naming, tags=tags)
             yield from page.data
             if (cursor := page.next_cursor) is None:
                 return
+
+    def change(self, id: str, tags: Sequence[str]) -> Job:
+        """Give it these tags in the place of its own."""
+        body = JobChange(tags=tuple(tags)).model_dump_json().encode()
+        headers = {"Content-Type": "application/json"}
+        return decode(Job, self._wire.call("PATCH", _path(id), content=body, headers=headers))
 
     def cancel(self, id: str) -> Job:
         return decode(Job, self._wire.call("POST", _path(id, "cancel")))
@@ -76,6 +99,17 @@ class Jobs:
     def resume(self, id: str) -> Job:
         """Queue a paused job again, from its checkpoint."""
         return decode(Job, self._wire.call("POST", _path(id, "resume")))
+
+    def replay(self, id: str, key: str | None = None) -> Job:
+        """The same spec again, as a new job whose report compares the two. ``key`` as in ``submit``."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return decode(Job, self._wire.call("POST", _path(id, "replay"), headers=headers))
+
+    def fork(self, id: str, asked: ForkSpec, key: str | None = None) -> Job:
+        """A new job from one of its steps on. Raises PithError ``step_not_kept`` unless the old one keeps its steps."""
+        headers = {"Content-Type": "application/json", **({} if key is None else {"Idempotency-Key": key})}
+        body = asked.model_dump_json(exclude_none=True).encode()
+        return decode(Job, self._wire.call("POST", _path(id, "fork"), content=body, headers=headers))
 
     def delete(self, id: str) -> None:
         """With all that it made. Raises PithError ``job_not_ended``."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from pith.artifact import Digest, ResultFormat
 from pith.base import Frozen
 from pith.ids import JobId
-from pith.job import JobSpec, Verdict
+from pith.job import ForkedFrom, JobSpec, JobStatus, Verdict
 
 MetricName = Literal[
     "size_bytes",
@@ -57,6 +57,7 @@ class StepReport(Frozen):
     after: Measurement
     notes: tuple[str, ...] = Field((), description="What was found while it ran.")
     foreseen: tuple[str, ...] = Field((), description="What a dry run notes of it.")
+    taken_from: JobId | None = Field(None, description="The job that ran it, where this one is a fork of that.")
 
 
 class Comparison(Frozen):
@@ -119,6 +120,37 @@ class Environment(Frozen):
     sandbox: tuple[str, ...] = Field(description="Protections that were on; empty when there were none.")
 
 
+class ReplayedMetric(Frozen):
+    """One metric of the result, then and now."""
+
+    name: MetricName
+    original: float | None
+    replay: float | None
+    difference: float | None = Field(description="Now less then.")
+
+
+class ReplayedArtifact(Frozen):
+    """One artifact, then and now."""
+
+    name: str
+    original: Digest | None
+    replay: Digest | None
+    identical: bool
+
+
+class Replay(Frozen):
+    """A job beside the one whose spec it runs again."""
+
+    job: JobId = Field(description="The original.")
+    status: JobStatus | Literal["deleted"] = Field(description="Of the original, when this job began.")
+    verdict: str = Field(description="One sentence.")
+    identical: bool | None = Field(
+        description="Whether all artifacts have the same bytes; null without any to compare."
+    )
+    metrics: tuple[ReplayedMetric, ...] = ()
+    artifacts: tuple[ReplayedArtifact, ...] = ()
+
+
 class Report(Frozen):
     """What a job says at the end."""
 
@@ -138,3 +170,5 @@ class Report(Frozen):
     outputs: tuple[OutputReport, ...]
     environment: Environment
     seconds: float = Field(ge=0)
+    forked_from: ForkedFrom | None = None
+    replay: Replay | None = None

@@ -32,6 +32,7 @@ class Model(Frozen):
     source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
     architecture: Architecture | None = Field(None, description="As it was given with the upload.")
     facts: ModelFacts | None = Field(None, description="What was learnt, once it is ready.")
+    tags: tuple[str, ...] = ()
 
 
 class Dataset(Frozen):
@@ -48,6 +49,7 @@ class Dataset(Frozen):
     source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
+    tags: tuple[str, ...] = ()
 
 
 UploadOf = Literal["model", "dataset"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -16,7 +17,7 @@ RETRY_SECONDS = 0.5
 _RETRIED = {"unreachable", "unavailable", "upload_interrupted", "upload_busy", "upload_offset_mismatch"}
 
 
-def send(wire: Wire, outgoing: Outgoing, params: Mapping[str, str]) -> str:
+def send(wire: Wire, outgoing: Outgoing, params: Mapping[str, Any]) -> str:
     """The path of what the file has become.
 
     Raises:

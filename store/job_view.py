@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
-from pith.job import Job, JobSpec, JobStatus, Progress, Verdict
-from store import clock, deletions, lanes, listing, workers
-from store.tables import ArtifactRow, JobRow
+from pith.job import ForkedFrom, Job, JobSpec, JobStatus, Progress, Verdict
+from store import clock, deletions, lanes, listing, tags, workers
+from store.tables import ArtifactRow, JobRow, StepRow
 from store.transitions import HELD
 
 
@@ -59,10 +59,15 @@ def contracts(session: Session, rows: Sequence[JobRow]) -> tuple[Job, ...]:
     query = select(ArtifactRow).where(ArtifactRow.job_id.in_([row.id for row in rows])).order_by(ArtifactRow.name)
     for artifact in session.scalars(query):
         found[artifact.job_id].append(_artifact(artifact))
-    return tuple(_job(row, tuple(found[row.id])) for row in rows)
+    kept = defaultdict(list)
+    steps = select(StepRow.job_id, StepRow.step).where(StepRow.job_id.in_([row.id for row in rows])).distinct()
+    for id, step in session.execute(steps.order_by(StepRow.step)):
+        kept[id].append(step)
+    tagged = tags.of(session, [row.id for row in rows])
+    return tuple(_job(row, tuple(found[row.id]), tuple(kept[row.id]), tagged[row.id]) for row in rows)
 
 
-def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
+def _job(row: JobRow, artifacts: tuple[Artifact, ...], kept_steps: tuple[int, ...], tagged: tuple[str, ...]) -> Job:
     return Job(
         id=row.id,
         status=cast(JobStatus, row.status),
@@ -77,6 +82,10 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...]) -> Job:
         verdict=cast(Verdict | None, row.verdict),
         error=None if row.error is None else Problem.model_validate(row.error),
         artifacts=artifacts,
+        replays=row.replays,
+        forked_from=None if row.forked_from is None else ForkedFrom(job=row.forked_from, step=row.forked_step or 1),
+        kept_steps=kept_steps,
+        tags=tagged,
     )
 
 

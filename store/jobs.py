@@ -4,11 +4,11 @@ A worker that has claimed a job holds it under an attempt number, and only while
 for an attempt that is over is not written, and it is told so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pith.access import DEFAULT_PROJECT
@@ -17,6 +17,7 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId, ProjectId, new_id
 from pith.job import FINAL, EngineEvent, Event, Job, JobKind, JobSpec, JobStatus, Progress, Verdict
 from pith.resources import Page
+from pith.tags import JobChange
 from store import (
     checkpoints,
     checks,
@@ -28,8 +29,10 @@ from store import (
     imports,
     inputs,
     job_view,
+    lineage,
     listing,
     quotas,
+    tags,
     webhooks,
 )
 from store.blobs import Blobs
@@ -38,11 +41,13 @@ from store.database import Database
 from store.idempotency import Key
 from store.lanes import Lane, lane_of, waits_in
 from store.references import delete_unreferred
+from store.resources import unconditional
 from store.tables import ArtifactRow, JobInputRow, JobRow
 from store.transitions import HELD, begin, move, of_attempt
 
 MOST_DOUBLINGS = 8
 MOST_PIECES = 1024
+Check = Callable[[Job], None]
 Beat = Literal["running", "pausing", "cancelling", "fenced"]
 
 
@@ -50,8 +55,8 @@ Beat = Literal["running", "pausing", "cancelling", "fenced"]
 class Claim:
     """A job that a worker holds under this attempt number, and what it works on: an ``Upload`` for an intake.
 
-    ``checkpoint`` is what an earlier attempt has left, by file name; ``pieces`` is how many each batch is cut into;
-    ``traceparent`` the job's place in a trace.
+    ``checkpoint`` is what an earlier attempt has left, or the steps before a fork, by file name; ``pieces`` is how many
+    each batch is cut into; ``original`` is what a replay is compared with; ``traceparent`` the job's place in a trace.
     """
 
     job: Job
@@ -60,6 +65,7 @@ class Claim:
     checkpoint: Mapping[str, Digest] = field(default_factory=dict)
     traceparent: str | None = None
     pieces: int = 1
+    original: lineage.Original | None = None
 
 
 @dataclass(frozen=True)
@@ -90,15 +96,18 @@ class Jobs:
 
     # ---- a caller's side
 
-    def submit(self, spec: JobSpec, key: Key | None = None) -> Job:
-        """Queue a job; or give back the one that was queued under this key before.
+    def submit(
+        self, spec: JobSpec, key: Key | None = None, origin: lineage.Origin | None = None, tagged: Sequence[str] = ()
+    ) -> Job:
+        """Queue a job; or give back the one that was queued under this key before. ``origin`` is the job that it comes
+        from.
 
         ``store.dispatch.dispatch`` sends it; the scheduler does if that fails. While something that it names is still
         being checked the job waits; it fails when that is rejected.
 
         Raises:
-            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, ``quota_exceeded``, and what
-                ``JobSpec.check`` raises.
+            PithError: ``not_found``, ``input_rejected``, ``idempotency_key_reused``, ``quota_exceeded``,
+                ``step_not_kept``, and what ``JobSpec.check`` raises.
         """
         spec.check()
         project = self._project or DEFAULT_PROJECT
@@ -108,10 +117,17 @@ class Jobs:
             if before is not None:
                 return job_view.single(session, self._find(session, before))
             webhooks.refuse_unknown(session, spec.webhooks, project)
+            if origin is not None:
+                self._find(session, origin.job, lock=True)
             rows = inputs.named(session, spec, self._project)
             unchecked = inputs.waiting(rows)
             why = f"Waits for the check of {', '.join(unchecked)}." if unchecked else ""
             row = begin(session, "compression", spec, rows.keys(), project, why, id)
+            if origin is not None:
+                lineage.attach(session, row, origin)
+            if origin is not None and origin.from_step is not None and spec.keep_steps:
+                quotas.check_storage(session, project)
+            tags.write(session, id, tagged)
             quotas.check_jobs(session, project)
             return job_view.single(session, row)
 
@@ -132,9 +148,11 @@ class Jobs:
         cursor: str | None = None,
         status: JobStatus | None = None,
         kind: JobKind | None = "compression",
-        naming: str | None = None,
+        naming: Sequence[str] = (),
+        tagged: Sequence[str] = (),
     ) -> Page[Job]:
-        """Newest first, at most 200; of every kind for None, or only those that name a model or dataset.
+        """Newest first, at most 200; of every kind for None, or only those that name these models and datasets, or have
+        all of these tags.
 
         Raises:
             PithError: ``bad_cursor``.
@@ -143,8 +161,9 @@ class Jobs:
         query = select(JobRow).where(*(column == value for column, value in wanted if value is not None))
         if self._project is not None:
             query = query.where(JobRow.project == self._project)
-        if naming is not None:
-            query = query.join(JobInputRow, JobInputRow.job_id == JobRow.id).where(JobInputRow.resource_id == naming)
+        for id in naming:
+            query = query.where(exists().where(JobInputRow.job_id == JobRow.id, JobInputRow.resource_id == id))
+        query = query.where(*tags.all_of(JobRow.id, tagged))
         with self._db.reader() as session:
             query = listing.page_of(query, JobRow.id, "job", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
@@ -211,18 +230,31 @@ class Jobs:
                 return artifact
         raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
 
-    def delete(self, id: str, blobs: Blobs, why: str = deletions.ASKED) -> None:
-        """A job that has ended, with its events and artifacts; bytes that something else has too stay.
+    def change(self, id: str, change: JobChange, check: Check = unconditional) -> Job:
+        """Raises PithError ``not_found``, and what ``check`` raises for the job as it is."""
+        with self._db.session() as session:
+            row = self._find(session, id, lock=True)
+            check(job_view.single(session, row))
+            if change.tags is not None:
+                tags.write(session, id, change.tags)
+            return job_view.single(session, row)
+
+    def delete(self, id: str, blobs: Blobs, why: str = deletions.ASKED, check: Check = unconditional) -> None:
+        """A job that has ended, with its events and artifacts; bytes that something else has too stay. ``check`` may
+        refuse, for the job as it is.
 
         Raises:
             PithError: ``not_found``, ``gone``, ``job_not_ended``.
         """
         with self._db.session() as session:
             row = self._find(session, id, lock=True)
+            check(job_view.single(session, row))
             if row.status not in FINAL:
                 raise PithError("job_not_ended", id=id, status=row.status)
             kept = select(ArtifactRow.digest).where(ArtifactRow.job_id == id)
             digests = {*session.scalars(kept), *checkpoints.of_job(session, id).values()}
+            digests |= lineage.digests(session, id)
+            tags.remove(session, id)
             session.delete(row)
             deletions.record(session, row.project, id, why)
         for digest in digests:
@@ -289,6 +321,17 @@ class Jobs:
         with self._db.session() as session:
             row = _held(session, id, attempt)
             gone = {file.digest for file in files} if row is None else checkpoints.replace(session, row, files)
+        for file in files:
+            blobs.settle(file.digest)
+        for digest in gone:
+            delete_unreferred(self._db, blobs, digest)
+        return "fenced" if row is None else cast(Beat, row.status)
+
+    def keep_step(self, id: JobId, attempt: int, step: int, files: Sequence[checkpoints.Kept], blobs: Blobs) -> Beat:
+        """Keep these, whose blobs have just been stored, as what the step has left for forks. Answers as ``beat``."""
+        with self._db.session() as session:
+            row = _held(session, id, attempt)
+            gone = {file.digest for file in files} if row is None else lineage.keep(session, id, step, files)
         for file in files:
             blobs.settle(file.digest)
         for digest in gone:
@@ -409,7 +452,7 @@ class Jobs:
         job = job_view.contract(session, row)
         try:
             named, kept = inputs.of_job(session, job.spec), checkpoints.of_job(session, row.id)
-            return Claim(job, row.attempt, named, kept, row.traceparent, row.pieces)
+            return Claim(job, row.attempt, named, kept, row.traceparent, row.pieces, lineage.original(session, row))
         except PithError as error:  # the upload was deleted, or somebody has edited the database by hand
             endings.end(session, row.id, row.attempt, "failed", **_failure(error.problem))
             return None

@@ -15,7 +15,7 @@ from pith.errors import PithError
 from pith.job import FINAL
 from store import clock
 from store.database import Database
-from store.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, ProjectRow, UploadRow
+from store.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, ProjectRow, StepRow, UploadRow
 from store.transitions import HELD
 
 
@@ -118,13 +118,14 @@ def _jobs(project: str) -> Select[Any]:
 
 
 def _stored(session: Session, project: str) -> int:
-    """As uploaded and as handed out. An upload that arrives counts as what it is going to be."""
+    """As uploaded, as handed out and as kept of steps. An upload that arrives counts as what it is going to be."""
     arriving = (UploadRow.resource_id.is_(None), UploadRow.expires_at > clock.now_plus())
     sums = (
         select(func.sum(ModelRow.size_bytes)).where(ModelRow.project == project),
         select(func.sum(DatasetRow.size_bytes)).where(DatasetRow.project == project),
         select(func.sum(UploadRow.length)).where(UploadRow.project == project, *arriving),
         select(func.sum(ArtifactRow.size_bytes)).join(JobRow).where(JobRow.project == project),
+        select(func.sum(StepRow.size_bytes)).join(JobRow).where(JobRow.project == project),
     )
     return sum(int(session.scalar(query) or 0) for query in sums)
 

@@ -5,14 +5,14 @@ from sqlalchemy import exists, or_, select
 from pith.artifact import Digest
 from store.blobs import Blobs
 from store.database import Database
-from store.tables import ArtifactRow, CheckpointRow, DatasetRow, ModelRow, PartRow
+from store.tables import ArtifactRow, CheckpointRow, DatasetRow, ModelRow, PartRow, StepRow
 
 ORPHAN_SECONDS = 24 * 3600
 
 
 def is_referred(db: Database, digest: Digest) -> bool:
-    """Whether any model, dataset, canonical part, artifact or checkpoint has these bytes."""
-    tables = (ModelRow, DatasetRow, PartRow, ArtifactRow, CheckpointRow)
+    """Whether any model, dataset, canonical part, artifact, checkpoint or kept step has these bytes."""
+    tables = (ModelRow, DatasetRow, PartRow, ArtifactRow, CheckpointRow, StepRow)
     with db.reader() as session:
         found = session.scalar(select(or_(*(exists().where(table.digest == digest) for table in tables))))
     return bool(found)

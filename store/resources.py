@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session, object_session, undefer
 
 from pith.access import DEFAULT_PROJECT
 from pith.artifact import Digest, Name
@@ -18,7 +18,8 @@ from pith.imports import Import
 from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
-from store import clock, deletions, endings, idempotency, imports, listing, quotas
+from pith.tags import ResourceChange
+from store import clock, deletions, endings, idempotency, imports, listing, quotas, tags
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
@@ -30,6 +31,10 @@ R = TypeVar("R", bound=Model | Dataset)
 Row = ModelRow | DatasetRow
 Lock = Literal["keep", "change"]
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+def unconditional(shown: object) -> None:
+    """Refuses nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Resources(Generic[R]):
         also: Callable[[Session, str], None] = lambda session, id: None,
         key: Key | None = None,
         imported: Import | None = None,
+        tagged: Sequence[str] = (),
     ) -> R:
         """Name a blob that has just been committed, and queue its check; without a digest, an architecture alone, or
         what a worker is to fetch.
@@ -111,6 +117,7 @@ class Resources(Generic[R]):
             )
             session.add(row)
             session.flush()
+            tags.write(session, id, tagged)
             also(session, id)
             quotas.check_storage(session, project)
             made = self._contract(row)
@@ -121,8 +128,7 @@ class Resources(Generic[R]):
     def get(self, id: str) -> R:
         """With all that was learnt. Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            row = self._find(session, id, full=True)
-            return self._contract(row, {} if self._kind.given == "declared" else row.details or {})
+            return self._full(self._find(session, id, full=True))
 
     def checking(self, ids: Collection[str]) -> Sequence[str]:
         """Those of the ids that are being checked."""
@@ -131,17 +137,29 @@ class Resources(Generic[R]):
         with self._db.reader() as session:
             return session.scalars(query).all()
 
-    def list(self, limit: int = 50, cursor: str | None = None, status: ResourceStatus | None = None) -> Page[R]:
-        """Newest first, at most 200, without the long part of the facts. Raises PithError ``bad_cursor``."""
+    def list(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        status: ResourceStatus | None = None,
+        tagged: Sequence[str] = (),
+    ) -> Page[R]:
+        """Newest first, at most 200, without the long part of the facts; those with all of these tags.
+
+        Raises:
+            PithError: ``bad_cursor``.
+        """
         table = self._kind.table
         query = select(table) if status is None else select(table).where(table.status == status)
+        query = query.where(*tags.all_of(table.id, tagged))
         if self._project is not None:
             query = query.where(table.project == self._project)
         with self._db.reader() as session:
             query = listing.page_of(query, table.id, self._kind.prefix, limit, cursor)
             found = cast(Sequence[Row], session.scalars(query).all())
             rows, after = listing.cut(found, limit)
-            return Page(data=tuple(self._contract(row) for row in rows), next_cursor=after)
+            known = tags.of(session, [row.id for row in rows])
+            return Page(data=tuple(self._contract(row, tagged=known[row.id]) for row in rows), next_cursor=after)
 
     def preview(self, id: str) -> Preview:
         """Of a dataset. Raises PithError ``not_found``, or ``not_ready`` while it has none."""
@@ -169,15 +187,30 @@ class Resources(Generic[R]):
             session.flush()
             return self._contract(row)
 
-    def delete(self, id: str) -> None:
-        """Also deletes its blobs, unless something else has the same bytes, and cancels its check.
+    def change(self, id: str, change: ResourceChange, check: Callable[[R], None] = unconditional) -> R:
+        """Raises PithError ``not_found``, and what ``check`` raises for it as it is."""
+        with self._db.session() as session:
+            row = self._find(session, id, lock="change", full=True)
+            check(self._full(row))
+            if change.name is not None:
+                row.name = change.name
+            if change.tags is not None:
+                tags.write(session, id, change.tags)
+            session.flush()
+            return self._full(row)
+
+    def delete(self, id: str, check: Callable[[R], None] = unconditional) -> None:
+        """Also deletes its blobs, unless something else has the same bytes, and cancels its check. ``check`` may
+        refuse, for it as it is.
 
         Raises:
             PithError: ``not_found``, or ``in_use`` while an unfinished job names it.
         """
         with self._db.session() as session:
-            row = self._find(session, id, lock="change")
+            row = self._find(session, id, lock="change", full=True)
+            check(self._full(row))
             _refuse_in_use(session, self._kind.word, id)
+            tags.remove(session, id)
             gone = delete(PartRow).where(PartRow.resource_id == id).returning(PartRow.digest)
             digests = {row.digest, *session.scalars(gone)} - {None}
             session.delete(row)
@@ -208,7 +241,13 @@ class Resources(Generic[R]):
                 delete_unreferred(self._db, self._blobs, digest)
             raise
 
-    def _contract(self, row: Row, details: dict[str, Any] | None = None) -> R:
+    def _full(self, row: Row) -> R:
+        return self._contract(row, {} if self._kind.given == "declared" else row.details or {})
+
+    def _contract(self, row: Row, details: dict[str, Any] | None = None, tagged: Sequence[str] | None = None) -> R:
+        if tagged is None:
+            session = object_session(row)
+            tagged = tags.of(session, [row.id])[row.id] if session is not None else ()
         return self._kind.contract(
             id=row.id,
             name=row.name,
@@ -219,6 +258,7 @@ class Resources(Generic[R]):
             error=row.error,
             check=row.check_id,
             source=imports.source(row.imported),
+            tags=tagged,
             facts=None if row.facts is None else {**row.facts, **(details or {})},
             **{self._kind.given: row.declared},
         )

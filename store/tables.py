@@ -269,6 +269,9 @@ class JobRow(Table):
     pieces: Mapped[int] = mapped_column(server_default="1")
     event_seq: Mapped[int] = mapped_column(default=0)
     traceparent: Mapped[str | None] = mapped_column(String(55))
+    replays: Mapped[str | None] = mapped_column(String(30))
+    forked_from: Mapped[str | None] = mapped_column(String(30))
+    forked_step: Mapped[int | None]
 
 
 class WorkerRow(Table):
@@ -302,6 +305,28 @@ class CheckpointRow(Table):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     digest: Mapped[str] = mapped_column(String(71), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class StepRow(Table):
+    """One file of what a finished step has left for jobs that go on from there."""
+
+    __tablename__ = "steps"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class TagRow(Table):
+    """A tag of a model, a dataset or a job, or of an upload until it has become one."""
+
+    __tablename__ = "tags"
+    __table_args__ = (Index("ix_tags_tag", "tag", "resource_id"),)
+
+    resource_id: Mapped[str] = mapped_column(String(30), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class EventRow(Table):

@@ -1,6 +1,6 @@
 """Uploads: what is to become of bytes that arrive in parts. The bytes are in ``store.partial``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from pith.errors import PithError
 from pith.ids import ProjectId, UploadId, new_id
 from pith.intake import Architecture
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
-from store import clock, idempotency, listing, quotas
+from store import clock, idempotency, listing, quotas, tags
 from store.blobs import Blobs
 from store.database import Database
 from store.idempotency import Key
@@ -59,6 +59,7 @@ class Uploads:
         expected: Digest | None,
         given: Architecture | DatasetSchema | None,
         key: Key | None = None,
+        tagged: Sequence[str] = (),
     ) -> Upload:
         """Or the one that was begun under this key before.
 
@@ -85,6 +86,7 @@ class Uploads:
             )
             session.add(row)
             session.flush()
+            tags.write(session, id, tagged)
             quotas.check_storage(session, project)
             self.partials.create(row.id)
             return self._contract(row)
@@ -153,6 +155,7 @@ class Uploads:
             done = statement.values(resource_id=resource, length=stored.size, expires_at=until)
             if not session.scalar(done.returning(UploadRow.id)):
                 raise PithError("not_found", what="upload", id=id, listing=LISTING)
+            tags.hand_on(session, id, resource)
 
         made = self._resources[cast(UploadOf, row.kind)].create(row.name, *stored, _given(row), note)
         self.partials.remove(id)
@@ -168,6 +171,7 @@ class Uploads:
         """Forget it; what it has become stays. Raises PithError ``not_found``."""
         with self._db.session() as session:
             session.delete(self._find(session, id, lock=True))
+            tags.remove(session, id)
         self.partials.remove(id)
 
     def expire(self) -> int:
@@ -175,6 +179,7 @@ class Uploads:
         with self._db.session() as session:
             query = select(UploadRow).where(UploadRow.expires_at <= clock.now_plus()).limit(100)
             rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+            tags.remove(session, *(row.id for row in rows))
             for row in rows:
                 session.delete(row)
         for row in rows:

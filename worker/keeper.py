@@ -20,6 +20,7 @@ from store.checkpoints import Kept
 from store.jobs import Claim, Jobs
 from worker.pulse import Pulse
 from worker.results import fault, opened, plain_file, small, store_open, store_text
+from worker.step_keeper import StepKeeper
 
 LOOK_SECONDS = 1.0
 POSITION_BYTES = 16 << 20
@@ -30,7 +31,8 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """Looks at most every LOOK_SECONDS, and spends no more than a tenth of the time on copies."""
 
-    def __init__(self, jobs: Jobs, blobs: Blobs, claim: Claim, pulse: Pulse, folder: JobDir) -> None:
+    def __init__(self, jobs: Jobs, blobs: Blobs, claim: Claim, pulse: Pulse, folder: JobDir, steps: StepKeeper) -> None:
+        self._steps = steps
         self._jobs, self._blobs, self._claim, self._pulse = jobs, blobs, claim, pulse
         self._folder = folder.checkpoint
         self._kept: dict[str, Kept] = {}
@@ -47,11 +49,13 @@ class Keeper:
 
     def keep(self) -> None:
         """Keep what is new. Never raises for a folder or a store that does not let it: the last one stands then."""
+        self._steps.keep()
         written = self._written()
         if written is None or written == self._seen:
             return
         try:
             files = self._stored()
+            self._steps.keep()  # what the position counts as finished was there before it
             self._pulse.heard(self._jobs.keep(self._claim.job.id, self._claim.attempt, files, self._blobs))
             self._kept, self._seen = {file.name: file for file in files}, written
         except (PithError, OSError) as error:

@@ -106,6 +106,8 @@ def _check_subject(report: Report, claim: Claim) -> None:
     about = (report.job, report.spec, report.model_digest, report.dataset_digest)
     if about != (claim.job.id, claim.job.spec, claim.inputs.model.digest, dataset):
         raise fault("a report that is about something else than this job")
+    if (report.forked_from, report.replay and report.replay.job) != (claim.job.forked_from, claim.job.replays):
+        raise fault("a report that names another origin than this job has")
 
 
 def _verdict(report: Report) -> Verdict:

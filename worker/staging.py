@@ -4,7 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from engine.jobdir import EngineJob, IntakeJob, JobDir
+from engine.jobdir import EngineJob, IntakeJob, JobDir, Original
 from pith.errors import PithError
 from pith.ids import JobId
 from pith.job import FINAL, JobSpec
@@ -69,6 +69,8 @@ def _stage_inputs(claim: Claim, inputs: Inputs, blobs: Blobs, folder: JobDir) ->
     for file, digest in claim.checkpoint.items():
         folder.checkpoint.mkdir(parents=True, exist_ok=True)
         blobs.link_to(digest, folder.checkpoint / file)
+    if claim.original is not None and claim.original.report is not None:
+        blobs.link_to(claim.original.report, folder.original)
 
 
 def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings, device: WorkerDevice) -> EngineJob:
@@ -85,7 +87,15 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings, device: W
         processes=options.job_processes,
         pieces=claim.pieces,
         checkpoint_seconds=options.checkpoint_seconds,
+        forked_from=claim.job.forked_from,
+        original=_original(claim),
     )
+
+
+def _original(claim: Claim) -> Original | None:
+    if (found := claim.original) is None:
+        return None
+    return Original(job=found.job, status=found.status, artifacts=dict(found.artifacts))
 
 
 def clear(folder: JobDir) -> None:

@@ -24,6 +24,7 @@ from worker.keeper import Keeper
 from worker.pulse import Pulse
 from worker.reporter import Reporter
 from worker.sandbox import Policy
+from worker.step_keeper import StepKeeper
 from worker.warm_client import End
 from worker.workplace import Workplace
 
@@ -127,7 +128,8 @@ class Attempt:
 
     def _run_child(self) -> Ending:
         kills = oom.kills()
-        keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
+        steps = StepKeeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder)
+        keeper = Keeper(self.place.jobs, self.place.blobs, self.claim, self.pulse, self.folder, steps)
         child = self.place.server.start(self._policy())
         try:
             deadline = time.monotonic() + self._time_limit()[1]
@@ -140,6 +142,7 @@ class Attempt:
         finally:
             self.place.life.rest("job")
             child.kill()
+            steps.keep()
         self.reporter.finish()
         if self.draining_until is not None and end.code in (None, DRAINED):
             keeper.keep()

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.accept import preferred
 from app.access import needs
-from app.docs import binary, problems
+from app.docs import UNCHANGED, binary, problems
 from app.download import send
-from app.parameters import JobPath
+from app.parameters import Cursor, JobPath, Limit
 from app.service import Service, TheService
 from pith.artifact import Artifact
 from pith.errors import PithError
@@ -22,18 +22,20 @@ REPORT_CSP = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 DOWNLOAD = {
-    **problems("not_found", "range_not_satisfiable", "blob_missing"),
+    **problems("not_found", "range_not_satisfiable", "precondition_failed", "blob_missing"),
     200: binary("The bytes; ETag is their digest."),
     206: binary("The one range of bytes that was asked for."),
     304: {"description": "The digest in If-None-Match is still right."},
 }
 
 
+@router.head("/{id}/report", include_in_schema=False)
 @router.get(
     "/{id}/report",
     response_model=Report,
     responses={
-        **problems("not_found", "report_not_ready", "blob_missing"),
+        **problems("not_found", "report_not_ready", "range_not_satisfiable", "precondition_failed", "blob_missing"),
+        304: UNCHANGED,
         200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}},
     },
     summary="A job's report: JSON, or a page with Accept: text/html",
@@ -48,10 +50,11 @@ def report(request: Request, id: JobPath, service: TheService) -> Response:
     return response
 
 
-@router.get("/{id}/artifacts", responses=problems("not_found"), summary="A job's artifacts")
-def artifacts(id: JobPath, service: TheService) -> Page[Artifact]:
-    """All of them at once; ``next_cursor`` is always null."""
-    return Page[Artifact](data=service.jobs.artifacts(id))
+@router.get("/{id}/artifacts", responses=problems("not_found"), summary="A job's artifacts, by name")
+def artifacts(id: JobPath, service: TheService, limit: Limit = 50, cursor: Cursor = None) -> Page[Artifact]:
+    after = [artifact for artifact in service.jobs.artifacts(id) if artifact.name > (cursor or "")]
+    more = len(after) > limit
+    return Page[Artifact](data=tuple(after[:limit]), next_cursor=after[limit - 1].name if more else None)
 
 
 @router.head("/{id}/artifacts/{name}", include_in_schema=False)
@@ -62,7 +65,7 @@ def artifact(
     name: Annotated[str, Path(description="Name of the artifact.", examples=["model.onnx"])],
     service: TheService,
 ) -> Response:
-    """Takes ``Range`` (one range), ``If-Range``, ``If-None-Match``, and HEAD."""
+    """Takes ``Range`` (one range), ``If-Range``, ``If-None-Match``, ``If-Match``, and HEAD."""
     if not name.isprintable() or len(name) > 255:
         raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
     return send(request, service.blobs, service.jobs.artifact(id, name))

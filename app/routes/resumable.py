@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import TypeAdapter, ValidationError
 
 from app import dialects
 from app.access import needs
 from app.docs import RAW_BODY, problems
-from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, plausible
+from app.parameters import Cursor, FileName, GivenTags, IdempotencyKey, Limit, Sha256, plausible
 from app.problems import headers_of, log_fault, problem_response
 from app.resumable import Part
 from app.routes.uploads import DEFAULT_NAMES
@@ -19,6 +20,7 @@ from app.uploads import checked_name, expected_digest
 from pith.errors import PithError
 from pith.pointers import malformed
 from pith.resources import Dataset, Model, Page, Upload, UploadOf
+from pith.tags import Tags
 from store.idempotency import Key
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs()])
@@ -40,6 +42,7 @@ _FAULTS = (
     "origin_not_allowed",
 )
 WRITES = problems("not_found", *_FAULTS)
+_TAGS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Tags)
 WORDS: Mapping[UploadOf, Words[Any]] = {"model": ARCHITECTURE, "dataset": SCHEMA}
 
 
@@ -73,6 +76,7 @@ async def create(
     name: FileName = "",
     sha256: Sha256 = None,
     idempotency_key: IdempotencyKey = None,
+    tags: GivenTags = (),
 ) -> Response:
     """``Location`` is where its bytes go: by ``PATCH`` as tus 1.0 or the IETF's draft has it, or by ``PUT`` with
     Content-Range (``curl -C OFFSET -T FILE``). ``HEAD`` there says ``Upload-Offset``. tus sends the parameters as
@@ -88,9 +92,10 @@ async def create(
     room = await run_in_threadpool(service.uploads.room, service.settings.max_upload_bytes)
     room.check(length or 0)
     words = "" if given is None else given.model_dump_json()
-    asked = ("uploads", kind, chosen, str(length), expected or "", words)
+    tagged = tuple(sorted({*tags, *_tags(said.get("tags", ""))}))
+    asked = ("uploads", kind, chosen, str(length), expected or "", words, *tagged)
     key = None if idempotency_key is None else Key.of(idempotency_key, *asked)
-    upload = await run_in_threadpool(service.uploads.create, kind, chosen, length, expected, given, key)
+    upload = await run_in_threadpool(service.uploads.create, kind, chosen, length, expected, given, key, tagged)
     location = f"/v1/uploads/{upload.id}"
     if dialects.brings_body(request):
         return await _taken(request, service, upload.id, dialects.created(request), location)
@@ -175,6 +180,15 @@ def _answer(request: Request, upload: Upload, made: Model | Dataset | None, loca
         return Response(status_code=201 if location else 204, headers=headers)
     body = (upload if made is None else made).model_dump_json()
     return Response(body, status_code=201 if location else 200, media_type="application/json", headers=headers)
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    """Of tus's metadata, with commas between them. Raises PithError ``malformed_request``."""
+    try:
+        return _TAGS.validate_python(tuple(tag.strip() for tag in text.split(",") if tag.strip()))
+    except ValidationError as fault:
+        errors = [{**error, "loc": ("header", "upload-metadata", "tags")} for error in fault.errors(include_url=False)]
+        raise malformed(errors, None) from fault
 
 
 def _kind(given: str) -> UploadOf:

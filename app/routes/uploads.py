@@ -7,14 +7,28 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.access import needs
-from app.docs import RAW_BODY, form_body, problems
-from app.parameters import Cursor, FileName, IdempotencyKey, Limit, Sha256, dataset_body, model_body, plausible
+from app.conditions import answer, if_match
+from app.docs import RAW_BODY, UNCHANGED, form_body, json_body, problems
+from app.parameters import (
+    Cursor,
+    FileName,
+    GivenTags,
+    IdempotencyKey,
+    Limit,
+    Sha256,
+    WantedTags,
+    dataset_body,
+    json_of,
+    model_body,
+    plausible,
+)
 from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
 from app.uploads import checked_name, receive_body, receive_form
 from pith.dataset import Preview
 from pith.imports import Import
 from pith.resources import Dataset, Model, Page, ResourceStatus, UploadOf
+from pith.tags import ResourceChange
 from store.dispatch import dispatch
 from store.idempotency import Key
 from store.resources import Resources
@@ -64,21 +78,48 @@ def _routes(
         limit: Limit = 50,
         cursor: Cursor = None,
         status: Annotated[ResourceStatus | None, Query(description=f"Only {noun} with this status.")] = None,
+        tagged: WantedTags = (),
     ) -> Page[R]:
         """Long lists among the facts are left out here."""
-        return of(service).list(limit, cursor, status)
+        return of(service).list(limit, cursor, status, tagged)
 
-    @router.get("/{id}", response_model=kind, responses=problems("not_found"), summary=f"Show a {what}")
+    shown = {**problems("not_found"), 304: UNCHANGED}
+
+    @router.get("/{id}", response_model=kind, responses=shown, summary=f"Show a {what}")
     async def show(
+        request: Request,
         id: Id,
         service: TheService,
         wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait while it is being checked.")] = 0,
-    ) -> R:
+    ) -> Response:
+        """With an ETag: ``If-None-Match`` asks only for what is new."""
         id = plausible(id, what, listing)
         if wait:
             await run_in_threadpool(of(service).get, id)
             await service.checks.wait(id, wait)
-        return await run_in_threadpool(of(service).get, id)
+        return answer(request, await run_in_threadpool(of(service).get, id))
+
+    def _there(id: Id, service: TheService) -> str:
+        return of(service).get(plausible(id, what, listing)).id
+
+    @router.patch(
+        "/{id}",
+        dependencies=[needs("upload")],
+        response_model=kind,
+        responses=problems(
+            "media_type_not_supported", "body_too_large", "not_found", "precondition_failed", "origin_not_allowed"
+        ),
+        openapi_extra=json_body(ResourceChange, "Another name and other tags", name="resnet", tags=["vision", "v2"]),
+        summary=f"Change a {what}'s name or tags",
+    )
+    def change(
+        request: Request,
+        id: Annotated[str, Depends(_there)],
+        asked: Annotated[ResourceChange, Depends(json_of(ResourceChange))],
+        service: TheService,
+    ) -> R:
+        """With ``If-Match``: only if it is still what that ETag was of."""
+        return of(service).change(id, asked, if_match(request))
 
     @router.post(
         "/{id}/check",
@@ -97,11 +138,11 @@ def _routes(
         status_code=204,
         dependencies=[needs("delete")],
         response_class=Response,
-        responses=problems("not_found", "in_use", "origin_not_allowed"),
+        responses=problems("not_found", "in_use", "precondition_failed", "origin_not_allowed"),
         summary=f"Delete a {what}",
     )
-    def delete(id: Id, service: TheService) -> None:
-        of(service).delete(plausible(id, what, listing))
+    def delete(request: Request, id: Id, service: TheService) -> None:
+        of(service).delete(plausible(id, what, listing), if_match(request))
 
     return router
 
@@ -127,26 +168,35 @@ def _add_uploads(
         digest: str | None,
         size: int,
         given: Any,
+        tags: tuple[str, ...],
         key: str | None = None,
     ) -> R:
         said = "" if given is None else given.model_dump_json()
-        known = None if key is None else Key.of(key, router.prefix, name, digest or "", said)
-        resource = of(service).create(name, digest, size, given, key=known)
+        known = None if key is None else Key.of(key, router.prefix, name, digest or "", said, *tags)
+        resource = of(service).create(name, digest, size, given, key=known, tagged=tags)
         response.headers["Location"] = f"{router.prefix}/{resource.id}"
         return _sent(service, resource)
 
-    def referred(service: Service, response: Response, name: str, asked: Import, key: str | None) -> R:
-        known = None if key is None else Key.of(key, router.prefix, name, asked.model_dump_json())
-        resource = of(service).create(name, None, 0, asked.given(), key=known, imported=asked)
+    def referred(
+        service: Service, response: Response, name: str, asked: Import, tags: tuple[str, ...], key: str | None
+    ) -> R:
+        known = None if key is None else Key.of(key, router.prefix, name, asked.model_dump_json(), *tags)
+        resource = of(service).create(name, None, 0, asked.given(), key=known, imported=asked, tagged=tags)
         response.headers["Location"] = f"{router.prefix}/{resource.id}"
         return _sent(service, resource)
 
     async def taken(
-        request: Request, response: Response, service: Service, name: str, sha256: str | None, said: Mapping[str, str]
+        request: Request,
+        response: Response,
+        service: Service,
+        name: str,
+        sha256: str | None,
+        said: Mapping[str, str],
+        tags: tuple[str, ...],
     ) -> R:
         given = words.read(said, "query")
         name, (digest, size), _ = await receive_body(request, service, name, sha256)
-        return await run_in_threadpool(made, service, response, name, digest, size, given)
+        return await run_in_threadpool(made, service, response, name, digest, size, given, tags)
 
     @router.put("", **route, openapi_extra=RAW_BODY, summary="Upload a file as the body (curl -T FILE)")
     async def put(
@@ -156,9 +206,10 @@ def _add_uploads(
         said: Said,
         name: FileName = default,
         sha256: Sha256 = None,
+        tags: GivenTags = (),
     ) -> R:
         """The name can be in the path too: curl adds it to a URL that ends in a slash."""
-        return await taken(request, response, service, name or default, sha256, said)
+        return await taken(request, response, service, name or default, sha256, said, tags)
 
     # Left out of the description, where it would be the same path as the next ones under another name.
     @router.put("/{name}", **route, include_in_schema=False)
@@ -169,17 +220,19 @@ def _add_uploads(
         service: TheService,
         said: Said,
         sha256: Sha256 = None,
+        tags: GivenTags = (),
     ) -> R:
-        return await taken(request, response, service, name, sha256, said)
+        return await taken(request, response, service, name, sha256, said, tags)
 
-    async def fresh(request: Request, response: Response, service: Service, name: str, key: str | None) -> R:
+    async def fresh(
+        request: Request, response: Response, service: Service, name: str, key: str | None, tags: tuple[str, ...]
+    ) -> R:
         asked = await (model_body if words is ARCHITECTURE else dataset_body)(request, service)
         if isinstance(asked, Import):
-            return await run_in_threadpool(
-                referred, service, response, checked_name(asked.name or name or asked.called()), asked, key
-            )
+            chosen = checked_name(asked.name or name or asked.called())
+            return await run_in_threadpool(referred, service, response, chosen, asked, tags, key)
         chosen = checked_name(name or asked.name.rpartition("/")[2])
-        return await run_in_threadpool(made, service, response, chosen, None, 0, asked, key)
+        return await run_in_threadpool(made, service, response, chosen, None, 0, asked, tags, key)
 
     form = "Upload a file as a form (curl -F file=@FILE)"
 
@@ -192,17 +245,20 @@ def _add_uploads(
         name: FileName = "",
         sha256: Sha256 = None,
         idempotency_key: IdempotencyKey = None,
+        tags: GivenTags = (),
     ) -> R:
         """Without a file, JSON: what a worker is to fetch, or (a model) an Architecture, whose weights are fresh."""
         if _is_json(request):
-            return await fresh(request, response, service, name, idempotency_key)
+            return await fresh(request, response, service, name, idempotency_key, tags)
 
         def understood(parts: Mapping[str, str]) -> Any:
             return words.read({**said, **parts}, None if parts else "query")
 
         received = await receive_form(request, service, name or None, default, sha256, words.names, understood)
         (digest, size), given = received.stored, received.said
-        return await run_in_threadpool(made, service, response, received.name, digest, size, given, idempotency_key)
+        return await run_in_threadpool(
+            made, service, response, received.name, digest, size, given, tags, idempotency_key
+        )
 
 
 def _is_json(request: Request) -> bool:

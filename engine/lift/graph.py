@@ -144,8 +144,17 @@ class _Lifting:
         module = layer.build(args, tensors)
         for name, tensor in tensors.items():
             replace(module, name, tensor)
+        self._count_on(module, names.get("running_mean"))
         self.made[path], self.built_by[path] = module, made_by
         return True
+
+    def _count_on(self, module: nn.Module, beside: str | None) -> None:
+        """How many batches a batch norm has seen. No operator reads it, and a file that is read and written again
+        keeps it."""
+        place = "" if beside is None else f"{beside.rpartition('.')[0]}.num_batches_tracked".removeprefix(".")
+        seen = dict(self.source.named_buffers()).get(place) if hasattr(module, "num_batches_tracked") else None
+        if seen is not None and seen.ndim == 0:
+            module.num_batches_tracked = seen.detach().clone().to(torch.int64)
 
     def _recurrent(self, node: fx.Node) -> fx.Node:
         args = bind(node)

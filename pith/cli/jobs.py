@@ -11,7 +11,7 @@ from pith.cli.fetch import download_to
 from pith.cli.gate import Gate, ended, gate_options
 from pith.cli.output import Output, connected
 from pith.cli.summary import counted, print_job, print_plan, print_report
-from pith.cli.uploads import limit_option
+from pith.cli.uploads import limit_option, tag_option
 from pith.client import Pith
 from pith.errors import PithError
 from pith.job import JobStatus
@@ -27,10 +27,11 @@ def jobs() -> None:
 
 @jobs.command()
 @click.argument("file", metavar="SPEC")
+@tag_option
 @connected
-def submit(pith: Pith, out: Output, file: str) -> None:
+def submit(pith: Pith, out: Output, file: str, tags: tuple[str, ...]) -> None:
     """Submit the job spec in a JSON file (- is stdin)."""
-    print_job(out, pith.jobs.submit(spec.parse(spec.read(file))))
+    print_job(out, pith.jobs.submit(spec.parse(spec.read(file)), tags=tags))
 
 
 @jobs.command()
@@ -45,11 +46,16 @@ def plan(pith: Pith, out: Output, file: str) -> int:
 
 @jobs.command("list")
 @click.option("--status", type=click.Choice(STATUSES), help="Only jobs with this status.")
+@click.option("--naming", metavar="ID", help="Only jobs that name this model or dataset.")
+@tag_option
 @limit_option
 @connected
-def show_all(pith: Pith, out: Output, status: JobStatus | None, limit: int) -> None:
+def show_all(
+    pith: Pith, out: Output, status: JobStatus | None, naming: str | None, tags: tuple[str, ...], limit: int
+) -> None:
     """List jobs, newest first."""
-    out.many(itertools.islice(pith.jobs.list(status), limit), ("id", "status", "verdict", "created_at", "finished_at"))
+    found = pith.jobs.list(status, naming=naming, tags=tags)
+    out.many(itertools.islice(found, limit), ("id", "status", "verdict", "created_at", "finished_at"))
 
 
 @jobs.command()
@@ -58,6 +64,15 @@ def show_all(pith: Pith, out: Output, status: JobStatus | None, limit: int) -> N
 def show(pith: Pith, out: Output, id: str) -> None:
     """Show a job."""
     print_job(out, pith.jobs.get(id))
+
+
+@jobs.command()
+@click.argument("id")
+@click.argument("tags", nargs=-1, metavar="[TAG]...")
+@connected
+def tag(pith: Pith, out: Output, id: str, tags: tuple[str, ...]) -> None:
+    """Give a job these tags in the place of its own."""
+    print_job(out, pith.jobs.change(id, tags))
 
 
 @jobs.command()
@@ -82,6 +97,28 @@ def pause(pith: Pith, out: Output, id: str) -> None:
 def resume(pith: Pith, out: Output, id: str) -> None:
     """Resume a paused job from its checkpoint."""
     print_job(out, pith.jobs.resume(id))
+
+
+@jobs.command()
+@click.argument("id")
+@connected
+def replay(pith: Pith, out: Output, id: str) -> None:
+    """Run a job's spec again; the new job's report compares the two."""
+    print_job(out, pith.jobs.replay(id))
+
+
+@jobs.command()
+@click.argument("id")
+@click.argument("step", type=click.IntRange(min=1))
+@click.option("--changes", metavar="FILE", help="JSON: recipe from there on, constraints, outputs (- is stdin).")
+@connected
+def fork(pith: Pith, out: Output, id: str, step: int, changes: str | None) -> None:
+    """Run a job again from STEP on; the steps before are taken from it.
+
+    Steps count from 0, as in recipe[1]: STEP is the first one that is run.
+    """
+    said = {} if changes is None else spec.read(changes)
+    print_job(out, pith.jobs.fork(id, spec.fork({**said, "from_step": step})))
 
 
 @jobs.command()

@@ -12,7 +12,7 @@ from pith.cli import given, spec
 from pith.cli.gate import Gate, ended, gate_options, possible
 from pith.cli.output import Output, connected
 from pith.cli.steps import with_words
-from pith.cli.uploads import checked, sent
+from pith.cli.uploads import checked, sent, tag_option
 from pith.client import Pith
 from pith.dataset import DatasetSchema
 from pith.intake import Architecture
@@ -49,6 +49,7 @@ class Inputs:
 @click.option("--out", "to", default="pith-out", show_default=True, type=_FILE, help="Folder for the results.")
 @click.option("--key", help="Names this run: the same again under it is the same job, and makes nothing new.")
 @gate_options
+@tag_option
 @connected
 def run(
     pith: Pith,
@@ -61,6 +62,7 @@ def run(
     to: Path,
     key: str | None,
     words: tuple[str, ...],
+    tags: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Do the whole thing: upload, have it checked, run the recipe, download the results.
@@ -83,7 +85,7 @@ def run(
     )
     possible(gate, standin)
     asked = spec.parse(document, *_uploaded(pith, out, inputs, key))
-    job = _submitted(pith, asked, key)
+    job = _submitted(pith, asked, key, tags)
     out.note(f"{pith.jobs.url(job)}")
     return ended(pith, out, job, gate, to)
 
@@ -124,7 +126,7 @@ def _uploaded(pith: Pith, out: Output, inputs: Inputs, key: str | None) -> tuple
     return None if net is None else net.id, None if dataset is None else dataset.id
 
 
-def _submitted(pith: Pith, asked: JobSpec, key: str | None) -> str:
+def _submitted(pith: Pith, asked: JobSpec, key: str | None, tags: tuple[str, ...]) -> str:
     """Under a key in any case: an answer that was lost on its way makes no second job."""
     name = key or secrets.token_hex(16)
-    return patiently(lambda: pith.jobs.submit(asked, name)).id
+    return patiently(lambda: pith.jobs.submit(asked, name, tags)).id

@@ -9,6 +9,7 @@ import click
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from pith.fork import ForkSpec
 from pith.job import JobSpec
 from pith.pointers import malformed
 
@@ -62,3 +63,11 @@ def well_formed(document: dict[str, Any], model: str | None = None, dataset: str
         return JobSpec.model_validate_json(json.dumps(filled), strict=True)
     except ValidationError as fault:
         raise malformed(fault.errors(include_url=False), filled) from fault
+
+
+def fork(document: dict[str, Any]) -> ForkSpec:
+    """What is asked of a fork. Raises PithError ``malformed_request``."""
+    try:
+        return ForkSpec.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as fault:
+        raise malformed(fault.errors(include_url=False), document, ForkSpec) from fault

@@ -117,6 +117,8 @@ def print_report(out: Output, report: Report) -> None:
         return
     for line in report.headline:
         out.console.print(line)
+    if report.replay is not None:
+        out.console.print(report.replay.verdict)
     out.console.print(_before_after(report))
     for constraint in report.constraints:
         met = "met" if constraint.met else "NOT MET"

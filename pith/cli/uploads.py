@@ -22,6 +22,7 @@ wait_option = click.option(
     "--wait/--no-wait", default=True, show_default=True, help="Wait for the check of what it is."
 )
 _sha256_option = click.option("--sha256", help="Refuse what is fetched if this is not its digest.")
+tag_option = click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag; several times for several.")
 _FILE = click.Path(path_type=Path)
 
 
@@ -32,18 +33,28 @@ def models() -> click.Group:
     @click.argument("file", type=_FILE, required=False)
     @click.option("--name", help="Instead of the file's own name.")
     @given.architecture_options
+    @tag_option
     @wait_option
     @connected
-    def upload(pith: Pith, out: Output, file: Path | None, name: str | None, wait: bool, **options: Any) -> None:
+    def upload(
+        pith: Pith,
+        out: Output,
+        file: Path | None,
+        name: str | None,
+        tags: tuple[str, ...],
+        wait: bool,
+        **options: Any,
+    ) -> None:
         """Upload a model file, or have one built: --architecture NAME without a FILE has fresh weights.
 
         Exits with 1 when the check rejects it.
         """
         said = given.architecture(**options)
         if file is not None:
-            made = sent(out, pith.models, file, name, said)
+            made = sent(out, pith.models, file, name, said, tags)
         elif said is not None:
             made = pith.build(said, name)
+            made = pith.models.change(made.id, tags=tags) if tags else made
         else:
             raise click.UsageError("give a FILE, or an --architecture NAME for a model with fresh weights")
         print_resource(out, checked(out, pith.models, made) if wait else made)
@@ -75,11 +86,20 @@ def datasets() -> click.Group:
     @click.argument("file", type=_FILE)
     @click.option("--name", help="Instead of the file's own name.")
     @given.schema_option
+    @tag_option
     @wait_option
     @connected
-    def upload(pith: Pith, out: Output, file: Path, name: str | None, words: tuple[str, ...], wait: bool) -> None:
+    def upload(
+        pith: Pith,
+        out: Output,
+        file: Path,
+        name: str | None,
+        words: tuple[str, ...],
+        tags: tuple[str, ...],
+        wait: bool,
+    ) -> None:
         """Upload a dataset file. Exits with 1 when the check rejects it."""
-        made = sent(out, pith.datasets, file, name, given.schema(words))
+        made = sent(out, pith.datasets, file, name, given.schema(words), tags)
         print_resource(out, checked(out, pith.datasets, made) if wait else made)
 
     @group.command("import")
@@ -118,11 +138,12 @@ def sent(
     file: Path,
     name: str | None = None,
     said: Any = None,
+    tags: tuple[str, ...] = (),
     key: str | None = None,
 ) -> T:
     """Upload with a bar."""
     with out.moving(file.name) as told:
-        return uploads.upload(file, name, told, said, key)
+        return uploads.upload(file, name, told, said, key, tags)
 
 
 def checked(out: Output, uploads: Uploads[T, Any], made: T) -> T:
@@ -148,10 +169,11 @@ def _group(noun: str, about: str, of: Callable[[Pith], Uploads[Any, Any]]) -> cl
 
     @click.command("list", help=f"List {noun}, newest first.")
     @click.option("--status", type=click.Choice(STATUSES), help=f"Only {noun} with this status.")
+    @tag_option
     @limit_option
     @connected
-    def show_all(pith: Pith, out: Output, status: ResourceStatus | None, limit: int) -> None:
-        out.many(itertools.islice(of(pith).list(status), limit), COLUMNS)
+    def show_all(pith: Pith, out: Output, status: ResourceStatus | None, tags: tuple[str, ...], limit: int) -> None:
+        out.many(itertools.islice(of(pith).list(status, tags), limit), COLUMNS)
 
     @click.command(help=f"Show a {what}, and what its check has learnt.")
     @click.argument("id")
@@ -173,4 +195,11 @@ def _group(noun: str, about: str, of: Callable[[Pith], Uploads[Any, Any]]) -> cl
     def delete(pith: Pith, out: Output, id: str) -> None:
         of(pith).delete(id)
 
-    return click.Group(noun, [show_all, show, check, delete], help=about)
+    @click.command(help=f"Give a {what} these tags in the place of its own.")
+    @click.argument("id")
+    @click.argument("tags", nargs=-1, metavar="[TAG]...")
+    @connected
+    def tag(pith: Pith, out: Output, id: str, tags: tuple[str, ...]) -> None:
+        print_resource(out, of(pith).change(id, tags=tags))
+
+    return click.Group(noun, [show_all, show, check, tag, delete], help=about)

@@ -55,7 +55,7 @@ def test_bad_routes_ids_and_parameters(http: httpx.Client, method: str, path: st
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("DELETE", "/v1/models", "GET, PUT, POST"), ("PATCH", f"/v1/models/mdl_{NOBODY}", "GET, PUT, DELETE")],
+    [("DELETE", "/v1/models", "GET, PUT, POST"), ("POST", f"/v1/models/mdl_{NOBODY}", "GET, PUT, PATCH, DELETE")],
 )
 def test_a_wrong_method_is_told_all_the_right_ones(http: httpx.Client, method: str, path: str, allowed: str) -> None:
     refused = http.request(method, path)

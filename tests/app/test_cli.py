@@ -16,6 +16,7 @@ from pith.job import EngineEvent, Progress
 from tests.app.a_report import report_of
 from tests.app.api_process import ApiProcess, environment, free_port
 from tests.app.by_hand import Bench
+from tests.app.test_api_lineage import keep
 from tests.waiting import eventually
 
 Run = Callable[..., tuple[int, str, str]]
@@ -71,6 +72,33 @@ def test_jobs_are_submitted_listed_shown_and_cancelled(pith: Run, tmp_path: Path
     assert json.loads(pith("jobs", "cancel", job, "--json")[1])["status"] == "cancelled"
     events = [json.loads(line)["type"] for line in pith("jobs", "events", job, "--json")[1].splitlines()]
     assert events == ["queued", "cancelled"]
+
+
+def test_jobs_are_replayed_forked_and_found_by_their_tags(
+    pith: Run, tmp_path: Path, model: str, bench: Bench, file: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"recipe": [{"kind": "prune.magnitude"}] * 2, "model": model, "keep_steps": True}))
+    word = f"t{tmp_path.name}"
+    job = json.loads(pith("jobs", "submit", spec, "--tag", word, "--tag", "cli", "--json")[1])["id"]
+    listed = json.loads(pith("jobs", "list", "--tag", word, "--naming", model, "--json")[1])
+    assert [one["id"] for one in listed] == [job] and listed[0]["tags"] == ["cli", word]
+    assert json.loads(pith("jobs", "replay", job, "--json")[1])["replays"] == job
+    code, _, err = pith("jobs", "fork", job, 1)
+    assert code == 1 and "that step is not finished yet" in err
+    keep(bench, job, bench.start(job), 0)
+    changes = tmp_path / "changes.json"
+    changes.write_text('{"recipe": [{"kind": "quantize.dynamic"}]}')
+    fork = json.loads(pith("jobs", "fork", job, 1, "--changes", changes, "--json")[1])
+    assert fork["forked_from"] == {"job": job, "step": 1}
+    assert [step["kind"] for step in fork["spec"]["recipe"]] == ["prune.magnitude", "quantize.dynamic"]
+    changes.write_text('{"recipes": []}')
+    code, _, err = pith("jobs", "fork", job, 1, "--changes", changes)
+    assert code == 1 and "recipe" in err
+    assert json.loads(pith("jobs", "tag", job, "--json")[1])["tags"] == []
+    made = json.loads(pith("models", "upload", file, "--no-wait", "--tag", word, "--json")[1])
+    assert [one["id"] for one in json.loads(pith("models", "list", "--tag", word, "--json")[1])] == [made["id"]]
+    assert json.loads(pith("models", "tag", made["id"], "x", "y", "--json")[1])["tags"] == ["x", "y"]
 
 
 def test_report_and_download(pith: Run, bench: Bench, job: str, tmp_path: Path) -> None:

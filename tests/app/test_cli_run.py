@@ -53,7 +53,7 @@ def pith(api: ApiProcess, tmp_path: Path) -> Callable[..., Ran]:
 
 def named(bench: Bench, model: str) -> str:
     """The one job that names this model, once it is there."""
-    return eventually(lambda: [job.id for job in bench.jobs.list(naming=model).data])[0]
+    return eventually(lambda: [job.id for job in bench.jobs.list(naming=(model,)).data])[0]
 
 
 def succeed(bench: Bench, job: str, verdict: str = "unconstrained") -> None:
@@ -107,7 +107,7 @@ def test_the_same_run_under_one_key_is_one_job(pith: Callable[..., Ran], bench: 
     ended = [first.end(), pith(*words).end()]
     assert [code for code, _, _ in ended] == [0, 0], ended
     told = [json.loads(out) for _, out, _ in ended]
-    assert told[0]["job"] == told[1]["job"] and told[0]["passed"] and len(bench.jobs.list(naming=model).data) == 1
+    assert told[0]["job"] == told[1]["job"] and told[0]["passed"] and len(bench.jobs.list(naming=(model,)).data) == 1
     (tmp_path / "net.pt2").write_bytes(os.urandom(64))
     code, _, err = pith(*words).end()
     assert code == 1 and "was used for another request" in err and f"which made '{model}'" in err
@@ -147,7 +147,7 @@ def test_what_is_wrong_is_found_before_anything_is_submitted(
 ) -> None:
     found, out, err = pith("run", "--model", model, *STEP, *words).end()
     assert (found, out, said in err, "Traceback" in err) == (code, "", True, False), err
-    assert not bench.jobs.list(naming=model).data
+    assert not bench.jobs.list(naming=(model,)).data
 
 
 def test_neither_a_spec_nor_steps_or_both(pith: Callable[..., Ran], tmp_path: Path) -> None:
