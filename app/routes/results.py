@@ -1,6 +1,6 @@
 """What came of a job: its report and its artifacts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -10,7 +10,7 @@ from app.docs import binary, problems
 from app.download import send
 from app.parameters import JobPath
 from app.service import Service, TheService
-from pith.artifact import Artifact
+from pith.artifact import MEDIA_TYPES, Artifact
 from pith.errors import PithError
 from pith.report import Report
 from pith.resources import Page
@@ -21,11 +21,15 @@ REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_TYPES = tuple(dict.fromkeys(("application/octet-stream", *MEDIA_TYPES.values())))
+PART: dict[int | str, dict[str, Any]] = {
+    206: binary("The one range of bytes that was asked for.", *_TYPES),
+    304: {"description": "The digest in If-None-Match is still right."},
+}
 DOWNLOAD = {
     **problems("not_found", "range_not_satisfiable", "blob_missing"),
-    200: binary("The bytes; ETag is their digest."),
-    206: binary("The one range of bytes that was asked for."),
-    304: {"description": "The digest in If-None-Match is still right."},
+    200: binary("The bytes; ETag is their digest.", *_TYPES),
+    **PART,
 }
 
 
@@ -33,7 +37,8 @@ DOWNLOAD = {
     "/{id}/report",
     response_model=Report,
     responses={
-        **problems("not_found", "report_not_ready", "blob_missing"),
+        **problems("not_found", "report_not_ready", "range_not_satisfiable", "blob_missing"),
+        **PART,
         200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}},
     },
     summary="A job's report: JSON, or a page with Accept: text/html",
