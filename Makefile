@@ -56,6 +56,7 @@ bench-quality: $(VENV)/.dev
 
 # Fifty jobs, struck two hundred times. ARGS="--seed 1 --postgresql"
 chaos: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 	$(BIN)/python -W ignore -m tests.chaos $(ARGS)
 
 docs: $(VENV)/.dev

@@ -33,8 +33,9 @@ def fuzz(folder: Path, *, keyed: bool, examples: int, seed: int, phases: str = P
     settings = {"PITH_REQUIRE_KEYS": True, "PITH_OPERATOR_KEY": KEY} if keyed else {}
     headers = {"Authorization": f"Bearer {KEY}"} if keyed else {}
     with running(folder / "data", **settings) as api:
-        with httpx.Client(base_url=api.url, headers=headers, timeout=30) as http:
+        with httpx.Client(base_url=api.url, headers=headers, timeout=120) as http:
             job = _ended_job(http, Bench(api.data))
+            http.get("/openapi.json")  # it is made once, which takes seconds on a busy machine
         done = subprocess.run(
             [*SCHEMATHESIS, "run", f"{api.url}/openapi.json", *_how_much(phases, examples, seed), *_who(keyed)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "FUZZED_JOB": job},
