@@ -127,9 +127,13 @@ def peer(url: str) -> Celery:
     """What it does is to answer, through Redis as well."""
     app = Celery("peer", set_as_current=False)
     app.conf.update(celery_settings(url) | {"task_default_queue": "peer"})
-    client = redis.Redis(unix_socket_path=url.partition("@")[2], password=PASSWORD)
+    client = _client(url)
     app.task(lambda: client.rpush(ANSWERS, b"") and None, name=PEER)
     return app
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis(unix_socket_path=url.partition("@")[2], password=PASSWORD, socket_timeout=120)
 
 
 def _peer(server: RedisProcess, tasks: int) -> tuple[float, float]:
@@ -140,7 +144,7 @@ def _peer(server: RedisProcess, tasks: int) -> tuple[float, float]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        app, client = peer(server.url), server.client()
+        app, client = peer(server.url), _client(server.url)
         _there_and_back(app, client, 1)
         alone = statistics.median(_there_and_back(app, client, 1) for _ in range(ALONE))
         return alone, _there_and_back(app, client, tasks) / tasks

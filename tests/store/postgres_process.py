@@ -1,5 +1,6 @@
 """A real PostgreSQL server of the tests' own, which can be made to crash."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -38,8 +39,23 @@ class PostgresProcess:
 
     def crash(self, dice: random.Random) -> None:
         """One of its processes is killed: it closes every connection, recovers, and answers again after a while."""
-        main = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(dice.choice(children(main)), signal.SIGKILL)
+        os.kill(dice.choice(children(self._main())), signal.SIGKILL)
+
+    def stop(self) -> None:
+        """It keeps its connections, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        main = self._main()
+        for pid in (main, *children(main)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _main(self) -> int:
+        return int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def close(self) -> None:
         self._server.cleanup()
