@@ -128,7 +128,11 @@ def peer(url: str) -> Celery:
     app = Celery("peer", set_as_current=False)
     app.conf.update(celery_settings(url) | {"task_default_queue": "peer"})
     client = _client(url)
-    app.task(lambda: client.rpush(ANSWERS, b"") and None, name=PEER)
+
+    def answer() -> None:
+        client.rpush(ANSWERS, b"")
+
+    app.task(answer, name=PEER)
     return app
 
 
