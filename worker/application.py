@@ -18,6 +18,7 @@ from store.jobs import Jobs
 from store.queue import QUEUE_NAMES, TASK_NAME, celery_settings
 from store.settings import Settings, refusal
 from worker import sandbox, staging, supervise
+from worker.nudge import Nudge
 from worker.rest import Rest
 from worker.settings import QueueName, WorkerSettings
 from worker.warm_client import WarmServer
@@ -50,8 +51,10 @@ def make_app(server: WarmServer) -> Celery:
     def rest() -> Rest:
         return Rest(server, IDLE_SECONDS if is_checker(place().options) else None)
 
+    nudge = Nudge(app)
+
     def run_job(job_id: str) -> None:
-        with rest().over():
+        with nudge.after(), rest().over():
             supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)
