@@ -54,7 +54,7 @@ bench: $(VENV)/.dev
 bench-quality: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.quality $(CASES)
 
-# Fifty jobs, struck two hundred times. ARGS="--seed 1 --postgresql"
+# Faults that take some seconds each, then fifty jobs, struck two hundred times. ARGS="--seed 1 --postgresql"
 chaos: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 	$(BIN)/python -W ignore -m tests.chaos $(ARGS)
