@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality chaos fuzz hostile zoo airflow docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz fuzz-api hostile zoo airflow docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -64,8 +64,9 @@ bench: $(VENV)/.dev
 bench-quality: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.quality $(CASES)
 
-# Fifty jobs, struck two hundred times. ARGS="--seed 1 --postgresql"
+# Faults that take some seconds each, then fifty jobs, struck two hundred times. ARGS="--seed 1 --postgresql"
 chaos: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 	$(BIN)/python -W ignore -m tests.chaos $(ARGS)
 
 docs: $(VENV)/.dev
@@ -80,6 +81,10 @@ COUNT ?= 10000
 SEED ?= 0
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz $(COUNT) --seed $(SEED)
+
+# Every route of the description, without keys and with one. make fuzz-api CASES=200 SEED=1
+fuzz-api: $(VENV)/.dev
+	$(BIN)/python -W ignore -m tests.fuzz_api $(or $(CASES),50) --seed $(SEED)
 
 hostile: $(VENV)/.dev
 	$(BIN)/python -W ignore -m tests.hostile

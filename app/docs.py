@@ -163,5 +163,9 @@ def _example(code: str) -> Mapping[str, object]:
     }
 
 
-def binary(description: str, media_type: str = "application/octet-stream") -> dict[str, Any]:
-    return {"description": description, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+def binary(description: str, *media_types: str) -> dict[str, Any]:
+    """Bytes of any of these types; ``application/octet-stream`` when none is named."""
+    bytes_of: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+    types = media_types or ("application/octet-stream",)
+    content = {name: {} if name == "application/json" else bytes_of for name in types}
+    return {"description": description, "content": content}

@@ -113,15 +113,11 @@ class Feed:
             if not watcher.closed and not watcher.full:
                 hungry.setdefault(watcher.job, []).append(watcher)
         places = {job: min(watcher.after for watcher in watchers) for job, watchers in hungry.items()}
-        fresh = await asyncio.to_thread(self._read, places)
+        fresh = await asyncio.to_thread(self._jobs.news, places, PAGE)
         for job, events in fresh.items():
             for watcher in hungry[job]:
                 watcher.offer(events)
         return any(len(events) == PAGE for events in fresh.values())
-
-    def _read(self, places: dict[str, int]) -> dict[str, tuple[Event, ...]]:
-        pages = ((job, self._jobs.events(job, after, PAGE)) for job, after in places.items())
-        return {job: events for job, events in pages if events}
 
     def _close_all(self) -> None:
         for watcher in self._watchers:

@@ -15,7 +15,7 @@ from pith.pointers import malformed
 from store.clean import is_clean
 
 T = TypeVar("T", Architecture, DatasetSchema)
-MOST = 2**16
+MOST_IN_A_QUERY = 20_000  # characters: even all of them escaped fit into the one line that a server takes
 _UNCLEAN = (
     "should hold no NaN, no number beyond 1e308, no control characters, no text of more than 4000 characters, and no "
     "more than 8 levels"
@@ -27,7 +27,8 @@ def architecture_words(
         str | None, Query(max_length=300, description="For weights without a graph: timm/resnet18, pith/resnet20, ….")
     ] = None,
     arguments: Annotated[
-        str | None, Query(max_length=MOST, description='Its keyword arguments, a JSON object: {"num_classes": 10}.')
+        str | None,
+        Query(max_length=MOST_IN_A_QUERY, description='Its keyword arguments, a JSON object: {"num_classes": 10}.'),
     ] = None,
     input_shape: Annotated[
         str | None, Query(max_length=100, description="Of one sample, where it is not fixed: 3,32,32.")
@@ -40,7 +41,11 @@ def architecture_words(
 
 def schema_words(
     schema: Annotated[
-        str | None, Query(max_length=MOST, description='A DatasetSchema, a JSON object: {"label": "income"}.')
+        str | None,
+        Query(
+            max_length=MOST_IN_A_QUERY,
+            description='A DatasetSchema, a JSON object: {"label": "income"}. A longer one is a part of a form.',
+        ),
     ] = None,
 ) -> dict[str, str]:
     return {} if schema is None else {"schema": schema}

@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import bucket, modalities, overhead, real_weights, training, upload, weights
+from bench import bucket, crowd, modalities, overhead, real_weights, rush, training, upload, weights
 from engine.environment import processor
 
 
@@ -40,8 +40,31 @@ def main(wanted: list[str]) -> None:
         print(f"    read alone {found['read']:.2f} s; checked, network built and weights put in {found['whole']:.2f} s")
     if "bucket" in wanted:
         found = bucket.measure()
-        print(f"(h) into a bucket       {found['ratio']:.2f} of boto3's upload_file, which does not hash the whole")
+        print(f"(k) into a bucket       {found['ratio']:.2f} of boto3's upload_file, which does not hash the whole")
         print(f"    {found['ours']:.0f} MB/s, upload_file {found['peer']:.0f} MB/s")
+    if "rush" in wanted:
+        found = rush.measure()
+        print(f"(h) dispatch            {found['alone'] * 1e3:.1f} ms, worst {found['worst'] * 1e3:.1f}  (limit 20)")
+        print(f"    a bare Celery task there and back {found['peer_alone'] * 1e3:.1f} ms")
+        print(
+            f"    1,000 jobs at once: taken in {found['submitted']:.1f} s, done in {found['whole']:.0f} s, each once; "
+            f"{found['gap'] * 1e3:.1f} ms between two (a bare task {found['peer_loaded'] * 1e3:.1f} ms)",
+            flush=True,
+        )
+    if "crowd" in wanted:
+        found = crowd.measure()
+        print(f"(i) p99 of a poll       {found['p99'] * 1e3:.1f} ms, median {found['p50'] * 1e3:.1f}  (limit 100)")
+        print(
+            f"    a bare route {found['bare_p99'] * 1e3:.1f} ms, median {found['bare_p50'] * 1e3:.1f}; "
+            f"{found['requests']:.0f} polls, {found['events']:.0f} events to 100 streams",
+            flush=True,
+        )
+    if "memory" in wanted:
+        found = crowd.memory()
+        print(
+            f"(j) API memory          {found['start']:.1f} MiB, {found['10']:.1f} after 10,000 requests, "
+            f"{found['50']:.1f} after 50,000, {found['100']:.1f} after 100,000 ({found['rate']:.0f} a second)"
+        )
     if "published" in wanted:
         for found in real_weights.measure():
             print(f"(g) {found['name']}: {found['before']:.2%} as it came (elsewhere {found['expected']:.2%}),")

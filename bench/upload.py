@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.service import running
+from bench.service import resident, running
 
 SIZE = 1 << 30
 PIECE = 4 << 20
@@ -25,12 +25,12 @@ def measure() -> dict[str, float]:
             for _ in range(SIZE // PIECE):
                 file.write(os.urandom(PIECE))
         with running(folder, "app.serve") as (url, pid):
-            before = _resident(pid)
+            before = resident(pid)
             rounds = [
                 (_upload(source, url, number), _resumable(source, url, number + ROUNDS), _copy_and_hash(source))
                 for number in range(ROUNDS)
             ]
-            after = _resident(pid)
+            after = resident(pid)
     uploaded, parts, copied = (SIZE / 1e6 / statistics.median(column) for column in zip(*rounds, strict=True))
     return {
         "uploaded": uploaded,
@@ -88,9 +88,3 @@ def _copy_and_hash(source: Path) -> float:
     seconds = time.perf_counter() - started
     target.unlink()
     return seconds
-
-
-def _resident(pid: int) -> float:
-    """MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024

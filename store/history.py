@@ -1,6 +1,6 @@
 """A job's events: numbered without gaps under the job's row, bounded in number, and read back in order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -41,6 +41,19 @@ def read(session: Session, job: str, after: int, limit: int) -> tuple[Event, ...
         .limit(max(1, min(limit, MAX_PAGE)))
     )
     return tuple(_contract(row) for row in session.scalars(query))
+
+
+def news(session: Session, places: Mapping[str, int], limit: int) -> dict[str, tuple[Event, ...]]:
+    """Of each job that has events after its number, as many of them; one question for all that have none."""
+    known = list(places)
+    rows = [
+        row
+        for first in range(0, len(known), MAX_PAGE)
+        for row in session.execute(
+            select(JobRow.id, JobRow.event_seq).where(JobRow.id.in_(known[first : first + MAX_PAGE]))
+        )
+    ]
+    return {id: read(session, id, places[id], limit) for id, last in rows if last > places[id]}
 
 
 def _add(session: Session, job: str, first: int, events: Sequence[EngineEvent]) -> None:

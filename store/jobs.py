@@ -219,6 +219,11 @@ class Jobs:
             self._find(session, id)
             return history.read(session, id, after, limit)
 
+    def news(self, places: Mapping[str, int], limit: int = 500) -> dict[str, tuple[Event, ...]]:
+        """Events after the number of each of these jobs, of those that have any; what is deleted has none."""
+        with self._db.reader() as session:
+            return history.news(session, places, limit)
+
     def artifacts(self, id: str) -> tuple[Artifact, ...]:
         """Raises PithError ``not_found``."""
         return self.get(id).artifacts

@@ -25,6 +25,7 @@ from store.settings import Settings, refusal
 from store.workers import Workers
 from worker import devices, sandbox, staging, supervise
 from worker.gpu import Gpus
+from worker.nudge import Nudge
 from worker.presence import Presence
 from worker.rest import Rest
 from worker.rounds import rounds
@@ -62,8 +63,10 @@ def make_app(server: WarmServer) -> Celery:
     def presence() -> Presence:
         return Presence(Workers(place().database), place())
 
+    nudge = Nudge(app)
+
     def run_job(job_id: str) -> None:
-        with rest().over():
+        with nudge.after(), rest().over():
             supervise.run(place(), job_id)
 
     app.task(run_job, name=TASK_NAME)

@@ -93,7 +93,7 @@ def revoke(id: KeyPath, service: TheService) -> ApiKey:
     PROJECTS,
     status_code=201,
     dependencies=[needs("operate")],
-    responses=problems("idempotency_key_reused", *BODY),
+    responses=problems("gone", "idempotency_key_reused", *BODY),
     openapi_extra=json_body(NewProject, "Two jobs at once", name="vision", quotas={"jobs_at_once": 2}),
     summary="Make a project",
 )

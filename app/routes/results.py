@@ -1,16 +1,16 @@
 """What came of a job: its report and its artifacts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
 from app.accept import preferred
 from app.access import needs
-from app.docs import UNCHANGED, binary, problems
+from app.docs import binary, problems
 from app.download import send
 from app.parameters import Cursor, JobPath, Limit
 from app.service import Service, TheService
-from pith.artifact import Artifact
+from pith.artifact import MEDIA_TYPES, Artifact
 from pith.errors import PithError
 from pith.report import Report
 from pith.resources import Page
@@ -21,11 +21,15 @@ REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_TYPES = tuple(dict.fromkeys(("application/octet-stream", *MEDIA_TYPES.values())))
+PART: dict[int | str, dict[str, Any]] = {
+    206: binary("The one range of bytes that was asked for.", *_TYPES),
+    304: {"description": "The digest in If-None-Match is still right."},
+}
 DOWNLOAD = {
     **problems("not_found", "range_not_satisfiable", "precondition_failed", "blob_missing"),
-    200: binary("The bytes; ETag is their digest."),
-    206: binary("The one range of bytes that was asked for."),
-    304: {"description": "The digest in If-None-Match is still right."},
+    200: binary("The bytes; ETag is their digest.", *_TYPES),
+    **PART,
 }
 
 
@@ -35,7 +39,7 @@ DOWNLOAD = {
     response_model=Report,
     responses={
         **problems("not_found", "report_not_ready", "range_not_satisfiable", "precondition_failed", "blob_missing"),
-        304: UNCHANGED,
+        **PART,
         200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}},
     },
     summary="A job's report: JSON, or a page with Accept: text/html",

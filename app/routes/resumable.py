@@ -41,8 +41,10 @@ _FAULTS = (
     "media_type_not_supported",
     "origin_not_allowed",
 )
-WRITES = problems("not_found", *_FAULTS)
 _TAGS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Tags)
+_MADE = Upload | Model | Dataset
+_SILENT: dict[int | str, dict[str, Any]] = {204: {"description": "The same to a client of tus, whose headers say it."}}
+WRITES = {**problems("not_found", *_FAULTS), **_SILENT}
 WORDS: Mapping[UploadOf, Words[Any]] = {"model": ARCHITECTURE, "dataset": SCHEMA}
 
 
@@ -63,8 +65,8 @@ def spoken(service: TheService) -> Response:
     "",
     status_code=201,
     dependencies=MAY,
-    response_model=Upload,
-    responses=problems(*_FAULTS, "idempotency_key_reused"),
+    response_model=_MADE,
+    responses=problems("not_found", *_FAULTS, "idempotency_key_reused"),
     summary="Begin an upload that can be resumed",
 )
 async def create(
@@ -121,7 +123,7 @@ async def show(request: Request, id: UploadPath, service: TheService) -> Respons
 @router.patch(
     "/{id}",
     dependencies=MAY,
-    response_model=Upload,
+    response_model=_MADE,
     responses=WRITES,
     openapi_extra=RAW_BODY,
     summary="Send more of an upload",
@@ -134,7 +136,7 @@ async def append(request: Request, id: UploadPath, service: TheService) -> Respo
 @router.put(
     "/{id}",
     dependencies=MAY,
-    response_model=Upload,
+    response_model=_MADE,
     responses=WRITES,
     openapi_extra=RAW_BODY,
     summary="Send all or a range of it",

@@ -35,7 +35,7 @@ from store.resources import Resources
 
 R = TypeVar("R", Model, Dataset)
 DEFAULT_NAMES: Mapping[UploadOf, str] = {"model": "model.pt2", "dataset": "dataset.npz"}
-REFUSALS = problems(
+_REFUSALS = (
     "upload_incomplete",
     "upload_empty",
     "upload_too_large",
@@ -46,6 +46,7 @@ REFUSALS = problems(
     "quota_exceeded",
     "origin_not_allowed",
 )
+REFUSALS = problems(*_REFUSALS)
 
 
 def models() -> APIRouter:
@@ -236,7 +237,9 @@ def _add_uploads(
 
     form = "Upload a file as a form (curl -F file=@FILE)"
 
-    @router.post("", **route, openapi_extra=form_body(words.names), summary=form)
+    repeated = {"responses": problems("gone", *_REFUSALS)}
+
+    @router.post("", **{**route, **repeated}, openapi_extra=form_body(words.names), summary=form)
     async def post(
         request: Request,
         response: Response,

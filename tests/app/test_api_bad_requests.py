@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.main import app
 from pith.errors import ERRORS, Problem
 
 GOOD: dict[str, Any] = {"model": "mdl_" + "0" * 26, "recipe": [{"kind": "quantize.dynamic"}]}
@@ -182,3 +183,18 @@ def test_a_spec_that_is_well_formed_and_makes_no_sense(http: httpx.Client, chang
 def test_the_order_problem_names_the_steps_and_the_way_out(http: httpx.Client) -> None:
     found = problem(http.post("/v1/jobs", json={**GOOD, "recipe": [QUANTIZE, PRUNE]}))
     assert "recipe[1] (prune.channel)" in found.detail and "move recipe[1] before it" in found.detail
+
+
+@pytest.mark.parametrize(("path", "name"), [("/v1/models", "arguments"), ("/v1/datasets", "schema")])
+def test_the_longest_parameter_that_is_described_reaches_the_service(http: httpx.Client, path: str, name: str) -> None:
+    """A longer line is refused before the service sees it, and not as a problem."""
+    [limit] = [
+        one["maxLength"]
+        for parameter in app.openapi()["paths"][path]["put"]["parameters"]
+        if parameter["name"] == name
+        for one in parameter["schema"]["anyOf"]
+        if "maxLength" in one
+    ]
+    for length in (limit, limit + 1):
+        answer = http.put(f"{path}?{name}=" + "%7B" * length, content=b"x")
+        assert problem(answer).code == "malformed_request"

@@ -10,6 +10,7 @@ import pytest
 from app.docs import BODIES
 from app.docs_page import curl, render
 from app.main import app
+from pith.artifact import MEDIA_TYPES
 from pith.errors import ERRORS
 from pith.job import JobSpec
 
@@ -29,7 +30,7 @@ def test_every_route_says_what_it_is_and_what_can_go_wrong(path: str, method: st
     assert all(parameter["description"] for parameter in described.get("parameters", ()))
     if path.startswith("/v1"):
         assert {"400", "422", "500", "503"} <= set(described["responses"])
-        named = (path, method) in {("/v1/jobs", "post"), ("/v1/keys", "post")}
+        named = (path, method) in {("/v1/jobs", "post"), ("/v1/keys", "post"), ("/v1/uploads", "post")}
         assert ("404" in described["responses"]) == ("{" in path or named)
         assert {"401", "403", "429"} <= set(described["responses"]) and described["security"] == [{"key": []}]
         refused = described["responses"]["403"]["content"][PROBLEM]["examples"]
@@ -55,6 +56,28 @@ def test_no_two_routes_have_the_same_id_or_the_same_path() -> None:
     assert len(set(ids)) == len(ids)
     shapes = [re.sub(r"{[^}]+}", "{}", path) for path in SPEC["paths"]]
     assert len(set(shapes)) == len(shapes)
+
+
+def test_what_a_complete_upload_becomes_is_described() -> None:
+    for path, method, status in (("/v1/uploads", "post", "201"), ("/v1/uploads/{id}", "put", "200")):
+        schema = route(path, method)["responses"][status]["content"]["application/json"]["schema"]
+        names = {one["$ref"].rpartition("/")[2] for one in schema["anyOf"]}
+        assert names == {"Upload", "Model", "Dataset"}
+    assert "204" in route("/v1/uploads/{id}", "patch")["responses"], "the answer to tus"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/datasets", "/v1/uploads", "/v1/keys", "/v1/projects", "/v1/jobs"])
+def test_a_repeated_request_whose_thing_is_deleted_is_described(path: str) -> None:
+    described = route(path, "post")
+    assert "idempotency-key" in [parameter["name"] for parameter in described["parameters"]]
+    assert "410" in described["responses"]
+
+
+def test_every_kind_of_bytes_that_an_artifact_has_is_described() -> None:
+    for status in ("200", "206"):
+        content = route("/v1/jobs/{id}/artifacts/{name}", "get")["responses"][status]["content"]
+        assert set(content) >= set(MEDIA_TYPES.values())
+    assert {"206", "304", "416"} <= set(route("/v1/jobs/{id}/report", "get")["responses"])
 
 
 def test_the_job_examples_are_job_specs_that_make_sense() -> None:

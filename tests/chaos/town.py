@@ -26,6 +26,7 @@ from pith.job import FINAL, Job, JobSpec
 from store.database import Database
 from store.queue import Queue
 from tests.app.api_process import free_port
+from tests.chaos.machine import Clock, SmallDisk
 from tests.processes import command_of, descendants
 from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
@@ -87,7 +88,9 @@ class Town:
         self.data = folder / "data"
         self.data.mkdir(parents=True)
         self.postgres = postgres
-        self.url = f"sqlite:///{self.data}/pith.db"
+        self.clock = Clock(folder)
+        self.disk = SmallDisk(folder / "disk")
+        self.url = f"sqlite:///{self.disk.folder}/pith.db"
         if postgres is not None:
             self.url = postgres.create_database(f"town_{secrets.token_hex(4)}")
         self.db = Database(self.url)
@@ -120,6 +123,7 @@ class Town:
         self.redis.carry_on()
         self.redis.kill()
         self.db.close()
+        self.disk.close()
 
     def client(self) -> Pith:
         return Pith(f"http://127.0.0.1:{self.port}")
@@ -139,13 +143,23 @@ class Town:
                 self.freeze_redis,
                 self.hold_the_database,
                 self.send_everything_twice,
-                *([] if self.postgres is None else [self.crash_the_database]),
+                *self._of_the_database(),
             )
         )
         with self._lock:
             fault(dice)
         self.struck[fault.__name__] += 1
         return fault.__name__
+
+    def _of_the_database(self) -> Iterator[Callable[[random.Random], None]]:
+        """SQLite has the disk and the clock of this machine, PostgreSQL its own processes."""
+        if self.postgres is not None:
+            yield from (self.crash_the_database, self.freeze_the_database)
+            return
+        if self.disk.can_fill:
+            yield self.fill_the_disk
+        if self.clock.can_jump:
+            yield self.let_the_clock_jump
 
     # ---- faults
 
@@ -198,6 +212,23 @@ class Town:
         assert self.postgres is not None
         self.postgres.crash(dice)
 
+    def freeze_the_database(self, dice: random.Random) -> None:
+        """As a network does that neither carries nor refuses."""
+        assert self.postgres is not None
+        self.postgres.stop()
+        time.sleep(dice.uniform(0.5, 3))
+        self.postgres.carry_on()
+
+    def fill_the_disk(self, dice: random.Random) -> None:
+        """The one that the database is on."""
+        self.disk.fill()
+        time.sleep(dice.uniform(0.5, 3))
+        self.disk.empty()
+
+    def let_the_clock_jump(self, dice: random.Random) -> None:
+        """Forward by more than a lease, or back, for every process at once; it is never right again."""
+        self.clock.jump_to(dice.uniform(-10, 10))
+
     def send_everything_twice(self, dice: random.Random) -> None:
         with contextlib.suppress(PithError, httpx.HTTPError), self.client() as pith:
             for job in pith.jobs.page(limit=200).data:
@@ -216,7 +247,7 @@ class Town:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PITH_")}
         own = {"DATA_DIR": self.data, "DATABASE_URL": self.url, "REDIS_URL": self.redis.url, "PORT": self.port}
         environment |= {f"PITH_{key}": str(value) for key, value in {**SETTINGS, **own}.items()}
-        environment["PYTHONPATH"] = str(ROOT)
+        environment |= {"PYTHONPATH": str(ROOT), **self.clock.environment}
         with self.log.open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module], env=environment, stdout=log, stderr=log, cwd=ROOT

@@ -1,5 +1,6 @@
 """A real PostgreSQL server of the tests' own, which can be made to crash."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -43,6 +44,19 @@ class PostgresProcess:
     def crash(self, dice: random.Random) -> None:
         """One of its processes is killed: it closes every connection, recovers, and answers again after a while."""
         os.kill(dice.choice(children(self.pid)), signal.SIGKILL)
+
+    def stop(self) -> None:
+        """It keeps its connections, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        main = self.pid
+        for pid in (main, *children(main)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def close(self) -> None:
         self._server.cleanup()

@@ -9,12 +9,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from pith.access import NewProject, ProjectChange, Quotas
 from pith.errors import PithError
 from pith.job import FINAL, TRANSITIONS, Job, Progress
 from store import checkpoints, paths
+from store.access import Projects
 from store.checkpoints import Kept
-from store.jobs import NewArtifact
+from store.jobs import Jobs, NewArtifact
 from store.references import is_referred
+from store.resources import datasets, models
 from tests.store.shop import Shop
 
 HELD = ("running", "pausing", "cancelling")
@@ -57,7 +60,19 @@ class Lifecycle(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
+        """A project of its own, which may run as many jobs as ``most`` says."""
         self.known: list[Expected] = []
+        self.most: int | None = None
+        self.projects = Projects(self.shop.db)
+        self.project = self.projects.create(NewProject(name="one")).id
+        db, blobs = self.shop.db, self.shop.blobs
+        self.shop = Shop(
+            db,
+            blobs,
+            models(db, blobs, self.project),
+            datasets(db, blobs, self.project),
+            Jobs(db, project=self.project),
+        )
         self.spec = self.shop.spec()
 
     @rule(target=jobs)
@@ -69,13 +84,19 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(job=jobs, worker=workers, lease=leases)
     def claim(self, job: Expected, worker: str, lease: float) -> None:
         claim = self.shop.jobs.claim(job.id, worker, lease)
-        assert (claim is not None) == (job.status == "queued")
+        assert (claim is not None) == (job.status == "queued" and self.has_room())
         if claim is not None:
             job.attempt += 1
             job.expired = lease < 0
             job.to("running", "started")
             job.holder = worker
             assert claim.attempt == job.attempt
+
+    @rule(most=st.sampled_from([None, 1, 2]))
+    def allow(self, most: int | None) -> None:
+        """Jobs that run already go on."""
+        self.projects.change(self.project, ProjectChange(quotas=Quotas(jobs_at_once=most)))
+        self.most = most
 
     @rule(job=jobs, back=st.integers(0, 2), lease=leases)
     def beat(self, job: Expected, back: int, lease: float) -> None:
@@ -181,6 +202,17 @@ class Lifecycle(RuleBasedStateMachine):
         assert job.id not in self.shop.jobs.due()
 
     @invariant()
+    def what_is_used_is_counted(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        usage = self.projects.usage(self.project)
+        assert usage.jobs_at_once == self.held()
+        assert usage.jobs_unfinished == sum(job.status not in FINAL for job in self.known)
+        due = self.shop.jobs.due()
+        ready = {job.status for job in self.known if job.id in due}
+        assert ready <= ({"queued"} if self.has_room() else set())
+
+    @invariant()
     def everything_is_as_expected(self) -> None:
         for job in getattr(self, "known", ()):
             self.check(job, self.shop.jobs.get(job.id))
@@ -204,6 +236,12 @@ class Lifecycle(RuleBasedStateMachine):
             if job.status in HELD:
                 self.shop.jobs.fail(job.id, job.attempt, PithError("unavailable", what="x").problem)
         checkpoints.release(self.shop.db, self.shop.blobs)
+
+    def held(self) -> int:
+        return sum(job.status in HELD for job in self.known)
+
+    def has_room(self) -> bool:
+        return self.most is None or self.held() < self.most
 
     def holds(self, job: Expected, back: int) -> bool:
         return back == 0 and job.status in HELD

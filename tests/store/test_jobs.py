@@ -279,6 +279,20 @@ def test_progress_is_what_was_recorded_last(shop: Shop) -> None:
     assert shop.jobs.get(job.id).progress == progress
 
 
+def test_what_is_new_of_several_jobs_is_read_at_once(shop: Shop) -> None:
+    jobs = [shop.job() for _ in range(3)]
+    for job in jobs[:2]:
+        claim = shop.jobs.claim(job.id, "ada", 600)
+        assert claim is not None
+    [quiet, told, fresh] = (job.id for job in jobs)
+    found = shop.jobs.news({quiet: 2, told: 1, fresh: 0, "job_nobody": 0})
+    assert {id: [event.type for event in events] for id, events in found.items()} == {
+        told: ["started"],
+        fresh: ["queued"],
+    }
+    assert [event.seq for event in shop.jobs.news({told: 0}, limit=1)[told]] == [1]
+
+
 def test_an_engine_event_comes_back_as_it_was(shop: Shop) -> None:
     job = shop.job()
     shop.jobs.claim(job.id, "w", 60)
