@@ -1,4 +1,4 @@
-"""An API and a worker on two machines, which share a database, a queue and a bucket, and no folder."""
+"""An API and a worker on two machines, which share PostgreSQL, Redis and a bucket, and no folder."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from pith.client import Pith
 from pith.job import JobSpec
 from tests.app.api_process import ApiProcess, environment, running
 from tests.engine.tiny import Cnn, arrays, saved
+from tests.store.postgres_process import PostgresProcess
 from tests.store.redis_process import RedisProcess
 from tests.store.shop import digest
 from tests.store.swift_process import SwiftProcess
@@ -35,11 +36,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(server: SwiftProcess, folder: Path) -> Iterator[dict[str, str]]:
-    redis = RedisProcess(folder / "redis")
+    redis, postgres = RedisProcess(folder / "redis"), PostgresProcess()
     redis.start()
-    own = {"PITH_DATABASE_URL": f"sqlite:///{folder}/shared.db", "PITH_REDIS_URL": redis.url, "PITH_THREADS": "1"}
+    url = postgres.create_database("machines")
+    own = {"PITH_DATABASE_URL": url, "PITH_REDIS_URL": redis.url, "PITH_THREADS": "1"}
     yield {**server.environment(server.create_bucket()), **own, "PITH_DEVICE": "cpu"}
     redis.kill()
+    postgres.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_a_check_waits_while_the_storage_is_away(
     server.crash()
     try:
         ready = httpx.get(f"{api.url}/readyz", timeout=60)
-        assert (ready.status_code, ready.json()["checks"]["storage"]) == (
+        assert (ready.status_code, ready.json()["checks"]["storage"]["reason"]) == (
             503,
             "The storage does not answer; try again in a few seconds.",
         )

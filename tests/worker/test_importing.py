@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pith.access import DEFAULT_PROJECT, ProjectChange, Quotas
 from pith.imports import DatasetImport, ModelImport
 from pith.resources import Model
+from store.access import Projects
 from store.idempotency import Key
 from store.imports import Fetched
 from store.settings import Settings
@@ -252,3 +254,12 @@ def test_a_killed_worker_is_followed_by_another(shop: Shop, web: Web, service: S
     found = shop.models.get(model.id)
     assert (found.status, found.digest) == ("ready", digest(SCRIPT))
     assert "a-secret-word" not in service.log.read_text()
+
+
+def test_what_a_quota_has_no_room_for_is_rejected_and_not_kept(shop: Shop, place: Workplace, web: Web) -> None:
+    Projects(shop.db).change(DEFAULT_PROJECT, ProjectChange(quotas=Quotas(storage_bytes=len(SCRIPT) - 1)))
+    web.pages["/net.pt2"] = file(SCRIPT)
+    model = imported(shop, place, f"{web.url}/net.pt2")
+    assert code(model) == "quota_exceeded" and model.digest is None and nothing_left(shop)
+    Projects(shop.db).change(DEFAULT_PROJECT, ProjectChange(quotas=Quotas(storage_bytes=len(SCRIPT))))
+    assert imported(shop, place, f"{web.url}/net.pt2").status == "ready"
