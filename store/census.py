@@ -20,9 +20,9 @@ from pith.errors import PithError
 from pith.job import JobKind, JobStatus
 from store import clock
 from store.database import Database
-from store.jobs import free
 from store.lanes import Lane, lane_of
 from store.tables import ArtifactRow, CheckpointRow, DatasetRow, JobRow, ModelRow, PartRow
+from store.waiting import free
 
 SECONDS = 10.0
 STORED_SECONDS = 300.0

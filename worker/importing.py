@@ -10,11 +10,11 @@ from pith.errors import PithError
 from pith.imports import shown
 from pith.intake import IntakeSpec
 from pith.job import EngineEvent, EventType, Progress
+from store.attempts import Claim
 from store.blob_writer import Stored
 from store.blobs import BlobWriter
 from store.imports import Fetched, Wanted
 from store.inputs import Upload
-from store.jobs import Claim
 from worker.imports import pack, sources
 from worker.imports.fetch import FIRST_PAUSE, Anew, Fetcher
 from worker.imports.patience import Patience, Unwanted

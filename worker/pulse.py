@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import cast, get_args
 
 from pith.errors import PithError
-from store.jobs import Beat, Claim, Jobs
+from store.attempts import Beat, Claim
+from store.jobs import Jobs
 from store.transitions import HELD
 from worker import metrics
 

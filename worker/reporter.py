@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pith.errors import PithError
 from pith.job import EngineEvent, JobSpec, Progress
-from store.jobs import Claim, Jobs
+from store.attempts import Claim
+from store.jobs import Jobs
 from worker.pulse import Pulse
 from worker.steps import Steps
 from worker.tail import EventTail

@@ -15,10 +15,10 @@ from pith.dataset import FittedPreprocessing
 from pith.errors import ERRORS, FieldProblem, PithError, Problem
 from pith.job import Verdict
 from pith.report import OutputReport, Report
+from store.attempts import Claim, NewArtifact
 from store.blob_writer import Stored
 from store.blobs import Blobs
 from store.inputs import Inputs
-from store.jobs import Claim, NewArtifact
 
 REPORT_BYTES = 8 << 20
 PAGE_BYTES = 32 << 20

@@ -11,9 +11,10 @@ from pith.job import FINAL, JobSpec
 from pith.notes import foreseen
 from pith.worker import WorkerDevice
 from store import paths
+from store.attempts import Claim
 from store.blobs import Blobs
 from store.inputs import Inputs, Upload
-from store.jobs import Claim, Jobs
+from store.jobs import Jobs
 from worker.removal import remove
 from worker.settings import WorkerSettings
 

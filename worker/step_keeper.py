@@ -14,9 +14,10 @@ from engine.jobdir import JobDir
 from engine.position import Position
 from pith.errors import PithError
 from pith.job import JobSpec
+from store.attempts import Claim
 from store.blobs import Blobs
 from store.checkpoints import Kept
-from store.jobs import Claim, Jobs
+from store.jobs import Jobs
 from worker.pulse import Pulse
 from worker.results import fault, opened, plain_file, small, store_open, store_text
 

@@ -13,9 +13,9 @@ from pith.errors import PithError, Problem
 from pith.ids import JobId
 from pith.job import JobKind, JobSpec
 from store import logs, paths, traces
+from store.attempts import Claim
 from store.checks import Learnt
 from store.inputs import Inputs, Upload
-from store.jobs import Claim
 from worker import importing, learnt, metrics, oom, results, staging
 from worker.footprint import Footprint
 from worker.guard import LOG_NAME, last_lines

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pith.errors import Problem
 from pith.job import EngineEvent, EventType, Progress, Verdict
+from store.attempts import NewArtifact
 from store.blobs import Blobs, open_blobs
 from store.checks import Learnt, NewPart
 from store.database import Database
 from store.inputs import Upload
-from store.jobs import Jobs, NewArtifact
+from store.jobs import Jobs
 from store.settings import Settings
 from tests.store.shop import DATASET_FACTS, MODEL_DETAILS, MODEL_FACTS, PREVIEW
 

@@ -9,11 +9,12 @@ from pith.artifact import Digest
 from pith.job import EngineEvent, Job, JobSpec
 from pith.resources import Dataset, Model
 from store import clock
+from store.attempts import Claim
 from store.blobs import LocalBlobs
 from store.checks import Learnt, NewPart
 from store.database import Database
 from store.inputs import Upload
-from store.jobs import Claim, Jobs
+from store.jobs import Jobs
 from store.resources import Resources, datasets, models
 
 PRUNE = {"kind": "prune.magnitude", "sparsity": 0.5}

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from pith.errors import PithError
+from store.attempts import NewArtifact
 from store.checkpoints import Kept
-from store.jobs import NewArtifact
 from store.queue import Queue
 from store.references import is_referred
 from store.scheduler import Scheduler

@@ -5,9 +5,9 @@ import pytest
 from pith.errors import PithError
 from pith.imports import DatasetImport, ModelImport
 from pith.resources import Model
+from store.attempts import Claim
 from store.imports import Fetched, Wanted
 from store.inputs import Upload
-from store.jobs import Claim
 from tests.store.shop import Shop, digest
 
 SOURCE = "https://files.example.org/net.pt2?sig=secret"

@@ -14,8 +14,9 @@ from pith.errors import PithError
 from pith.job import FINAL, TRANSITIONS, Job, Progress
 from store import checkpoints, paths
 from store.access import Projects
+from store.attempts import NewArtifact
 from store.checkpoints import Kept
-from store.jobs import Jobs, NewArtifact
+from store.jobs import Jobs
 from store.references import is_referred
 from store.resources import datasets, models
 from tests.store.shop import Shop

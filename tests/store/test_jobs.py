@@ -4,8 +4,8 @@ import pytest
 
 from pith.errors import PithError
 from pith.job import EngineEvent, Job, Progress
+from store.attempts import NewArtifact
 from store.inputs import Input, Inputs
-from store.jobs import NewArtifact
 from store.tables import JobRow, ModelRow
 from tests.store.shop import Shop, digest
 

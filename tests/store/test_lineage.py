@@ -5,8 +5,8 @@ import pytest
 from pith.errors import PithError
 from pith.job import Job, JobSpec
 from pith.tags import JobChange, ResourceChange
+from store.attempts import Claim
 from store.checkpoints import Kept, release
-from store.jobs import Claim
 from store.lineage import Origin
 from store.references import is_referred
 from tests.store.shop import PRUNE, Shop

@@ -11,8 +11,9 @@ from pith.errors import PithError
 from pith.job import Job
 from pith.resources import Model
 from store.access import Keys, Projects
+from store.attempts import Claim
 from store.database import Database
-from store.jobs import Claim, Jobs
+from store.jobs import Jobs
 from store.resources import datasets, models
 from store.uploads import open_uploads
 from tests.store.shop import Shop
