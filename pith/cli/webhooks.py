@@ -54,7 +54,7 @@ def list_webhooks(pith: Pith, out: Output, limit: int) -> None:
 
 @webhooks.command()
 @click.argument("id")
-@click.option("--url", "address", help="Another address.")
+@click.option("--address", help="Another one to tell.")
 @click.option("--enable/--disable", default=None, help="Whether it is told at all.")
 @connected
 def change(pith: Pith, out: Output, id: str, address: str | None, enable: bool | None) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -87,6 +87,19 @@ def environment(data: Path, **settings: object) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PITH_")}
     given = {name: str(value) for name, value in settings.items()}
     return {**own, "PITH_DATA_DIR": str(data), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **given}
+
+
+def free_ports(count: int) -> int:
+    """The first of so many neighbouring ports."""
+    while True:
+        first = free_port()
+        try:
+            with ExitStack() as held:
+                for port in range(first, first + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+        except (OSError, OverflowError):
+            continue
 
 
 def free_port() -> int:

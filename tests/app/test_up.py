@@ -21,7 +21,7 @@ from app.household import Household
 from app.settings import ApiSettings
 from store.queue import Queue
 from store.settings import Settings
-from tests.app.api_process import environment
+from tests.app.api_process import environment, free_port
 from tests.app.embedded import COMMAND, up
 from tests.processes import children, command_of, descendants, environment_of, is_gone
 from tests.waiting import eventually
@@ -185,7 +185,7 @@ def test_a_child_that_will_not_end_is_killed_when_we_are_asked_twice(tmp_path: P
 
 
 WRONG = {
-    "host": ({"PITH_HOST": "0.0.0.0"}, "PITH_TRUST_NETWORK"),
+    "host": ({"PITH_HOST": "0.0.0.0", "PITH_PORT": str(free_port())}, "PITH_TRUST_NETWORK"),
     "port": ({"PITH_PORT": "many"}, "PITH_PORT"),
     "database": ({"PITH_DATABASE_URL": "mysql://x"}, "only sqlite and postgresql are served"),
     "queue": ({"PITH_REDIS_URL": "amqp://x"}, "it takes redis"),
