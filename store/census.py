@@ -21,7 +21,7 @@ from pith.job import JobKind, JobStatus
 from store import clock
 from store.database import Database
 from store.lanes import Lane, lane_of
-from store.tables import ArtifactRow, CheckpointRow, DatasetRow, JobRow, ModelRow, PartRow
+from store.tables import ArtifactRow, CheckpointRow, DatasetRow, DeliveryRow, JobRow, ModelRow, PartRow
 from store.waiting import free
 
 SECONDS = 10.0
@@ -32,11 +32,14 @@ log = logging.getLogger(__name__)
 
 
 class Counted(NamedTuple):
-    """``oldest`` is in seconds, of those that could be taken up now."""
+    """``oldest`` is in seconds, of those that could be taken up now; ``untried`` of messages to webhooks that nobody
+    has tried to bring."""
 
     jobs: dict[tuple[str, str], int]
     depth: dict[str, int]
     oldest: dict[str, float]
+    messages: int
+    untried: float
 
 
 class Census(Collector):
@@ -93,7 +96,16 @@ def _families(counted: object | None, stored: object | None) -> Iterator[Metric]
             oldest.add_metric([queue], counted.oldest[queue])
     if isinstance(stored, int):
         blobs.add_metric([], stored)
-    yield from (jobs, depth, oldest, blobs)
+    messages = GaugeMetricFamily(
+        "pith_webhook_messages", "Messages to webhooks that have not arrived and are sent again."
+    )
+    untried = GaugeMetricFamily(
+        "pith_webhook_untried_age_seconds", "How long the oldest message waits that no courier has tried; 0 for none."
+    )
+    if isinstance(counted, Counted):
+        messages.add_metric([], counted.messages)
+        untried.add_metric([], counted.untried)
+    yield from (jobs, depth, oldest, blobs, messages, untried)
 
 
 def _count(session: Session) -> Counted:
@@ -109,7 +121,12 @@ def _count(session: Session) -> Counted:
     for kind, device, number, age in session.execute(waiting):
         queue = QUEUES[lane_of(kind, device)]
         depth[queue], oldest[queue] = number, max(age, 0) / 1_000_000
-    return Counted(jobs, depth, oldest)
+    pending = select(func.count()).where(DeliveryRow.next_at.is_not(None))
+    untried = select(func.max(clock.since(DeliveryRow.created_at))).where(
+        DeliveryRow.next_at.is_not(None), DeliveryRow.attempts == 0
+    )
+    waits = max(session.scalar(untried) or 0, 0) / 1_000_000
+    return Counted(jobs, depth, oldest, session.scalar(pending) or 0, waits)
 
 
 def _stored_bytes(session: Session) -> int:

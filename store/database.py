@@ -108,5 +108,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
-    options = {"connect_timeout": 5, "options": "-c statement_timeout=30s -c lock_timeout=15s -c timezone=UTC"}
+    # A network that swallows everything is noticed: what is sent and not acknowledged, and silence, end a connection.
+    noticed = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+    settings = "-c statement_timeout=30s -c lock_timeout=15s -c timezone=UTC"
+    options = {"connect_timeout": 5, "options": settings, **noticed}
     return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=40, connect_args=options)

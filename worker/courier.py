@@ -13,11 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
+from prometheus_client import Counter
 from pydantic import ValidationError
 
 from pith.errors import PithError
 from store import logs
 from store.database import Database
+from store.metrics import REGISTRY
 from store.port import Life, open_port
 from store.settings import Settings, refusal
 from store.webhooks import Message, Outbox
@@ -30,6 +32,12 @@ SILENCE_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 """How long an answer may take in all."""
 ANSWER_BYTES = 64 * 1024
+BROUGHT = Counter(
+    "pith_webhook_attempts_total",
+    "Messages to webhooks that were sent, by what became of them.",
+    ["end"],
+    registry=REGISTRY,
+)
 log = logging.getLogger("worker.courier")
 
 
@@ -72,6 +80,7 @@ class Courier:
         """Send one, and write what became of it. If that cannot be written it is sent again."""
         try:
             status, error = self._sent(message)
+            BROUGHT.labels("arrived" if error is None else "failed").inc()
             if error is None:
                 self._outbox.delivered(message, status or 0)
             else:

@@ -49,7 +49,9 @@ class WorkerSettings(BaseSettings):
     job_disk_bytes: int = Field(1 << 37, ge=1 << 20, description="Size that all files of a job may have together.")
     job_time_seconds: float = Field(86400, gt=0, description="How long a job may run.")
     intake_time_seconds: float = Field(600, gt=0, description="How long the check of an upload may run.")
-    checkpoint_seconds: float = Field(60, gt=0, description="Training that is lost at most when a worker is.")
+    checkpoint_seconds: float = Field(
+        60, gt=0, description="Training that is lost when a worker is; more where storing takes over a tenth of it."
+    )
     drain_seconds: float = Field(
         20, ge=0, description="How long a job that is to stop has to save a checkpoint; then the last one counts."
     )

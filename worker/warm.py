@@ -59,8 +59,8 @@ def _take_over_standard_streams() -> tuple[int, int]:
 def serve(requests: int, replies: int, entry: Entry) -> None:
     """Fork on request and report every end, until the requests' other end is closed."""
     wakened = _wake_on_child()
-    wire.send(replies, wire.Ready(threads=wire.thread_count()))
     with contextlib.suppress(BrokenPipeError):
+        wire.send(replies, wire.Ready(threads=wire.thread_count()))
         while True:
             readable, _, _ = select.select([requests, wakened], [], [])
             if wakened in readable:

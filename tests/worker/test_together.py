@@ -14,7 +14,7 @@ from engine.jobdir import JobDir
 from pith.errors import PithError
 from pith.report import Report
 from tests.engine.tiny import Mlp, job_folder
-from tests.processes import descendants, is_gone
+from tests.processes import children, descendants, is_gone
 from tests.waiting import eventually
 from tests.worker.test_sandbox import INTEL, run_script
 from worker import application, sandbox
@@ -97,7 +97,7 @@ def test_they_all_end_when_one_is_lost_and_when_the_job_is_stopped(
     if how == "kill":
         child.kill()
     else:
-        os.kill(max(family), signal.SIGKILL)
+        os.kill(next(pid for pid in family if not children(pid)), signal.SIGKILL)
         end = eventually(lambda: child.wait(0.1))
         assert end.signal == signal.SIGKILL, "so that the job is tried again"
     eventually(lambda: all(is_gone(pid) for pid in family))
