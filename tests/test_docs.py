@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import app.metrics
+import worker.courier
 import worker.metrics
 from app.main import app as service
 from app.settings import ApiSettings
@@ -56,7 +57,8 @@ def test_the_table_of_settings_is_what_the_code_says() -> None:
 
 def test_every_metric_is_in_the_handbook_and_no_other() -> None:
     page = settings_table.PAGE.read_text().partition("## Metrics")[2].partition("###")[0]
-    collectors = [*app.metrics.REGISTRY.collect(), *worker.metrics.REGISTRY.collect()]
+    modules = (app.metrics, worker.metrics, worker.courier)
+    collectors = [one for module in modules for one in module.REGISTRY.collect()]
     for asked in (Census(Database("sqlite:///none.db")), FreeDisk(Settings()), Gpus()):
         collectors += asked.describe()
     known = {f"{one.name}_total" if one.type == "counter" else one.name for one in collectors}
