@@ -108,6 +108,7 @@ def _seconds(after: object, before: object) -> float:
 def _workers(folder: Path, settings: dict[str, object]) -> Iterator[None]:
     """One worker, so that its pauses between jobs can be told, and a scheduler."""
     modules = ("tests.worker.launch", "store.scheduler")
+    settings = {**settings, "PYTHONPATH": Path(__file__).parents[1]}  # the fork server looks into no working folder
     with (folder / "workers.log").open("w") as log:
         started = [
             subprocess.Popen(
