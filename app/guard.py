@@ -73,8 +73,7 @@ class _Answer:
 
 async def _let_in(doors: Doors, headers: Headers, scope: Scope) -> Mapping[str, str]:
     """Who it is goes along with the request; returned are headers of the answer."""
-    ask = run_in_threadpool(doors.admit, headers) if doors.asks(headers) else None
-    admission = doors.admit(headers) if ask is None else await ask
+    admission = await run_in_threadpool(doors.admit, headers) if doors.asks(headers) else doors.admit(headers)
     scope.setdefault("state", {})["caller"] = admission.caller
     return admission.headers
 

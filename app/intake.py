@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from pith.artifact import Digest
 from pith.errors import PithError
-from store.blob_writer import Stored
-from store.blobs import Blobs, BlobWriter
+from store.blob_writer import BlobWriter, Stored
+from store.blobs import Blobs
 from store.quotas import Room
 
 BATCH_BYTES = 4 * 2**20

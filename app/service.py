@@ -17,7 +17,6 @@ from app.health import Probe, probes
 from app.resumable import Receiver
 from app.settings import ApiSettings
 from pith.errors import PithError
-from pith.ids import ProjectId
 from pith.resources import Dataset, Model
 from store.access import Caller, Keys, Projects
 from store.blobs import Blobs, open_blobs
@@ -53,10 +52,6 @@ class Service:
     checks: Checks
     uploads: Uploads
     receiver: Receiver
-
-    @property
-    def project(self) -> ProjectId:
-        return self.caller.project
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,48 @@
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pith.artifact import Digest
 from pith.errors import PithError
 from store import paths
-from store.disk import full_told_plainly, locked, sync, try_lock, write_all
+from store.disk import CHUNK, full_told_plainly, locked, open_plain, sync, try_lock, write_all
 
 
 class Stored(NamedTuple):
     digest: Digest
     size: int
+
+
+class BlobWriter(Protocol):
+    """Bytes that are arriving. One thread at a time."""
+
+    def write(self, data: bytes) -> None:
+        """Raises PithError ``storage_full``; the writer is then aborted."""
+
+    def commit(self, expected: Digest | None = None) -> Stored:
+        """Make the bytes durable and give them their name. On an error nothing is stored.
+
+        Raises:
+            PithError: ``digest_mismatch`` or ``storage_full``.
+        """
+
+    def abort(self) -> None:
+        """Forget the bytes. Harmless after ``commit`` or another ``abort``."""
+
+
+def poured(path: Path, writer: Callable[[], BlobWriter]) -> Stored:
+    """A plain file as a blob. Raises PithError ``irregular_file`` or ``storage_full``."""
+    with open_plain(path) as file:
+        one = writer()
+        try:
+            while chunk := file.read(CHUNK):
+                one.write(chunk)
+            return one.commit()
+        finally:
+            one.abort()
 
 
 class LocalWriter:

@@ -16,31 +16,14 @@ from urllib.parse import unquote, urlsplit
 from pith.artifact import Digest
 from pith.errors import PithError
 from store import paths
-from store.blob_writer import LocalWriter, Stored
+from store.blob_writer import BlobWriter, LocalWriter, Stored, poured
 from store.database import Database
-from store.disk import CHUNK, copy_to, locked, open_plain, try_lock
+from store.disk import copy_to, locked, try_lock
 from store.partial import LocalPartials, Partials
 from store.s3_blobs import open_s3
 from store.settings import Settings
 
 _PIECE = 2**20
-
-
-class BlobWriter(Protocol):
-    """Bytes that are arriving. One thread at a time."""
-
-    def write(self, data: bytes) -> None:
-        """Raises PithError ``storage_full``; the writer is then aborted."""
-
-    def commit(self, expected: Digest | None = None) -> Stored:
-        """Make the bytes durable and give them their name. On an error nothing is stored.
-
-        Raises:
-            PithError: ``digest_mismatch`` or ``storage_full``.
-        """
-
-    def abort(self) -> None:
-        """Forget the bytes. Harmless after ``commit`` or another ``abort``."""
 
 
 class Blobs(Protocol):
@@ -104,14 +87,7 @@ class LocalBlobs:
         return LocalWriter(self.root)
 
     def put_file(self, path: Path) -> Stored:
-        with open_plain(path) as file:
-            writer = self.writer()
-            try:
-                while chunk := file.read(CHUNK):
-                    writer.write(chunk)
-                return writer.commit()
-            finally:
-                writer.abort()
+        return poured(path, self.writer)
 
     def open(self, digest: Digest) -> BinaryIO:
         return self.path(digest).open("rb")

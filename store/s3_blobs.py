@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 from pith.artifact import Digest
 from pith.errors import PithError
-from store.blob_writer import Stored
+from store.blob_writer import Stored, poured
 from store.database import Database
-from store.disk import CHUNK, full_told_plainly, open_plain
+from store.disk import full_told_plainly
 from store.objects import Object, Objects
 from store.s3 import Bucket, Found, Gone, Part
 from store.s3_keys import FOLDER, TAILS, part_bytes
@@ -47,14 +47,7 @@ class S3Blobs:
         return S3Writer(self, self._sending)
 
     def put_file(self, path: Path) -> Stored:
-        with open_plain(path) as file:
-            writer = self.writer()
-            try:
-                while chunk := file.read(CHUNK):
-                    writer.write(chunk)
-                return writer.commit()
-            finally:
-                writer.abort()
+        return poured(path, self.writer)
 
     def read(self, digest: Digest, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         size = self.objects.find(digest).size

@@ -11,8 +11,7 @@ from pith.imports import shown
 from pith.intake import IntakeSpec
 from pith.job import EngineEvent, EventType, Progress
 from store.attempts import Claim
-from store.blob_writer import Stored
-from store.blobs import BlobWriter
+from store.blob_writer import BlobWriter, Stored
 from store.imports import Fetched, Wanted
 from store.inputs import Upload
 from worker.imports import pack, sources
