@@ -11,20 +11,24 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from pith.errors import PithError
+from pith.ids import KeyId
 from pith.job import FINAL, Event, Job
+from store.access import Keys
 from store.jobs import Jobs
 
 PAGE = 500
 POLL_SECONDS = 0.25
+KEYS_SECONDS = 2.0
 log = logging.getLogger("pith.api")
 
 
 class Watcher:
-    """One connection's place in one job's history."""
+    """One connection's place in one job's history, and the key that opened it."""
 
-    def __init__(self, job: str, after: int) -> None:
+    def __init__(self, job: str, after: int, key: KeyId | None) -> None:
         self.job = job
         self.after = after
+        self.key = key
         self.closed = False
         self._ready: deque[Event] = deque()
         self._wake = asyncio.Event()
@@ -62,15 +66,17 @@ class Watcher:
 class Feed:
     """All watchers of one process."""
 
-    def __init__(self, jobs: Jobs, stopping: Callable[[], bool]) -> None:
+    def __init__(self, jobs: Jobs, keys: Keys, stopping: Callable[[], bool]) -> None:
         self._jobs = jobs
+        self._keys = keys
         self._stopping = stopping
+        self._keys_asked = float("-inf")
         self._watchers: set[Watcher] = set()
         self._loop: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watch(self, job: str, after: int) -> AsyncIterator[Watcher]:
-        watcher = Watcher(job, after)
+    async def watch(self, job: str, after: int, key: KeyId | None = None) -> AsyncIterator[Watcher]:
+        watcher = Watcher(job, after, key)
         self._watchers.add(watcher)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._run())
@@ -96,6 +102,7 @@ class Feed:
                 self._close_all()
                 return
             try:
+                await self._close_revoked()
                 more = await self._poll()
             except PithError as error:
                 log.warning("live events wait: %s", error)
@@ -105,6 +112,17 @@ class Feed:
                 more = False
             if not more:
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def _close_revoked(self) -> None:
+        """A stream ends soon after its key does."""
+        held = {watcher.key for watcher in self._watchers if watcher.key is not None}
+        if not held or time.monotonic() < self._keys_asked + KEYS_SECONDS:
+            return
+        self._keys_asked = time.monotonic()
+        still = await asyncio.to_thread(self._keys.that_open, held)
+        for watcher in self._watchers:
+            if watcher.key in held - still:
+                watcher.close()
 
     async def _poll(self) -> bool:
         """Hand out what is new; True when a job had more than a page of it."""

@@ -1,5 +1,6 @@
 """`python -m app.serve`: the API alone, under uvicorn, as PITH_* says. A database and a queue are somewhere else."""
 
+import gc
 import sys
 
 import uvicorn
@@ -44,6 +45,8 @@ def _serve(settings: ApiSettings, store: Settings) -> int:
         timeout_graceful_shutdown=10,
     )
     servers.append(uvicorn.Server(config))
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it again and again held up every request for 0.1 s
     servers[0].run()
     return 0 if servers[0].started else 3
 

@@ -136,7 +136,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             db=db,
             blobs=blobs,
             queue=queue,
-            feed=Feed(jobs, stopping),
+            feed=Feed(jobs, Keys(db), stopping),
             checks=Checks(*found, stopping),
             receiver=Receiver(uploads, settings, completed),
             probes=probes(store, db, blobs, queue),

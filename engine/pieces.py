@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 FEWEST = 2
 """Samples of a piece: batch norms need two."""
+_SIGNS = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 def ran_out(error: BaseException) -> bool:
     """Whether an exception means that there was not enough memory, on whichever device."""
-    said = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in said.lower() or "can't allocate memory" in said
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _SIGNS)
 
 
 def cut(samples: int, pieces: int) -> list[slice]:

@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engine.data import Rows
+from engine.pieces import ran_out
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -31,12 +32,28 @@ def run_session(session: onnxruntime.InferenceSession, x: Arrays) -> Arrays:
     return tuple(session.run(None, dict(zip(names, x, strict=True))))
 
 
+def in_pieces(session: onnxruntime.InferenceSession, x: Arrays) -> Iterator[tuple[Arrays, Arrays]]:
+    """The inputs and their outputs: of all samples together or, where memory runs out, of each half by itself."""
+    try:
+        found = run_session(session, x)
+    except Exception as error:  # the runtime's errors have no common kind
+        half = len(x[0]) // 2
+        if not half or not ran_out(error):
+            raise
+    else:
+        yield x, found
+        return
+    for rows in (slice(half), slice(half, None)):
+        yield from in_pieces(session, tuple(each[rows] for each in x))
+
+
 def outputs(
     session: onnxruntime.InferenceSession, x: Sequence[Rows], dtypes: Sequence[np.dtype[Any]]
 ) -> Iterator[Arrays]:
-    """The outputs for all samples, a batch at a time."""
+    """The outputs for all samples, a batch at a time, or less where memory runs out."""
     for start in range(0, len(x[0]), BATCH):
-        yield run_session(session, cast(x, slice(start, start + BATCH), dtypes))
+        for _, found in in_pieces(session, cast(x, slice(start, start + BATCH), dtypes)):
+            yield found
 
 
 def cast(x: Sequence[Rows], rows: slice | NDArray[np.integer], dtypes: Sequence[np.dtype[Any]]) -> Arrays:

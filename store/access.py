@@ -3,13 +3,13 @@ bits."""
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import cast
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from pith.access import (
@@ -52,6 +52,12 @@ class Caller:
 
 
 TRUSTED = Caller(DEFAULT_PROJECT, frozenset(SCOPES), "whoever reaches this service")
+
+
+def _opens() -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a key that opens something."""
+    alive = or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > clock.now_plus())
+    return (ApiKeyRow.revoked_at.is_(None), alive)
 
 
 def new_secret() -> str:
@@ -141,8 +147,12 @@ class Keys:
     def any(self) -> bool:
         """Whether there is a key that opens something."""
         with self._db.reader() as session:
-            alive = or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > clock.now_plus())
-            return bool(session.scalar(select(exists().where(ApiKeyRow.revoked_at.is_(None), alive))))
+            return bool(session.scalar(select(exists().where(*_opens()))))
+
+    def that_open(self, ids: Collection[KeyId]) -> frozenset[KeyId]:
+        """Those of these keys that were neither revoked nor have expired."""
+        with self._db.reader() as session:
+            return frozenset(session.scalars(select(ApiKeyRow.id).where(ApiKeyRow.id.in_(ids), *_opens())))
 
     def _seen(self, id: KeyId) -> None:
         with self._db.reader() as session:

@@ -10,9 +10,8 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from app.accept import preferred
 from app.access import needs
 from app.docs import problems
-from app.feed import Feed
 from app.parameters import JobPath
-from app.service import TheService
+from app.service import Service, TheService
 from pith.job import FINAL, Event
 from pith.resources import Page
 from store.jobs import Jobs
@@ -49,7 +48,7 @@ async def events(
     live = preferred(request.headers.get("accept"), ("application/json", "text/event-stream")) == "text/event-stream"
     since = last_event_id if last_event_id is not None else after
     if live:
-        return await _live(id, since, service.jobs, service.feed)
+        return await _live(id, since, service)
     page = await run_in_threadpool(_page, service.jobs, id, since, limit)
     return Response(page.model_dump_json(), media_type="application/json")
 
@@ -62,14 +61,14 @@ def _page(jobs: Jobs, id: str, after: int, limit: int) -> Page[Event]:
     return Page[Event](data=found[:limit], next_cursor=str(found[limit - 1].seq) if more else None)
 
 
-async def _live(id: str, after: int, jobs: Jobs, feed: Feed) -> Response:
-    if await run_in_threadpool(_over, jobs, id, after):
+async def _live(id: str, after: int, service: Service) -> Response:
+    if await run_in_threadpool(_over, service.jobs, id, after):
         return Response(status_code=204)
-    return EventSourceResponse(_stream(jobs, feed, id, after), headers={"X-Accel-Buffering": "no"})
+    return EventSourceResponse(_stream(service, id, after), headers={"X-Accel-Buffering": "no"})
 
 
-async def _stream(jobs: Jobs, feed: Feed, id: str, after: int) -> AsyncIterator[bytes]:
-    async with feed.watch(id, after) as watcher:
+async def _stream(service: Service, id: str, after: int) -> AsyncIterator[bytes]:
+    async with service.feed.watch(id, after, service.caller.key) as watcher:
         yield KEEPALIVE_COMMENT
         while True:
             taken = await watcher.take(PING_SECONDS)
@@ -77,7 +76,7 @@ async def _stream(jobs: Jobs, feed: Feed, id: str, after: int) -> AsyncIterator[
                 yield format_sse_event(data_str=event.model_dump_json(), event=event.type, id=str(event.seq))
             if taken:
                 continue
-            if watcher.closed or await run_in_threadpool(_over, jobs, id, watcher.after):
+            if watcher.closed or await run_in_threadpool(_over, service.jobs, id, watcher.after):
                 return
             yield KEEPALIVE_COMMENT
 

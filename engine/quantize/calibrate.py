@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engine.quantize.placing import Scale
-from engine.session import Arrays, open_session, run_session
+from engine.session import Arrays, in_pieces, open_session, run_session
 
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 Floats = NDArray[np.float64]
@@ -162,12 +162,19 @@ class _Tensors:
 
     def over(self, batches: Iterable[Arrays]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for batch in batches:
-            found = run_session(self.session, batch) if self.made else ()
-            yield from zip(self.made, found, strict=True)
-            for name in self.given:
-                yield name, batch[self.inputs.index(name)]
+            for piece, found in in_pieces(self.session, batch) if self.made else [(batch, ())]:
+                yield from self._named(piece, found)
+
+    def of(self, batch: Arrays) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """For the whole batch at once."""
+        return self._named(batch, run_session(self.session, batch) if self.made else ())
+
+    def _named(self, batch: Arrays, found: Arrays) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        yield from zip(self.made, found, strict=True)
+        for name in self.given:
+            yield name, batch[self.inputs.index(name)]
 
 
 def tensors_of(source: Path, names: Iterable[str], batch: Arrays) -> dict[str, NDArray[np.float32]]:
     """What these tensors of the file are for one batch."""
-    return dict(_Tensors(source, list(dict.fromkeys(names))).over([batch]))
+    return dict(_Tensors(source, list(dict.fromkeys(names))).of(batch))

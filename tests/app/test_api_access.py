@@ -382,6 +382,17 @@ def test_a_live_stream_of_another_s_job_is_not_there(tenant: Tenant, other: Tena
     assert (answer.status_code, code(answer)) == (404, "not_found")
 
 
+def test_a_live_stream_ends_with_its_key(tenants: Tenants, operator: Pith) -> None:
+    tenant = tenants(scopes=SCOPES[:4])
+    path, live = f"/v1/jobs/{tenant.job()}/events", {"Accept": "text/event-stream"}
+    with tenant.http.stream("GET", path, headers=live) as stream:
+        lines = stream.iter_lines()
+        assert "queued" in next(line for line in lines if line.startswith("event:"))
+        operator.keys.revoke(tenant.key.id)
+        assert not [line for line in lines if line.startswith("event:")], "and it ends"
+    assert tenant.http.get(path, headers=live).status_code == 401
+
+
 def test_what_another_project_deleted_was_never_there(tenant: Tenant, other: Tenant) -> None:
     model = tenant.model()
     tenant.pith.models.delete(model)

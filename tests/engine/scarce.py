@@ -44,7 +44,7 @@ def fit(ctx: Context) -> dict[str, Tensor]:
     return model.graph.state_dict()
 
 
-def _limit(more: int) -> None:
+def limit(more: int) -> None:
     """Of data alone: code that is loaded meanwhile does not count."""
     (size,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
     resource.setrlimit(resource.RLIMIT_DATA, (int(size) * 1024 + more, resource.RLIM_INFINITY))
@@ -54,7 +54,7 @@ if __name__ == "__main__":
     root, more = Path(sys.argv[1]), int(sys.argv[2])
     ctx = begin(root)
     torch.save(fit(ctx), root / "whole.pt")
-    _limit(more)
+    limit(more)
     weights = fit(ctx)
     resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     torch.save(weights, root / "weights.pt")
