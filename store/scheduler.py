@@ -31,7 +31,7 @@ from store.settings import Settings, refusal
 from store.uploads import open_uploads
 from store.webhooks import Outbox
 
-LOST_MESSAGE_SECONDS = 60
+LOST_MESSAGE_SECONDS = 15
 SWEEP_SECONDS = 3600
 ROUND_SECONDS = 300.0
 """One that is longer round has lost its database without hearing of it, or hangs."""
