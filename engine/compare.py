@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from engine.measure import Answers, Samples
 from pith.job import Constraints, Verdict
-from pith.report import Comparison, ConstraintResult, Measurement, MetricName
+from pith.metrics import MetricName
+from pith.report import Comparison, ConstraintResult, Measurement
 
 # Ratios nearer to one than this are noise of the measurement, and called unchanged.
 ALIKE = 0.02

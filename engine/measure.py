@@ -24,7 +24,8 @@ from engine.objective import PER_SAMPLE, Objective, column_variance, objective
 from engine.onnx_model.weights import figures
 from engine.session import Arrays, cast, open_session, outputs, run_session
 from pith.errors import PithError
-from pith.report import Measurement, Metric, MetricName
+from pith.metrics import MetricName
+from pith.report import Measurement, Metric
 
 LATENCY_THREADS = 1
 WARM_UP = 10

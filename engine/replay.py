@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from engine.jobdir import EngineJob, JobDir, Original
 from pith.artifact import Digest
-from pith.report import Measurement, MetricName, Replay, ReplayedArtifact, ReplayedMetric, Report
+from pith.metrics import MetricName
+from pith.report import Measurement, Replay, ReplayedArtifact, ReplayedMetric, Report
 
 ALIKE = 0.01
 """Metrics that differ by less than this share of the larger one agree."""

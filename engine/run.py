@@ -38,7 +38,8 @@ from engine.replay import replay
 from pith.base import Step
 from pith.errors import PithError
 from pith.job import undefined_drop
-from pith.report import Environment, Measurement, MetricName, OutputReport, Report, StepReport
+from pith.metrics import MetricName
+from pith.report import Environment, Measurement, OutputReport, Report, StepReport
 
 
 def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (), group: Group = ALONE) -> Report:
