@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.data import Dataset
-from pith.report import MetricName
+from pith.metrics import MetricName
 from pith.task import LossName, Task
 
 

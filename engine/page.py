@@ -4,7 +4,8 @@ from pathlib import Path
 
 import jinja2
 
-from pith.report import Measurement, MetricName, Report
+from pith.metrics import MetricName
+from pith.report import Measurement, Report
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from pith.base import Frozen
-from pith.report import MetricName
+from pith.metrics import MetricName
 
 NAME = "position.json"
 DRAINED = 75

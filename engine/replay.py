@@ -7,11 +7,12 @@ from pydantic import ValidationError
 
 from engine.jobdir import EngineJob, JobDir, Original
 from pith.artifact import Digest
-from pith.report import Measurement, MetricName, Replay, ReplayedArtifact, ReplayedMetric, Report
+from pith.metrics import MetricName
+from pith.report import Measurement, Replay, ReplayedArtifact, ReplayedMetric, Report
 
 ALIKE = 0.01
 """Metrics that differ by less than this share of the larger one agree."""
-TIMED: frozenset[MetricName] = frozenset({"latency_median_ms", "latency_p95_ms"})
+TIMED: frozenset[MetricName] = frozenset({"latency_median_ms", "latency_p95_ms", "peak_memory_bytes"})
 
 
 def replay(folder: JobDir, job: EngineJob, report: Report) -> Replay | None:

@@ -15,6 +15,8 @@ from engine.data.fits import check_labels
 from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
+from engine.findings.evidence import Evidence
+from engine.findings.gather import gather
 from engine.group import ALONE, Group
 from engine.jobdir import EngineJob, JobDir
 from engine.measure import (
@@ -23,8 +25,6 @@ from engine.measure import (
     answers,
     counts,
     first_alike,
-    latencies,
-    measurement,
     quality,
     samples_for,
 )
@@ -35,10 +35,12 @@ from engine.position import Finished
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
 from engine.replay import replay
+from engine.trade import trade
 from pith.base import Step
 from pith.errors import PithError
 from pith.job import undefined_drop
-from pith.report import Environment, Measurement, MetricName, OutputReport, Report, StepReport
+from pith.metrics import MetricName
+from pith.report import Environment, Measurement, OutputReport, Report, StepReport
 
 
 def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (), group: Group = ALONE) -> Report:
@@ -63,7 +65,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         _check_comparable(ctx, candidates)
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
-        report = _report(ctx, candidates, samples, outputs, where, started)
+        report = _report(ctx, model, candidates, samples, outputs, where, started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -210,6 +212,7 @@ def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
 
 def _report(
     ctx: Context,
+    model: Model,
     candidates: list[Candidate],
     samples: Samples,
     outputs: tuple[OutputReport, ...],
@@ -219,16 +222,16 @@ def _report(
     job = ctx.job
     first = _compared_from(ctx, candidates)
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates[first:]]
-    runs = latencies([candidate.onnx for candidate in candidates], samples.take(1))
     found = [*[[]] * first, *(quality(mine, given[0], samples) for mine in given)]
-    numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
-    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
+    numbers, speedup = trade(candidates, found, samples.take(1), job.threads, job.spec.report == "short")
+    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first, speedup)
     constraints = check_constraints(job.spec.constraints, comparison)
+    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
-        headline=headline(comparison, constraints, numbers[first], numbers[-1]),
+        headline=headline(comparison, constraints, numbers[0], numbers[-1], numbers[first]),
         spec=job.spec,
         model_digest=job.model_digest,
         dataset_digest=job.dataset_digest,
@@ -242,6 +245,7 @@ def _report(
         environment=where,
         seconds=time.monotonic() - started,
         forked_from=job.forked_from,
+        **sections,
     )
     return report.model_copy(update={"replay": replay(ctx.folder, job, report)})
 

@@ -9,8 +9,8 @@ from pith.facts import ModelFacts
 from pith.fit import class_numbers, split_of
 from pith.ids import DatasetId, ModelId
 from pith.job import JobSpec
+from pith.metrics import MeasuredOn, MetricName
 from pith.outlook import Foresees, Given, Outlook
-from pith.report import MeasuredOn, MetricName
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,9 @@ class JobSpec(Frozen):
         (), max_length=20, description="Random changes to training batches, in this order."
     )
 
+    report: Literal["full", "short"] = Field(
+        "full", description="short: the figures alone, without what takes further runs of the models."
+    )
     keep_steps: bool = Field(
         False, description="Keep what each step leaves, so that a fork can go on from there. Counts as storage."
     )

@@ -15,10 +15,10 @@ from pith.dataset import DatasetFormat
 from pith.errors import Problem
 from pith.facts import ModelFormat, TensorFacts
 from pith.job import JobSpec
+from pith.metrics import MeasuredOn, MetricName
 from pith.notes import notes
 from pith.obstacles import obstacles, rejected
 from pith.outlook import Given, Outlook
-from pith.report import MeasuredOn, MetricName
 from pith.resources import Dataset, Model
 
 

@@ -7,27 +7,15 @@ from pydantic import Field
 
 from pith.artifact import Digest, ResultFormat
 from pith.base import Frozen
+from pith.findings.curves import Curve
+from pith.findings.layers import Layers
+from pith.findings.looks import Looks
+from pith.findings.lost import Lost
+from pith.findings.trust import Trust
+from pith.findings.usage import Usage
 from pith.ids import JobId
 from pith.job import ForkedFrom, JobSpec, JobStatus, Verdict
-
-MetricName = Literal[
-    "size_bytes",
-    "parameters",
-    "nonzero_parameters",
-    "macs",
-    "latency_median_ms",
-    "latency_p95_ms",
-    "accuracy",
-    "agreement",
-    "r2",
-    "rmse",
-    "mae",
-    "cosine_similarity",
-    "loss",
-    "sqnr_db",
-]
-
-MeasuredOn = Literal["test split", "training inputs", "random inputs"]
+from pith.metrics import MeasuredOn, MetricName
 
 
 class Metric(Frozen):
@@ -37,12 +25,25 @@ class Metric(Frozen):
     value: float
     unit: str
     better: Literal["higher", "lower"]
+    interval: tuple[float, float] | None = Field(None, description="95 % confidence interval, where there is one.")
+
+
+class Timing(Frozen):
+    """How long one model takes for a batch, in turn with the other models of the report."""
+
+    threads: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    median_ms: float = Field(ge=0)
+    median_interval_ms: tuple[float, float] = Field(description="95 % confidence interval, from order statistics.")
+    p95_ms: float = Field(ge=0)
+    throughput: float = Field(ge=0, description="Samples a second, by the median.")
 
 
 class Measurement(Frozen):
     """One model, measured. ``agreement`` is with the baseline's predictions; quality is of the first output."""
 
     metrics: tuple[Metric, ...]
+    timings: tuple[Timing, ...] = Field((), description="With other numbers of threads, and larger batches.")
 
     def get(self, name: MetricName) -> float | None:
         return next((metric.value for metric in self.metrics if metric.name == name), None)
@@ -65,6 +66,9 @@ class Comparison(Frozen):
 
     compression_ratio: float
     speedup: float
+    speedup_interval: tuple[float, float] | None = Field(
+        None, description="95 % confidence interval of the speedup, from alternate runs."
+    )
     quality: MetricName | None = Field(description="The metric that constraints are about; null without a dataset.")
     quality_since: int | None = Field(
         None,
@@ -86,13 +90,15 @@ class Comparison(Frozen):
 
 
 class ConstraintResult(Frozen):
-    """One constraint and how far the result is from it; ``margin`` is negative when it is not met."""
+    """One constraint and how far the result is from it; ``margin`` is negative when it is not met. The one that
+    ``binds`` is nearest to its limit, or furthest beyond it, as a share of it."""
 
     name: Literal["max_metric_drop", "min_compression_ratio", "min_speedup"]
     limit: float
     value: float
     met: bool
     margin: float
+    binds: bool = False
 
 
 class OutputReport(Frozen):
@@ -151,8 +157,11 @@ class Replay(Frozen):
     artifacts: tuple[ReplayedArtifact, ...] = ()
 
 
+Section = Literal["lost", "layers", "trust", "looks", "curves", "usage"]
+
+
 class Report(Frozen):
-    """What a job says at the end."""
+    """What a job says at the end. A section that is not there is named in ``left_out``, with the reason."""
 
     job: JobId | None
     created_at: datetime
@@ -172,3 +181,10 @@ class Report(Frozen):
     seconds: float = Field(ge=0)
     forked_from: ForkedFrom | None = None
     replay: Replay | None = None
+    lost: Lost | None = None
+    layers: Layers | None = None
+    trust: Trust | None = None
+    looks: Looks | None = None
+    curves: tuple[Curve, ...] = ()
+    usage: tuple[Usage, ...] = ()
+    left_out: dict[Section, str] = Field(default_factory=dict)

@@ -20,7 +20,8 @@ from pith.base import Frozen
 from pith.errors import PithError
 from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec
-from pith.report import MetricName, Report
+from pith.metrics import MetricName
+from pith.report import Report
 from pith.sentences import short
 
 MET = "met"

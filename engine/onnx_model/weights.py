@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper, s
 
 from engine.onnx_model.unpacked import unpacked
 from pith.facts import LayerFacts
-from pith.report import MetricName
+from pith.metrics import MetricName
 
 FINISHED = "an ONNX model is a finished graph"
 _T = TensorProto

@@ -105,7 +105,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"body": 1},
         "/body",
         "is no option of a job spec (it is 1); Options: model, dataset, recipe, constraints, outputs, seed, "
-        "preprocessing, priority, limits, webhooks, device, augmentation, keep_steps",
+        "preprocessing, priority, limits, webhooks, device, augmentation, report, keep_steps",
     ),
     "unknown preprocessing": (
         {"preprocessing": {"kind": "picture"}},

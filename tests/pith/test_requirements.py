@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pith.errors import PithError
 from pith.intake import IntakeSpec
 from pith.job import Job, JobSpec
-from pith.report import MetricName, Report
+from pith.metrics import MetricName
+from pith.report import Report
 from pith.requirements import NAMES, Judged, check, judge, measured, outcome, parse
 from tests.app.a_report import report_of
 

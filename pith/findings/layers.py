@@ -1,0 +1,43 @@
+"""The model layer by layer, before and after."""
+
+from pydantic import Field
+
+from pith.base import Frozen
+from pith.metrics import MetricName
+
+
+class LayerCost(Frozen):
+    """What one layer is and costs. Bytes are those of its numbers as the ONNX file stores them."""
+
+    parameters: int = Field(ge=0)
+    nonzero: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+    bits: float = Field(ge=0, description="Of one number of its weight, as stored.")
+    macs: int | None = Field(None, ge=0, description="Of one sample; null where they cannot be counted.")
+
+
+class LayerReport(Frozen):
+    """One layer, under its dotted name. ``before`` is null for one that came, ``after`` for one that went."""
+
+    name: str
+    kind: str = Field(description="The module's class, such as Conv2d.")
+    before: LayerCost | None
+    after: LayerCost | None
+    sqnr_db: float | None = Field(
+        None,
+        description="Signal to noise of its outputs against the baseline's on the same samples, with everything before "
+        "it compressed too; null where shapes differ.",
+    )
+    sensitivity: float | None = Field(
+        None,
+        description="How much agreement with the baseline falls when this layer alone has its new weights; null where "
+        "shapes differ or it was not tried.",
+    )
+
+
+class Layers(Frozen):
+    """In the order of the graph."""
+
+    rows: tuple[LayerReport, ...] = Field(max_length=2000)
+    samples: int = Field(0, ge=0, description="That noise and sensitivity were found on.")
+    metric: MetricName | None = Field(None, description="What sensitivity is a fall of.")
