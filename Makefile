@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo serve test check format bench bench-quality chaos fuzz fuzz-api hostile zoo airflow docs clean
+.PHONY: demo serve test check format bench bench-quality chaos fuzz fuzz-api hostile zoo airflow examples docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -68,6 +68,10 @@ bench-quality: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos
 	$(BIN)/python -W ignore -m tests.chaos $(ARGS)
+
+# The report of one job for each kind of data, into docs/examples; WANTED="image table" makes some.
+examples: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m bench.examples $(WANTED)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pith.catalogue > docs/techniques.md

@@ -87,7 +87,18 @@ def measure(name: str) -> dict[str, float]:
         return _measured(case, Path(root))
 
 
-def _measured(case: Case, root: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Compressed:
+    """Both jobs of a case, the second in its folder, and the seconds that the dataset's check took."""
+
+    trained: Report
+    small: Report
+    folder: JobDir
+    check_seconds: float
+
+
+def compressed(case: Case, root: Path, **spec: Any) -> Compressed:
+    """The case from its data to the compressed model; ``spec`` is said of the second job besides its recipe."""
     first, second = JobDir(root / "training"), JobDir(root / "compression")
     for folder in (first, second):
         folder.out.mkdir(parents=True)
@@ -106,16 +117,21 @@ def _measured(case: Case, root: Path) -> dict[str, float]:
         {"kind": "distill.logits", "teacher": "baseline", "temperature": 4, **recovery},
         {"kind": "quantize.static"},
     ]
-    small = run_job(second, recipe, case.augmentation, ["onnx"])
+    small = run_job(second, recipe, case.augmentation, ["onnx"], **spec)
+    return Compressed(trained, small, second, checked)
+
+
+def _measured(case: Case, root: Path) -> dict[str, float]:
+    found = compressed(case, root)
     return {
-        "trained": trained.result.get("accuracy") or 0.0,
+        "trained": found.trained.result.get("accuracy") or 0.0,
         "peer": case.peer,
-        "small": small.result.get("accuracy") or 0.0,
-        "ratio": small.comparison.compression_ratio,
-        "speedup": small.comparison.speedup,
-        "check_seconds": checked,
-        "training_seconds": trained.seconds,
-        "compression_seconds": small.seconds,
+        "small": found.small.result.get("accuracy") or 0.0,
+        "ratio": found.small.comparison.compression_ratio,
+        "speedup": found.small.comparison.speedup,
+        "check_seconds": found.check_seconds,
+        "training_seconds": found.trained.seconds,
+        "compression_seconds": found.small.seconds,
     }
 
 
@@ -135,8 +151,9 @@ def run_job(
     augmentation: tuple[dict[str, Any], ...],
     outputs: list[str],
     seed: int = 0,
+    **more: Any,
 ) -> Report:
-    spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation), "seed": seed}
+    spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation), "seed": seed, **more}
     job = EngineJob(spec=JobSpec.model_validate(spec), model_digest="sha256:" + "0" * 64, device="cpu", threads=THREADS)
     folder.spec.write_text(job.model_dump_json())
     return run(folder.root)
