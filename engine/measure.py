@@ -22,6 +22,7 @@ from engine.data import Dataset, Split
 from engine.model import Model
 from engine.objective import PER_SAMPLE, Objective, column_variance, objective
 from engine.onnx_model.weights import figures
+from engine.probabilities import are_probabilities, probabilities
 from engine.session import Arrays, cast, open_session, outputs, run_session
 from pith.errors import PithError
 from pith.metrics import MetricName
@@ -181,7 +182,7 @@ def latencies(files: Sequence[Path], sample: Arrays, seconds: float = LATENCY_SE
 class Answers:
     """What a model said about the samples, as far as it is needed.
 
-    ``chosen`` are its classes; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
+    ``chosen`` are its classes and ``confidence`` their probabilities; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
     further figures of those; ``raw`` all outputs for the first samples, where nothing else judges them.
     """
 
@@ -189,21 +190,31 @@ class Answers:
     costs: NDArray[np.float64] | None = None
     errors: dict[MetricName, float] = field(default_factory=dict)
     raw: Arrays | None = None
+    confidence: NDArray[np.float64] | None = None
 
 
 def answers(path: Path, samples: Samples, threads: int) -> Answers:
     """Run the ONNX file over the samples."""
     session = open_session(path, threads)
-    chosen, costs = None, None
+    chosen, costs, confidence = None, None, None
     errors: dict[MetricName, float] = {}
     if samples.classes:
-        batches = outputs(session, samples.split.x, samples.dtypes)
-        chosen = np.concatenate([given[0].argmax(axis=1) for given in batches])
+        chosen, confidence = _chosen(outputs(session, samples.split.x, samples.dtypes))
     elif samples.split.y is not None:
         costs, errors = _judged(outputs(session, samples.split.x, samples.dtypes), samples)
     judged_alone = len(session.get_outputs()) == 1 and (chosen is not None or costs is not None)
     raw = None if judged_alone else run_session(session, samples.take(NOISE_SAMPLES))
-    return Answers(chosen, costs, errors, raw)
+    return Answers(chosen, costs, errors, raw, confidence)
+
+
+def _chosen(batches: Iterable[Arrays]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The class of every sample, and how sure the model is of it; the first batch tells what outputs are."""
+    chosen, confidence, already = [], [], None
+    for first, *_ in batches:
+        already = are_probabilities(first) if already is None else already
+        chosen.append(first.argmax(axis=1))
+        confidence.append(probabilities(first, already).max(axis=1))
+    return np.concatenate(chosen), np.concatenate(confidence)
 
 
 def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.float64], dict[MetricName, float]]:
@@ -240,7 +251,12 @@ def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
 
 
 def _mean_cost(name: MetricName, mean: float) -> Metric:
-    return metric(name, 1 - mean if _UNITS[name][1] else mean)
+    return metric(name, of_costs(name, mean))
+
+
+def of_costs(name: MetricName, mean: float) -> float:
+    """The value of a metric that is the mean of its samples' costs, or one less it."""
+    return 1 - mean if _UNITS[name][1] else mean
 
 
 def sqnr_db(signal: NDArray[Any], other: NDArray[Any]) -> float:
