@@ -15,6 +15,8 @@ from engine.data.fits import check_labels
 from engine.data.prepare import open_dataset
 from engine.environment import environment
 from engine.export import WRITERS, write_onnx
+from engine.findings.evidence import Evidence
+from engine.findings.gather import gather
 from engine.group import ALONE, Group
 from engine.jobdir import EngineJob, JobDir
 from engine.measure import (
@@ -64,7 +66,7 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         _check_comparable(ctx, candidates)
         outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
-        report = _report(ctx, candidates, samples, outputs, where, started)
+        report = _report(ctx, model, candidates, samples, outputs, where, started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -211,6 +213,7 @@ def _written(ctx: Context, model: Model, onnx: Path) -> dict[MetricName, float]:
 
 def _report(
     ctx: Context,
+    model: Model,
     candidates: list[Candidate],
     samples: Samples,
     outputs: tuple[OutputReport, ...],
@@ -225,6 +228,7 @@ def _report(
     numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
     constraints = check_constraints(job.spec.constraints, comparison)
+    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
@@ -243,6 +247,7 @@ def _report(
         environment=where,
         seconds=time.monotonic() - started,
         forked_from=job.forked_from,
+        **sections,
     )
     return report.model_copy(update={"replay": replay(ctx.folder, job, report)})
 
