@@ -182,8 +182,9 @@ def latencies(files: Sequence[Path], sample: Arrays, seconds: float = LATENCY_SE
 class Answers:
     """What a model said about the samples, as far as it is needed.
 
-    ``chosen`` are its classes and ``confidence`` their probabilities; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
-    further figures of those; ``raw`` all outputs for the first samples, where nothing else judges them.
+    ``chosen`` are its classes and ``confidence`` their probabilities; ``costs`` what each sample adds to the metric,
+    where there are targets, and ``errors`` further figures of those; ``raw`` all outputs for the first samples, where
+    nothing else judges them.
     """
 
     chosen: NDArray[np.int64] | None = None
