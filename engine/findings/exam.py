@@ -1,5 +1,6 @@
 """Some samples of those that quality was measured on, and what is right about them, to be asked about again."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.findings.asked import taken
-from engine.measure import Answers, Samples, of_costs
+from engine.measure import Answers, Samples, mean_cost
 from engine.session import Arrays
 
 Outputs = NDArray[np.float64]
@@ -27,11 +28,11 @@ class Exam:
         return len(self.right)
 
     def quality(self, first: Outputs) -> float:
-        """The metric that constraints are about, on these samples."""
+        """The metric that constraints are about, on these samples; NaN where a cost is no number."""
         if self.samples.classes:
             return float((first.argmax(axis=1) == self.right).mean())
-        every = np.arange(len(self))
-        return of_costs(self.samples.objective.metric, float(self._costs(first, every).mean()))
+        costs = self._costs(first, np.arange(len(self)))
+        return mean_cost(self.samples.objective.metric, costs).value if np.isfinite(costs).all() else math.nan
 
     def margin(self, first: Outputs, rows: Rows) -> Outputs:
         """How far each of these samples is from being wrong: what the right class is ahead, or minus its cost."""
