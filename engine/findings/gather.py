@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.findings.evidence import Evidence, LeftOut
+from engine.findings.layers import layers
 from engine.findings.looks import looks
 from engine.findings.lost import lost
 from engine.findings.trust import trust
@@ -12,7 +13,12 @@ from pith.report import Section
 
 Make = Callable[[Evidence], Any]
 
-MADE_BY: dict[Section, Make] = {"lost": lost, "trust": trust, "looks": looks}
+MADE_BY: dict[Section, Make] = {
+    "lost": lost,
+    "layers": layers,
+    "trust": trust,
+    "looks": looks,
+}
 """In the order of the report."""
 
 RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks", "usage"})
