@@ -20,6 +20,7 @@ from engine.intervals import Interval, mean_interval, median_interval, share_int
 from engine.model import Model
 from engine.objective import PER_SAMPLE, Objective, column_variance, objective
 from engine.onnx_model.weights import figures
+from engine.probabilities import are_probabilities, probabilities
 from engine.session import Arrays, cast, open_session, outputs, run_session
 from pith.errors import PithError
 from pith.metrics import MetricName
@@ -163,29 +164,40 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
 class Answers:
     """What a model said about the samples, as far as it is needed.
 
-    ``chosen`` are its classes; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
-    further figures of those; ``raw`` all outputs for the first samples, where nothing else judges them.
+    ``chosen`` are its classes and ``confidence`` their probabilities; ``costs`` what each sample adds to the metric,
+    where there are targets, and ``errors`` further figures of those; ``raw`` all outputs for the first samples, where
+    nothing else judges them.
     """
 
     chosen: NDArray[np.int64] | None = None
     costs: NDArray[np.float64] | None = None
     errors: tuple[Metric, ...] = ()
     raw: Arrays | None = None
+    confidence: NDArray[np.float64] | None = None
 
 
 def answers(path: Path, samples: Samples, threads: int) -> Answers:
     """Run the ONNX file over the samples."""
     session = open_session(path, threads)
-    chosen, costs = None, None
+    chosen, costs, confidence = None, None, None
     errors: tuple[Metric, ...] = ()
     if samples.classes:
-        batches = outputs(session, samples.split.x, samples.dtypes)
-        chosen = np.concatenate([given[0].argmax(axis=1) for given in batches])
+        chosen, confidence = _chosen(outputs(session, samples.split.x, samples.dtypes))
     elif samples.split.y is not None:
         costs, errors = _judged(outputs(session, samples.split.x, samples.dtypes), samples)
     judged_alone = len(session.get_outputs()) == 1 and (chosen is not None or costs is not None)
     raw = None if judged_alone else run_session(session, samples.take(NOISE_SAMPLES))
-    return Answers(chosen, costs, errors, raw)
+    return Answers(chosen, costs, errors, raw, confidence)
+
+
+def _chosen(batches: Iterable[Arrays]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The class of every sample, and how sure the model is of it; the first batch tells what outputs are."""
+    chosen, confidence, already = [], [], None
+    for first, *_ in batches:
+        already = are_probabilities(first) if already is None else already
+        chosen.append(first.argmax(axis=1))
+        confidence.append(probabilities(first, already).max(axis=1))
+    return np.concatenate(chosen), np.concatenate(confidence)
 
 
 def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.float64], tuple[Metric, ...]]:
@@ -219,7 +231,7 @@ def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
             found.append(_share("accuracy", mine.chosen == samples.split.y))
         found.append(_share("agreement", mine.chosen == baseline.chosen, certain=mine is baseline))
     if mine.costs is not None:
-        found += [_mean_cost(samples.objective.metric, mine.costs), *mine.errors]
+        found += [mean_cost(samples.objective.metric, mine.costs), *mine.errors]
     if mine.raw is not None and baseline.raw is not None and mine is not baseline:
         found.append(metric("sqnr_db", min(map(sqnr_db, baseline.raw, mine.raw))))
     return found
@@ -230,7 +242,8 @@ def _share(name: MetricName, right: NDArray[np.bool_], certain: bool = False) ->
     return metric(name, float(right.mean()), interval)
 
 
-def _mean_cost(name: MetricName, costs: NDArray[np.float64]) -> Metric:
+def mean_cost(name: MetricName, costs: NDArray[np.float64]) -> Metric:
+    """A metric that is the mean of its samples' costs, or one less it."""
     mean, bounds = float(costs.mean()), mean_interval(costs)
     if not _UNITS[name][1]:
         return metric(name, mean, bounds)

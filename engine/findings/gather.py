@@ -5,13 +5,19 @@ from typing import Any
 
 from engine.findings.evidence import Evidence, LeftOut
 from engine.findings.layers import layers
+from engine.findings.looks import looks
+from engine.findings.lost import lost
+from engine.findings.trust import trust
 from engine.model import first_line
 from pith.report import Section
 
 Make = Callable[[Evidence], Any]
 
 MADE_BY: dict[Section, Make] = {
+    "lost": lost,
     "layers": layers,
+    "trust": trust,
+    "looks": looks,
 }
 """In the order of the report."""
 
