@@ -39,6 +39,7 @@ from engine.reload import Reload, in_subprocess
 from engine.replay import replay
 from pith.base import Step
 from pith.errors import PithError
+from pith.findings.usage import Usage
 from pith.job import undefined_drop
 from pith.metrics import MetricName
 from pith.report import Environment, Measurement, OutputReport, Report, StepReport
@@ -64,9 +65,9 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         ctx.events.step = None
         samples = samples_for(model, ctx.dataset)
         _check_comparable(ctx, candidates)
-        outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
+        outputs, usage = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
-        report = _report(ctx, model, candidates, samples, outputs, where, started)
+        report = _report(ctx, model, candidates, samples, outputs, usage, where, started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -186,7 +187,8 @@ def _apply(ctx: Context, model: Model, index: int) -> Model:
     model = technique(step.kind)(model, step, ctx)
     seconds = time.monotonic() - started
     figures = _written(ctx, model, ctx.checkpoints.measured(index))
-    ctx.finished.append(Finished(kind=step.kind, seconds=seconds, notes=tuple(ctx.notes), counts=figures))
+    told = {"notes": tuple(ctx.notes), "curves": ctx.curves.drawn()}
+    ctx.finished.append(Finished(kind=step.kind, seconds=seconds, counts=figures, **told))
     ctx.events.emit("step_finished", f"{step.kind} took {seconds:.1f} s", seconds=round(seconds, 3))
     return model
 
@@ -217,6 +219,7 @@ def _report(
     candidates: list[Candidate],
     samples: Samples,
     outputs: tuple[OutputReport, ...],
+    usage: tuple[Usage, ...],
     where: Environment,
     started: float,
 ) -> Report:
@@ -228,7 +231,7 @@ def _report(
     numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
     constraints = check_constraints(job.spec.constraints, comparison)
-    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs))
+    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs, usage))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),

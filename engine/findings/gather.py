@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+from engine.findings.curves import curves
 from engine.findings.evidence import Evidence, LeftOut
+from engine.findings.usage import usage
 from engine.model import first_line
 from pith.report import Section
 
 Make = Callable[[Evidence], Any]
 
-MADE_BY: dict[Section, Make] = {}
+MADE_BY: dict[Section, Make] = {"curves": curves, "usage": usage}
 """In the order of the report."""
 
-RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks", "usage"})
+RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks"})
 """What a short report has not; a section that is not here leaves out by itself what it would have to run."""
 
 FORGIVEN: tuple[type[Exception], ...] = (Exception,)
