@@ -3,9 +3,7 @@
 import math
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from engine.intervals import Interval, mean_interval, paired_interval
 from engine.measure import Answers, Samples
 from pith.job import Constraints, Verdict
 from pith.metrics import MetricName
@@ -13,12 +11,12 @@ from pith.report import Comparison, ConstraintResult, Measurement
 
 # Ratios nearer to one than this are noise of the measurement, and called unchanged.
 ALIKE = 0.02
+# More memory than this, in both ways, is worth a word.
+MORE_MEMORY, MORE_BYTES = 1.1, 1 << 20
 # Signal to noise below this: the outputs are not the baseline's any more.
 LOUD_DB = 3.0
 # Above this they are close to the baseline's.
 CLOSE_DB = 30.0
-_Z = 1.959964
-_STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 _TITLES: dict[MetricName, str] = {
     "accuracy": "Accuracy",
     "agreement": "Agreement",
@@ -29,24 +27,29 @@ _TITLES: dict[MetricName, str] = {
 
 
 def compare(
-    baseline: Measurement, result: Measurement, before: Answers, after: Answers, samples: Samples, since: int = 0
+    baseline: Measurement,
+    result: Measurement,
+    before: Answers,
+    after: Answers,
+    samples: Samples,
+    since: int = 0,
+    speedup_interval: Interval | None = None,
 ) -> Comparison:
     """Paired: the same samples, both sets of answers. ``since`` counts the steps until the first answers were given,
     where the baseline cannot give any."""
     ratio = _value(baseline, "size_bytes") / max(1.0, _value(result, "size_bytes"))
     speedup = _value(baseline, "latency_median_ms") / max(1e-9, _value(result, "latency_median_ms"))
-    name = samples.quality
-    if name is None:
-        return Comparison(compression_ratio=ratio, speedup=speedup, quality=None, measured_on=samples.origin)
-    paired: dict[str, Any] = {"quality_since": since - 1} if since else {}
-    if before is not after:
-        paired |= _of_classes(before, after, samples) if samples.classes else _of_costs(before, after)
+    paired: dict[str, Any] = {}
+    if samples.quality is not None:
+        paired = {"samples": len(samples)} | ({"quality_since": since - 1} if since else {})
+        if before is not after:
+            paired |= _of_classes(before, after, samples) if samples.classes else _of_costs(before, after)
     return Comparison(
         compression_ratio=ratio,
         speedup=speedup,
-        quality=name,
+        speedup_interval=speedup_interval,
+        quality=samples.quality,
         measured_on=samples.origin,
-        samples=len(samples),
         **paired,
     )
 
@@ -71,34 +74,8 @@ def _of_costs(before: Answers, after: Answers) -> dict[str, Any]:
     return {"quality_drop": float(differences.mean()), "quality_drop_interval": mean_interval(differences)}
 
 
-def mean_interval(differences: NDArray[np.float64]) -> tuple[float, float] | None:
-    """95 % interval of the mean of paired differences, by Student's t; None for a single one."""
-    count = len(differences)
-    if count < 2:
-        return None
-    half = _student(count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
-    centre = float(differences.mean())
-    return centre - half, centre + half
-
-
-def _student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, by Abramowitz and Stegun 26.7.5; from the table where that is not exact."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[freedom - 1]
-    z, n = _Z, freedom
-    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
-
-
-def paired_interval(lost: int, won: int, samples: int) -> tuple[float, float]:
-    """95 % interval of a difference of paired proportions: Wald, adjusted (Agresti and Min 2005)."""
-    b, c, n = lost + 0.5, won + 0.5, samples + 2
-    centre = (b - c) / n
-    half = _Z * math.sqrt(max(0.0, b + c - (b - c) ** 2 / n)) / n
-    return max(-1.0, centre - half), min(1.0, centre + half)
-
-
 def check_constraints(constraints: Constraints, comparison: Comparison) -> tuple[ConstraintResult, ...]:
-    """How far the result is from each constraint that was given."""
+    """How far the result is from each constraint that was given, and which of them binds."""
     found = []
     if constraints.max_metric_drop is not None and comparison.quality_drop is not None:
         limit, value = constraints.max_metric_drop, comparison.quality_drop
@@ -113,7 +90,15 @@ def check_constraints(constraints: Constraints, comparison: Comparison) -> tuple
             found.append(
                 ConstraintResult(name=name, limit=wanted, value=value, met=value >= wanted, margin=value - wanted)
             )
-    return tuple(found)
+    binding = min(found, key=_share_left, default=None)
+    return tuple(each.model_copy(update={"binds": each is binding}) for each in found)
+
+
+def _share_left(result: ConstraintResult) -> float:
+    """The margin as a share of the limit; of a limit of zero there is no share, and nothing binds like it."""
+    if result.limit == 0:
+        return -math.inf if result.margin <= 0 else math.inf
+    return result.margin / result.limit
 
 
 def verdict_of(results: tuple[ConstraintResult, ...]) -> Verdict:
@@ -123,31 +108,64 @@ def verdict_of(results: tuple[ConstraintResult, ...]) -> Verdict:
 
 
 def headline(
-    comparison: Comparison, constraints: tuple[ConstraintResult, ...], baseline: Measurement, result: Measurement
+    comparison: Comparison,
+    constraints: tuple[ConstraintResult, ...],
+    baseline: Measurement,
+    result: Measurement,
+    before: Measurement | None = None,
 ) -> tuple[str, ...]:
-    """Sentences, worst news first."""
+    """Sentences, worst news first. ``before`` is where quality is counted from, if that is not the baseline."""
     said = []
     if (result.get("sqnr_db") or 100.0) < LOUD_DB:
         said.append("The result's outputs have little to do with the baseline's: the noise is as loud as the signal.")
-    if comparison.speedup < 1 - ALIKE:
-        said.append(f"The result is {1 / comparison.speedup:.2f} times slower than its baseline.")
+    said += [*_slower(comparison, baseline, result), *_larger(comparison, baseline, result)]
+    said += [_not_met(each) for each in constraints if not each.met]
+    return (*said, *_trade(comparison), *_quality(comparison, before or baseline, result))
+
+
+def _slower(comparison: Comparison, baseline: Measurement, result: Measurement) -> list[str]:
+    """With one sample and one thread; where that is not so, wherever else it is slowest."""
+    if _certain(comparison) and comparison.speedup < 1 - ALIKE:
+        return [f"The result is {1 / comparison.speedup:.2f} times slower than its baseline."]
+    before = {(each.threads, each.batch_size): each for each in baseline.timings}
+    pairs = [(before.get((each.threads, each.batch_size)), each) for each in result.timings[1:]]
+    slower = [(old, new) for old, new in pairs if old and old.median_interval_ms[1] < new.median_interval_ms[0]]
+    old, new = max(slower, key=lambda pair: pair[1].median_ms / pair[0].median_ms, default=(None, None))
+    if old is None or new is None or new.median_ms * (1 - ALIKE) < old.median_ms:
+        return []
+    where = f"{_counted(new.threads, 'thread')} and {_counted(new.batch_size, 'sample')} at once"
+    return [f"With {where} the result is {new.median_ms / old.median_ms:.2f} times slower than its baseline."]
+
+
+def _larger(comparison: Comparison, baseline: Measurement, result: Measurement) -> list[str]:
+    said = []
     if comparison.compression_ratio < 1 - ALIKE:
         said.append(f"The result is {1 / comparison.compression_ratio:.2f} times larger than its baseline.")
-    said += [
-        f"{each.name} is not met: {each.value:.4g}, and the limit is {each.limit:.4g}."
-        for each in constraints
-        if not each.met
-    ]
-    return (*said, *_trade(comparison), *_quality(comparison, baseline, result))
+    before, after = baseline.get("peak_memory_bytes"), result.get("peak_memory_bytes")
+    if before and after and after > MORE_MEMORY * before and after - before > MORE_BYTES:
+        said.append(f"It takes {after / before:.2f} times the memory of its baseline while it runs.")
+    return said
+
+
+def _not_met(result: ConstraintResult) -> str:
+    off = f"{'over' if result.name.startswith('max') else 'short of'} it by {-result.margin:.4g}"
+    return f"{result.name} is not met: {result.value:.4g}, and the limit is {result.limit:.4g}, {off}."
 
 
 def _trade(comparison: Comparison) -> list[str]:
-    parts = [
-        _times(comparison.compression_ratio, "smaller", "the size unchanged"),
-        _times(comparison.speedup, "faster", "the latency unchanged"),
-    ]
+    faster = _times(comparison.speedup, "faster", "the latency unchanged")
+    if not _certain(comparison):
+        low, high = comparison.speedup_interval or (0.0, 0.0)
+        faster = f"the latency unchanged as far as can be told (95 % interval {low:.2f} to {high:.2f} times as fast)"
+    parts = [_times(comparison.compression_ratio, "smaller", "the size unchanged"), faster]
     said = ", ".join(part for part in parts if part)
     return [said[0].upper() + said[1:] + "."] if said else []
+
+
+def _certain(comparison: Comparison) -> bool:
+    """Whether it is faster or slower, for all that is known."""
+    interval = comparison.speedup_interval
+    return interval is None or not interval[0] <= 1 <= interval[1]
 
 
 def _times(ratio: float, word: str, unchanged: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.measure import LATENCY_THREADS
+from engine.latency import LATENCY_THREADS
 from pith.report import Environment
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")

@@ -1,36 +1,31 @@
 """Measuring: size, parameters, MACs, latency, quality. Before and after go through the same functions.
 
-Latency is of one sample, by ONNX Runtime on the CPU with one thread, all candidates alternately in one process.
-Quality is of the first output; signal to noise is that of the output which lost most.
-Not covered: memory, energy, other runtimes.
+Quality is of the first output; signal to noise is that of the output which lost most. Latency is measured by
+``latency.py``, memory by ``peak_memory.py``. Not covered: energy.
 """
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.data import Dataset, Split
+from engine.intervals import Interval, mean_interval, median_interval, share_interval
 from engine.model import Model
 from engine.objective import PER_SAMPLE, Objective, column_variance, objective
 from engine.onnx_model.weights import figures
+from engine.probabilities import are_probabilities, probabilities
 from engine.session import Arrays, cast, open_session, outputs, run_session
 from pith.errors import PithError
 from pith.metrics import MetricName
-from pith.report import Measurement, Metric
+from pith.report import Measurement, Metric, Timing
 
-LATENCY_THREADS = 1
-WARM_UP = 10
-ROUNDS = range(20, 301)
-LATENCY_SECONDS = 4.0
 NOISE_SAMPLES = 64
 
 _UNITS: dict[MetricName, tuple[str, bool]] = {
@@ -40,6 +35,7 @@ _UNITS: dict[MetricName, tuple[str, bool]] = {
     "macs": ("multiply-accumulates", False),
     "latency_median_ms": ("ms", False),
     "latency_p95_ms": ("ms", False),
+    "peak_memory_bytes": ("bytes", False),
     "accuracy": ("fraction", True),
     "agreement": ("fraction", True),
     "r2": ("fraction of variance", True),
@@ -133,9 +129,9 @@ def _first_shape(path: Path) -> tuple[int | None, ...]:
     return tuple(dim.dim_value or None for dim in output.type.tensor_type.shape.dim)
 
 
-def metric(name: MetricName, value: float) -> Metric:
+def metric(name: MetricName, value: float, interval: Interval | None = None) -> Metric:
     unit, higher = _UNITS[name]
-    return Metric(name=name, value=value, unit=unit, better="higher" if higher else "lower")
+    return Metric(name=name, value=value, unit=unit, better="higher" if higher else "lower", interval=interval)
 
 
 def macs_of(model: Model) -> int:
@@ -164,49 +160,47 @@ def counts(model: Model, weighed: Path) -> dict[MetricName, float]:
     }
 
 
-def latencies(files: Sequence[Path], sample: Arrays, seconds: float = LATENCY_SECONDS) -> list[NDArray[np.float64]]:
-    """Seconds of each run, one array a file; the files take turns, so that a busy moment hits all of them."""
-    sessions = [open_session(path, LATENCY_THREADS) for path in files]
-    for session in sessions:
-        for _ in range(WARM_UP):
-            run_session(session, sample)
-    rounds: list[list[float]] = []
-    started = time.perf_counter()
-    while len(rounds) < ROUNDS.start or (len(rounds) < ROUNDS.stop - 1 and time.perf_counter() - started < seconds):
-        rounds.append([_timed(session, sample) for session in sessions])
-    return list(np.array(rounds).T)
-
-
 @dataclass(frozen=True)
 class Answers:
     """What a model said about the samples, as far as it is needed.
 
-    ``chosen`` are its classes; ``costs`` what each sample adds to the metric, where there are targets, and ``errors``
-    further figures of those; ``raw`` all outputs for the first samples, where nothing else judges them.
+    ``chosen`` are its classes and ``confidence`` their probabilities; ``costs`` what each sample adds to the metric,
+    where there are targets, and ``errors`` further figures of those; ``raw`` all outputs for the first samples, where
+    nothing else judges them.
     """
 
     chosen: NDArray[np.int64] | None = None
     costs: NDArray[np.float64] | None = None
-    errors: dict[MetricName, float] = field(default_factory=dict)
+    errors: tuple[Metric, ...] = ()
     raw: Arrays | None = None
+    confidence: NDArray[np.float64] | None = None
 
 
 def answers(path: Path, samples: Samples, threads: int) -> Answers:
     """Run the ONNX file over the samples."""
     session = open_session(path, threads)
-    chosen, costs = None, None
-    errors: dict[MetricName, float] = {}
+    chosen, costs, confidence = None, None, None
+    errors: tuple[Metric, ...] = ()
     if samples.classes:
-        batches = outputs(session, samples.split.x, samples.dtypes)
-        chosen = np.concatenate([given[0].argmax(axis=1) for given in batches])
+        chosen, confidence = _chosen(outputs(session, samples.split.x, samples.dtypes))
     elif samples.split.y is not None:
         costs, errors = _judged(outputs(session, samples.split.x, samples.dtypes), samples)
     judged_alone = len(session.get_outputs()) == 1 and (chosen is not None or costs is not None)
     raw = None if judged_alone else run_session(session, samples.take(NOISE_SAMPLES))
-    return Answers(chosen, costs, errors, raw)
+    return Answers(chosen, costs, errors, raw, confidence)
 
 
-def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.float64], dict[MetricName, float]]:
+def _chosen(batches: Iterable[Arrays]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The class of every sample, and how sure the model is of it; the first batch tells what outputs are."""
+    chosen, confidence, already = [], [], None
+    for first, *_ in batches:
+        already = are_probabilities(first) if already is None else already
+        chosen.append(first.argmax(axis=1))
+        confidence.append(probabilities(first, already).max(axis=1))
+    return np.concatenate(chosen), np.concatenate(confidence)
+
+
+def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.float64], tuple[Metric, ...]]:
     """The cost of every sample, and for R² the errors in the targets' own unit."""
     costs, squares, sizes, start = [], [], [], 0
     for given in batches:
@@ -218,10 +212,15 @@ def _judged(batches: Iterable[Arrays], samples: Samples) -> tuple[NDArray[np.flo
         if samples.objective.metric == "r2":
             squares.append(PER_SAMPLE["mse"](first, targets).double().numpy())
             sizes.append(PER_SAMPLE["l1"](first, targets).double().numpy())
-    errors: dict[MetricName, float] = {}
-    if squares:
-        errors = {"rmse": float(np.concatenate(squares).mean() ** 0.5), "mae": float(np.concatenate(sizes).mean())}
+    errors = _errors(np.concatenate(squares), np.concatenate(sizes)) if squares else ()
     return np.concatenate(costs), errors
+
+
+def _errors(squares: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[Metric, ...]:
+    bounds = mean_interval(squares)
+    root = None if bounds is None else (max(0.0, bounds[0]) ** 0.5, bounds[1] ** 0.5)
+    mean = metric("mae", float(sizes.mean()), mean_interval(sizes))
+    return metric("rmse", float(squares.mean()) ** 0.5, root), mean
 
 
 def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
@@ -229,18 +228,26 @@ def quality(mine: Answers, baseline: Answers, samples: Samples) -> list[Metric]:
     found = []
     if mine.chosen is not None and baseline.chosen is not None:
         if samples.split.y is not None:
-            found.append(metric("accuracy", float((mine.chosen == samples.split.y).mean())))
-        found.append(metric("agreement", float((mine.chosen == baseline.chosen).mean())))
+            found.append(_share("accuracy", mine.chosen == samples.split.y))
+        found.append(_share("agreement", mine.chosen == baseline.chosen, certain=mine is baseline))
     if mine.costs is not None:
-        found.append(_mean_cost(samples.objective.metric, float(mine.costs.mean())))
-        found += [metric(name, value) for name, value in mine.errors.items()]
+        found += [mean_cost(samples.objective.metric, mine.costs), *mine.errors]
     if mine.raw is not None and baseline.raw is not None and mine is not baseline:
         found.append(metric("sqnr_db", min(map(sqnr_db, baseline.raw, mine.raw))))
     return found
 
 
-def _mean_cost(name: MetricName, mean: float) -> Metric:
-    return metric(name, 1 - mean if _UNITS[name][1] else mean)
+def _share(name: MetricName, right: NDArray[np.bool_], certain: bool = False) -> Metric:
+    interval = None if certain else share_interval(int(right.sum()), len(right))
+    return metric(name, float(right.mean()), interval)
+
+
+def mean_cost(name: MetricName, costs: NDArray[np.float64]) -> Metric:
+    """A metric that is the mean of its samples' costs, or one less it."""
+    mean, bounds = float(costs.mean()), mean_interval(costs)
+    if not _UNITS[name][1]:
+        return metric(name, mean, bounds)
+    return metric(name, 1 - mean, None if bounds is None else (1 - bounds[1], 1 - bounds[0]))
 
 
 def sqnr_db(signal: NDArray[Any], other: NDArray[Any]) -> float:
@@ -250,17 +257,21 @@ def sqnr_db(signal: NDArray[Any], other: NDArray[Any]) -> float:
     return 200.0 if noise <= power * 1e-20 else 10 * float(np.log10(max(power, 1e-300) / noise))
 
 
-def measurement(candidate: Candidate, seconds: NDArray[np.float64], found: list[Metric]) -> Measurement:
+def measurement(
+    candidate: Candidate,
+    seconds: NDArray[np.float64],
+    found: list[Metric],
+    timings: tuple[Timing, ...] = (),
+    memory: int | None = None,
+) -> Measurement:
+    """``seconds`` are those of runs with one sample and one thread, ``found`` is its quality."""
     numbers = [metric(name, value) for name, value in candidate.counts.items()]
-    numbers.append(metric("latency_median_ms", float(np.median(seconds)) * 1e3))
+    low, high = median_interval(seconds * 1e3)
+    numbers.append(metric("latency_median_ms", float(np.median(seconds)) * 1e3, (low, high)))
     numbers.append(metric("latency_p95_ms", float(np.percentile(seconds, 95)) * 1e3))
-    return Measurement(metrics=(*numbers, *found))
-
-
-def _timed(session: onnxruntime.InferenceSession, sample: Arrays) -> float:
-    started = time.perf_counter()
-    run_session(session, sample)
-    return time.perf_counter() - started
+    if memory is not None:
+        numbers.append(metric("peak_memory_bytes", memory))
+    return Measurement(metrics=(*numbers, *found), timings=timings)
 
 
 def _is_weight(model: Model, name: str) -> bool:

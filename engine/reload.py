@@ -1,8 +1,9 @@
 """Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
 
-The folder holds ``request.json`` (``files``, format to path; ``usage``, format to code; ``threads``) and ``inputs.npz``.
-For every runnable format ``<format>.npz`` is written with its outputs, for safetensors ``safetensors.json`` with a digest
-of each tensor, and ``usage.json`` with what each code has printed. The code is the engine's own (``engine.usage``).
+The folder holds ``request.json`` (``files``, format to path; ``usage``, format to code; ``threads``) and
+``inputs.npz``. For every runnable format ``<format>.npz`` is written with its outputs, for safetensors
+``safetensors.json`` with a digest of each tensor, and ``usage.json`` with what each code has printed. The code is the
+engine's own (``engine.usage``).
 """
 
 import contextlib

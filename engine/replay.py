@@ -12,7 +12,7 @@ from pith.report import Measurement, Replay, ReplayedArtifact, ReplayedMetric, R
 
 ALIKE = 0.01
 """Metrics that differ by less than this share of the larger one agree."""
-TIMED: frozenset[MetricName] = frozenset({"latency_median_ms", "latency_p95_ms"})
+TIMED: frozenset[MetricName] = frozenset({"latency_median_ms", "latency_p95_ms", "peak_memory_bytes"})
 
 
 def replay(folder: JobDir, job: EngineJob, report: Report) -> Replay | None:

@@ -25,8 +25,6 @@ from engine.measure import (
     answers,
     counts,
     first_alike,
-    latencies,
-    measurement,
     quality,
     samples_for,
 )
@@ -37,6 +35,7 @@ from engine.position import Finished
 from engine.registry import technique
 from engine.reload import Reload, in_subprocess
 from engine.replay import replay
+from engine.trade import trade
 from pith.base import Step
 from pith.errors import PithError
 from pith.findings.usage import Usage
@@ -226,17 +225,16 @@ def _report(
     job = ctx.job
     first = _compared_from(ctx, candidates)
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates[first:]]
-    runs = latencies([candidate.onnx for candidate in candidates], samples.take(1))
     found = [*[[]] * first, *(quality(mine, given[0], samples) for mine in given)]
-    numbers = [measurement(*each) for each in zip(candidates, runs, found, strict=True)]
-    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first)
+    numbers, speedup = trade(candidates, found, samples.take(1), job.threads, job.spec.report == "short")
+    comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first, speedup)
     constraints = check_constraints(job.spec.constraints, comparison)
     sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs, usage))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
-        headline=headline(comparison, constraints, numbers[first], numbers[-1]),
+        headline=headline(comparison, constraints, numbers[0], numbers[-1], numbers[first]),
         spec=job.spec,
         model_digest=job.model_digest,
         dataset_digest=job.dataset_digest,

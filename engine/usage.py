@@ -1,5 +1,5 @@
-"""Code that loads an artifact and runs it on a sample, written for one model. Names that come from the model stand in it
-as quoted texts alone. Not covered: making inputs of pictures, sounds or texts; a comment says where that is told."""
+"""Code that loads an artifact and runs it on a sample, written for one model. Names that come from the model stand in
+it as quoted texts alone. Not covered: making inputs of pictures, sounds or texts; a comment says where that is told."""
 
 import textwrap
 from collections.abc import Callable, Iterable

@@ -25,7 +25,8 @@ from engine.data.intake import stage_dataset
 from engine.environment import processor
 from engine.export import write_onnx
 from engine.jobdir import EngineJob, JobDir
-from engine.measure import Samples, answers, latencies, samples_for
+from engine.latency import latencies
+from engine.measure import Samples, answers, samples_for
 from engine.registry import technique
 from engine.run import open_job
 from pith.job import JobSpec

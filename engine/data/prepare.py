@@ -112,6 +112,7 @@ class _Work:
             "image" if image else family(self.canonical),
             self.fitted,
             _token_ids(self.fitted, self.signature),
+            self.canonical.facts.classes,
         )
 
     def split(self, name: SplitName) -> Split | None:

@@ -1,6 +1,5 @@
 """A few samples to look at: pictures and sounds as small data: addresses, texts cut, tensors as figures."""
 
-import base64
 import io
 import math
 from collections.abc import Iterator
@@ -9,16 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile
-from PIL import Image
 
 from engine.data import pictures, sounds
+from engine.data.addresses import address, thumbnail
 from engine.data.arrow_types import to_numpy
 from engine.data.canonical import Canonical
 from engine.data.source import SPLITS
 from pith.dataset import ColumnFacts, Preview
 
 SAMPLES = 8
-_SIDE, _RATE, _SECONDS, _TEXT, _COLUMNS = 96, 8000, 1.0, 300, 50
+_RATE, _SECONDS, _TEXT, _COLUMNS = 8000, 1.0, 300, 50
 
 
 def preview(canonical: Canonical) -> Preview:
@@ -49,7 +48,7 @@ def _value(array: pa.Array, column: ColumnFacts, canonical: Canonical) -> Any:
     if array.null_count:
         return None
     if column.type == "image":
-        return _picture(pictures.decode(array[0].as_py()))
+        return thumbnail(pictures.decode(array[0].as_py()))
     if column.type == "audio":
         return _sound(array[0].as_py())
     if column.type == "tensor":
@@ -60,24 +59,13 @@ def _value(array: pa.Array, column: ColumnFacts, canonical: Canonical) -> Any:
     return value[:_TEXT] if isinstance(value, str) else value
 
 
-def _picture(image: Image.Image) -> str:
-    image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return _address("image/png", buffer)
-
-
 def _sound(data: bytes) -> str:
     wave, rate = sounds.decode(data)
     wave = wave[: math.ceil(_SECONDS * rate)]
     wanted = min(rate, _RATE)
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(sounds.resampled(wave, rate, wanted), -1, 1), wanted, "PCM_16", format="WAV")
-    return _address("audio/wav", buffer)
-
-
-def _address(media: str, buffer: io.BytesIO) -> str:
-    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return address("audio/wav", buffer.getvalue())
 
 
 def _figures(values: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -146,6 +146,7 @@ class Dataset:
 
     ``task`` None is classification as an ``.npz`` of class numbers means it; ``loss`` belongs to the task generic.
     ``family`` is what samples were: image, audio, text, tabular or tensor. ``fitted`` is how they became arrays.
+    ``classes`` are the names of the classes, where they have any.
     """
 
     train: Split | None
@@ -156,6 +157,7 @@ class Dataset:
     family: str = "tensor"
     fitted: Fitted | None = None
     tokens: TokenIds | None = None
+    classes: tuple[str, ...] = ()
 
     def names(self) -> str:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -1,6 +1,6 @@
 """Tables as rows of floats: numbers standardized by the training split, categories one-hot, what is missing marked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,20 @@ def fit(batches: Iterable[pa.RecordBatch], inputs: tuple[ColumnFacts, ...], how:
 
 
 def width(columns: TableColumns) -> int:
-    return sum(1 + one.marked if isinstance(one, NumericColumn) else len(one.categories) + 1 for one in columns)
+    return sum(_width(one) for one in columns)
+
+
+def places(columns: TableColumns) -> Iterator[tuple[NumericColumn | CategoricalColumn, slice]]:
+    """Each column, and where in a row of ``transform`` it stands."""
+    at = 0
+    for column in columns:
+        yield column, slice(at, at + _width(column))
+        at += _width(column)
+
+
+def undone(row: np.ndarray[Any, Any], columns: TableColumns) -> list[tuple[str, float | str | None]]:
+    """The values that ``transform`` was given for this row; None for what was missing, or a category never seen."""
+    return [(column.name, _undone(row[place], column)) for column, place in places(columns)]
 
 
 def transform(batch: pa.RecordBatch, columns: TableColumns) -> Floats:
@@ -51,6 +64,18 @@ def transform(batch: pa.RecordBatch, columns: TableColumns) -> Floats:
         else:
             at = _put_categories(found, at, array, column)
     return found
+
+
+def _width(column: NumericColumn | CategoricalColumn) -> int:
+    return 1 + column.marked if isinstance(column, NumericColumn) else len(column.categories) + 1
+
+
+def _undone(part: np.ndarray[Any, Any], column: NumericColumn | CategoricalColumn) -> float | str | None:
+    if isinstance(column, NumericColumn):
+        missing = column.marked and part[1] > 0.5
+        return None if missing else float(f"{part[0] * column.std + column.mean:.6g}")
+    place = int(part.argmax())
+    return column.categories[place] if place < len(column.categories) else None
 
 
 def _check(name: str, categories: set[str], how: TabularPreprocessing) -> None:

@@ -5,13 +5,16 @@ from typing import Any
 
 from engine.findings.curves import curves
 from engine.findings.evidence import Evidence, LeftOut
+from engine.findings.looks import looks
+from engine.findings.lost import lost
+from engine.findings.trust import trust
 from engine.findings.usage import usage
 from engine.model import first_line
 from pith.report import Section
 
 Make = Callable[[Evidence], Any]
 
-MADE_BY: dict[Section, Make] = {"curves": curves, "usage": usage}
+MADE_BY: dict[Section, Make] = {"lost": lost, "trust": trust, "looks": looks, "curves": curves, "usage": usage}
 """In the order of the report."""
 
 RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks"})

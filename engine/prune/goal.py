@@ -6,7 +6,8 @@ import numpy as np
 
 from engine.context import Context, scratch_file
 from engine.export import write_onnx
-from engine.measure import latencies, macs_of
+from engine.latency import latencies
+from engine.measure import macs_of
 from engine.model import Model
 from engine.prune.channels import Channels
 from engine.prune.portions import Portion

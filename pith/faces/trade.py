@@ -22,23 +22,31 @@ def columns(report: Report) -> Columns:
 
 def tiles(report: Report) -> Iterator[tuple[str, str, str, words.Change]]:
     """The figures that matter most: name, before, after, change."""
-    names = (*_TILES[:2], *([report.comparison.quality] if report.comparison.quality else ["sqnr_db"]), *_TILES[2:])
+    quality: MetricName = report.comparison.quality or "sqnr_db"
+    names = (*_TILES[:2], quality, *_TILES[2:])
     for name in names:
-        before, after = report.baseline.get(name), report.result.get(name)  # type: ignore[arg-type]
-        if name == report.comparison.quality:
-            before = quality_before(report)
+        after = report.result.get(name)
         if after is not None:
-            label = words.LABELS[name]  # type: ignore[index]
-            yield label, words.number(before, name), words.number(after, name), words.change(name, before, after)
+            found = words.number(before(report, name), name), words.number(after, name)
+            yield words.LABELS[name], *found, change(report, name)
 
 
-def quality_before(report: Report) -> float | None:
-    """Of the model whose outputs first meant what the result's do."""
-    quality, since = report.comparison.quality, report.comparison.quality_since
-    if quality is None:
-        return None
-    first = report.baseline if since is None else report.steps[since].after
-    return None if since is not None and since == len(report.steps) - 1 else first.get(quality)
+def before(report: Report, name: MetricName) -> float | None:
+    """Of the baseline; for quality, of the model whose outputs first meant what the result's do."""
+    comparison = report.comparison
+    if name != comparison.quality or comparison.quality_since is None:
+        return report.baseline.get(name)
+    since = comparison.quality_since
+    return report.steps[since].after.get(name) if since < len(report.steps) - 1 else None
+
+
+def change(report: Report, name: MetricName) -> words.Change:
+    """From before to after; a latency that may as well be the other way round has not changed."""
+    found = words.change(name, before(report, name), report.result.get(name))
+    sure = report.comparison.speedup_interval
+    if name == "latency_median_ms" and sure is not None and sure[0] <= 1 <= sure[1]:
+        return words.Change(f"{found.text.partition(',')[0]}, the same as far as can be told", "same")
+    return found
 
 
 def shown(report: Report) -> list[tuple[MetricName, str]]:
@@ -68,8 +76,8 @@ def _figure(measured: Measurement, name: MetricName) -> str:
 def _bars(found: Columns, name: MetricName) -> Drawn:
     rows = []
     for place, (title, measured) in enumerate(found):
-        each = words.metric(measured, name)
-        length = Length(each and each.value, "before" if place == 0 else "after", each and each.interval)
+        value, each = measured.get(name), words.metric(measured, name)
+        length = Length(value, "before" if place == 0 else "after", each.interval if each else None)
         rows.append(Bar(title, words.number(length.value, name), (length,)))
     said = "; ".join(f"{row.label} {row.shown}" for row in rows)
     return _headed(words.LABELS[name], bars(words.LABELS[name], said, rows))

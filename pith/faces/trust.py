@@ -5,17 +5,13 @@ from pith.figures.bars import Bar, Length, bars
 from pith.figures.reliability import Bin, reliability
 from pith.figures.svg import Drawn
 from pith.figures.table import figure, table
-from pith.findings.trust import Calibration, Disturbance, Reliability, Trust
+from pith.findings.trust import Calibration, Disturbance, Reliability, ReliabilityBin, Trust
 
 
 def calibration(found: Calibration) -> Drawn:
     """Reliability before and after."""
     drawings = [_diagram("Before", found.before, "before"), _diagram("After", found.after, "after")]
-    rows = [
-        (f"{then.low:.2f} to {then.high:.2f}", str(then.samples), words.share(then.confidence), words.share(then.accuracy),
-         str(now.samples), words.share(now.confidence), words.share(now.accuracy))
-        for then, now in zip(found.before.bins, found.after.bins, strict=False)
-    ]  # fmt: skip
+    rows = [_bins(*pair) for pair in zip(found.before.bins, found.after.bins, strict=False)]
     head = ("Confidence", "Samples before", "Confidence before", "Right before", "Samples after", "Confidence after",
             "Right after")  # fmt: skip
     caption = (
@@ -23,6 +19,15 @@ def calibration(found: Calibration) -> Drawn:
         "confidence means what it says; the red part is what is missing to it."
     )
     return figure(drawings, caption, table("Confidence and accuracy, bin by bin", head, rows))
+
+
+def _bins(then: ReliabilityBin, now: ReliabilityBin) -> tuple[str, ...]:
+    figures = (
+        figure
+        for each in (then, now)
+        for figure in (str(each.samples), *map(words.share, (each.confidence, each.accuracy)))
+    )
+    return f"{then.low:.2f} to {then.high:.2f}", *figures
 
 
 def _diagram(when: str, found: Reliability, tone: str) -> Drawn:

@@ -206,9 +206,10 @@ def margin(each: ConstraintResult) -> str:
 
 def binding(each: ConstraintResult) -> str:
     """The constraint that decides, in a sentence."""
-    name = CONSTRAINTS[each.name]
+    asked = CONSTRAINTS[each.name]
     nearest = "Nearest to its limit" if each.met else "Furthest beyond its limit"
-    return f"{nearest}: {name[0].lower()}{name[1:]} {limit(each, each.limit)}; it is {limit(each, each.value)}, {margin(each)}."
+    found = f"{asked[0].lower()}{asked[1:]} {limit(each, each.limit)}; it is {limit(each, each.value)}"
+    return f"{nearest}: {found}, {margin(each)}."
 
 
 def limit(each: ConstraintResult, value: float) -> str:
@@ -220,7 +221,7 @@ def calibration(found: Calibration) -> str:
     lean = sum(map(_lean, found.after.bins)) / max(1, sum(each.samples for each in found.after.bins))
     if abs(lean) < 0.005:
         return "on the whole it is as sure as it is right"
-    return f"on the whole it is {share(abs(lean))} {'surer than it is right' if lean > 0 else 'less sure than it is right'}"
+    return f"on the whole it is {share(abs(lean))} {'surer' if lean > 0 else 'less sure'} than it is right"
 
 
 def _lean(each: ReliabilityBin) -> float:

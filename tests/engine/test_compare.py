@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.compare import check_constraints, compare, headline, paired_interval, verdict_of
+from engine.compare import check_constraints, compare, headline, verdict_of
 from engine.data import Dataset, Split
+from engine.latency import timing
 from engine.measure import Answers, Candidate, Samples, measurement, metric, sqnr_db
 from engine.objective import objective
 from pith.job import Constraints
@@ -54,24 +53,6 @@ def test_without_labels_the_baseline_is_the_truth() -> None:
     assert found.quality == "agreement" and found.quality_drop == 0.25
 
 
-@given(st.integers(1, 2000), st.data())
-def test_the_interval_holds_the_difference_and_narrows_with_samples(n: int, data: st.DataObject) -> None:
-    lost = data.draw(st.integers(0, n))
-    won = data.draw(st.integers(0, n - lost))
-    low, high = paired_interval(lost, won, n)
-    assert -1 <= low <= high <= 1
-    centre = (lost - won) / (n + 2)
-    assert low <= centre + 1e-9 and high >= centre - 1e-9
-    wider = high - low
-    low, high = paired_interval(lost * 4, won * 4, n * 4)
-    assert high - low <= wider + 1e-9
-
-
-def test_no_flip_is_not_certainty() -> None:
-    low, high = paired_interval(0, 0, 100)
-    assert low < 0 < high
-
-
 @pytest.mark.parametrize(
     ("limit", "drop_of", "met"), [(0.01, 10, True), (0.01, 11, False), (0.0, 0, True), (0.003, 3, True)]
 )
@@ -92,7 +73,7 @@ def test_bad_news_comes_first() -> None:
     assert verdict_of(results) == "not_met"
     assert said[0] == "The result is 4.00 times slower than its baseline."
     assert said[1] == "The result is 3.00 times larger than its baseline."
-    assert said[2] == "min_speedup is not met: 0.25, and the limit is 2."
+    assert said[2] == "min_speedup is not met: 0.25, and the limit is 2, short of it by 1.75."
     assert "Accuracy 1.0000 → 0.7500 on 4 samples of the test split: -0.2500, 95 % interval" in said[-1]
     assert "1 sample became wrong, 0 right" in said[-1] and not any("times smaller" in line for line in said)
 
@@ -140,3 +121,80 @@ def test_signal_to_noise() -> None:
 def test_latency_is_median_and_95th_percentile_in_milliseconds() -> None:
     found = measurement(Candidate({}, None), np.arange(1, 101) / 1000, [])  # type: ignore[arg-type]
     assert found.get("latency_median_ms") == pytest.approx(50.5) and found.get("latency_p95_ms") == pytest.approx(95.05)
+
+
+CONSTRAINTS = Constraints(max_metric_drop=0.1, min_compression_ratio=2, min_speedup=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "latency", "wrong", "binding"),
+    [
+        (10, 0.1, 0, "max_metric_drop"),  # the whole of it is left; of the others ten times and five times
+        (40, 0.1, 0, "min_compression_ratio"),
+        (10, 0.4, 0, "min_speedup"),
+        (99, 1.9, 2, "max_metric_drop"),  # none is met: five times the limit, half of it, three quarters of it
+        (99, 1.9, 0, "min_speedup"),
+    ],
+)
+def test_the_constraint_that_binds_is_nearest_to_its_limit_or_furthest_beyond(
+    size: float, latency: float, wrong: int, binding: str
+) -> None:
+    before, after = measured(100, 2), measured(size, latency)
+    said = answers([9] * wrong + [0, 1, 2, 3][wrong:])
+    found = compare(before, after, answers([0, 1, 2, 3]), said, samples([0, 1, 2, 3]))
+    results = check_constraints(CONSTRAINTS, found)
+    assert [each.name for each in results if each.binds] == [binding]
+
+
+@pytest.mark.parametrize(("wrong", "binding"), [(0, "max_metric_drop"), (1, "max_metric_drop")])
+def test_no_drop_at_all_binds_like_nothing_else(wrong: int, binding: str) -> None:
+    said = answers([9] * wrong + [0, 1, 2, 3][wrong:])
+    found = compare(measured(100, 2), measured(50, 1), answers([0, 1, 2, 3]), said, samples([0, 1, 2, 3]))
+    results = check_constraints(Constraints(max_metric_drop=0, min_speedup=2), found)
+    assert [each.name for each in results if each.binds] == [binding]
+    assert check_constraints(Constraints(), found) == ()
+
+
+@pytest.mark.parametrize(
+    ("interval", "latency", "said"),
+    [
+        ((0.95, 1.21), 1.87, "95 % interval 0.95 to 1.21 times as fast"),
+        ((0.7, 1.01), 2.5, "95 % interval 0.70 to 1.01 times as fast"),
+        ((1.02, 1.12), 1.87, "1.07 times faster"),
+        ((0.7, 0.9), 2.5, "1.25 times slower than its baseline"),
+    ],
+)
+def test_a_speedup_whose_interval_holds_one_is_none(interval: tuple[float, float], latency: float, said: str) -> None:
+    before, after = measured(100, 2), measured(50, latency)
+    found = compare(before, after, answers([0]), answers([0]), samples([0]), 0, interval)
+    lines = " ".join(headline(found, (), before, after))
+    assert found.speedup_interval == interval and said in lines
+    certain = not interval[0] <= 1 <= interval[1]
+    assert ("the latency unchanged as far as can be told" in lines) is not certain
+    assert ("slower" in lines or "faster" in lines) is certain
+
+
+def timed(latency: float, *runs: tuple[int, int, float]) -> Measurement:
+    """``runs`` are threads, batch size and milliseconds."""
+    found = tuple(timing(np.full(9, ms / 1e3), threads, batch) for threads, batch, ms in ((1, 1, latency), *runs))
+    return measured(100, latency).model_copy(update={"timings": found})
+
+
+def test_slower_anywhere_is_said_first() -> None:
+    before, after = timed(2, (1, 8, 8), (4, 8, 3), (4, 32, 8)), timed(1, (1, 8, 4), (4, 8, 4.5), (4, 32, 9))
+    found = compare(before, after, answers([0]), answers([0]), samples([0]), 0, (1.9, 2.1))
+    lines = headline(found, (), before, after)
+    assert lines[0] == "With 4 threads and 8 samples at once the result is 1.50 times slower than its baseline."
+    assert "2.00 times faster" in lines[1]
+    assert "With" not in " ".join(headline(found, (), after, after))
+
+
+@pytest.mark.parametrize(("memory", "said"), [(150e6, "1.50 times the memory"), (104e6, None), (20e6, None)])
+def test_more_memory_is_bad_news(memory: float, said: str | None) -> None:
+    before, after = (
+        measured(100, 2).model_copy(update={"metrics": (*measured(100, 2).metrics, metric("peak_memory_bytes", held))})
+        for held in (100e6, memory)
+    )
+    found = compare(before, after, answers([0]), answers([0]), samples([0]))
+    lines = headline(found, (), before, after)
+    assert (said in lines[0]) if said else not any("memory" in line for line in lines)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.compare import check_constraints, compare, headline, mean_interval
+from engine.compare import check_constraints, compare, headline
 from engine.data import Dataset, Split
 from engine.measure import Answers, Candidate, Samples, measurement, metric, quality, samples_for, sqnr_db
 from engine.objective import CLASSIFICATION, Batch, Objective, objective
@@ -130,17 +130,6 @@ def test_an_embedding_is_measured_by_its_direction() -> None:
     found = dataset(y, "embedding")
     figure = quality(judged(found, np.float32([[5, 0], [1, 0], [1, 1]])), judged(found, y), samples(found))[0]
     assert figure.name == "cosine_similarity" and figure.value == pytest.approx(2 / 3)
-
-
-def test_the_interval_of_a_mean_is_student_s() -> None:
-    noise = np.random.default_rng(1)
-    for freedom, quantile in ((1, 12.7062), (9, 2.2622), (10, 2.2281), (11, 2.2010), (29, 2.0452), (999, 1.9623)):
-        differences = noise.normal(0.3, 1, freedom + 1)
-        low, high = mean_interval(differences) or (0, 0)
-        assert (low + high) / 2 == pytest.approx(differences.mean())
-        half = quantile * differences.std(ddof=1) / (freedom + 1) ** 0.5
-        assert (high - low) / 2 == pytest.approx(half, rel=2e-3)
-    assert mean_interval(np.ones(1)) is None and mean_interval(np.zeros(5)) == (0, 0)
 
 
 def test_targets_that_never_differ_have_no_r2() -> None:

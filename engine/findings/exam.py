@@ -1,0 +1,63 @@
+"""Some samples of those that quality was measured on, and what is right about them, to be asked about again."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.findings.asked import taken
+from engine.measure import Answers, Samples, mean_cost
+from engine.session import Arrays
+
+Outputs = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Exam:
+    """``right`` holds class numbers, or targets for tasks with costs. Outputs are the first ones of a model."""
+
+    samples: Samples
+    x: Arrays
+    right: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.right)
+
+    def quality(self, first: Outputs) -> float:
+        """The metric that constraints are about, on these samples; NaN where a cost is no number."""
+        if self.samples.classes:
+            return float((first.argmax(axis=1) == self.right).mean())
+        costs = self._costs(first, np.arange(len(self)))
+        return mean_cost(self.samples.objective.metric, costs).value if np.isfinite(costs).all() else math.nan
+
+    def margin(self, first: Outputs, rows: Rows) -> Outputs:
+        """How far each of these samples is from being wrong: what the right class is ahead, or minus its cost."""
+        if not self.samples.classes:
+            return -self._costs(first, rows)
+        every, right = np.arange(len(rows)), self.right[rows]
+        others = first.copy()
+        others[every, right] = -np.inf
+        found: Outputs = first[every, right] - others.max(axis=1)
+        return found
+
+    @property
+    def wrong(self) -> float:
+        """The margin at which a sample is wrong and cannot become more so; costs can always rise."""
+        return 0.0 if self.samples.classes else -np.inf
+
+    def _costs(self, first: Outputs, rows: Rows) -> Outputs:
+        costs = self.samples.objective.cost(torch.from_numpy(first).float(), torch.from_numpy(self.right[rows]).float())
+        found: Outputs = costs.double().numpy()
+        return found
+
+
+def exam(samples: Samples, before: Answers, rows: Rows) -> Exam:
+    """Where there are no labels, what the baseline says of the undisturbed samples is right."""
+    labels = before.chosen if samples.split.y is None else samples.split.y
+    assert labels is not None
+    right = np.asarray(labels[rows], np.int64 if samples.classes else np.float32)
+    return Exam(samples, taken(samples, rows), right)
