@@ -6,7 +6,10 @@ import random
 import struct
 import zlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pith.findings.curves import Curve
 from pith.findings.layers import LayerCost, LayerReport, Layers
@@ -40,12 +43,17 @@ _NAMES = {
     "audio": ("yes", "no", "up", "down", "left", "right"),
 }
 _DISTURBED = {
-    "image": (("noise", 0.1, "of the range"), ("blur", 1.5, "pixels"), ("brightness", 0.3, "of the range"),
-              ("contrast", 0.5, "of the range"), ("adversarial", 0.008, "of the range")),
+    "image": (
+        ("noise", 0.1, "of the range"),
+        ("blur", 1.5, "pixels"),
+        ("brightness", 0.3, "of the range"),
+        ("contrast", 0.5, "of the range"),
+        ("adversarial", 0.008, "of the range"),
+    ),
     "text": (("missing words", 0.15, "of the words"),),
     "audio": (("noise", 0.05, "standard deviations"), ("silence", 0.2, "of the time")),
     "tabular": (("noise", 0.1, "standard deviations"), ("missing values", 0.1, "of the values")),
-}  # fmt: skip
+}
 _TEXT = "Oil prices fell for a third day as refiners on the Gulf coast resumed work sooner than traders had expected."
 _COLUMNS = ("age", "hours per week", "education", "capital gain", "workclass")
 
@@ -91,8 +99,42 @@ def short(**changes: Any) -> Report:
 def deep(count: int = 200) -> Report:
     """A model with many layers, and everything else as large as it may be."""
     chance = random.Random(count)
-    curves = tuple(_curve(step, phase, 500, chance) for step in range(3) for phase in range(4))
-    return report(layers=layers(count, chance), curves=curves)
+    curves = tuple(_curve(step, phase, 100, chance) for step in range(3) for phase in range(4))
+    found = report()
+    assert found.lost is not None and found.looks is not None
+    flipped = tuple(each.model_copy(update={"shown": noise(96, chance)}) for each in found.lost.flipped)
+    looks = tuple(each.model_copy(update={"shown": noise(96, chance)}) for each in found.looks.looks * 2)
+    return report(
+        layers=layers(count, chance),
+        curves=curves,
+        lost=found.lost.model_copy(update={"flipped": flipped}),
+        looks=found.looks.model_copy(update={"looks": looks}),
+    )
+
+
+def poisoned(value: Any, text: str, free: bool = False) -> Any:
+    """The same with ``text`` wherever any text may stand, but for the spec."""
+    if isinstance(value, JobSpec):
+        return value
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return value.model_copy(
+            update={name: poisoned(getattr(value, name), text, _free(field)) for name, field in fields.items()}
+        )
+    if isinstance(value, tuple):
+        return tuple(poisoned(each, text, free) for each in value)
+    if isinstance(value, dict):
+        return {name: poisoned(each, text, free) for name, each in value.items()}
+    return text if free and isinstance(value, str) else value
+
+
+def _free(field: FieldInfo) -> bool:
+    """Whether any text may stand in it."""
+    return "pattern" not in repr(field) and _of_text(field.annotation)
+
+
+def _of_text(annotation: Any) -> bool:
+    return annotation is str or any(_of_text(part) for part in get_args(annotation))
 
 
 def replayed(**changes: Any) -> Report:
@@ -101,8 +143,14 @@ def replayed(**changes: Any) -> Report:
         ReplayedMetric(name="latency_median_ms", original=4.31, replay=4.52, difference=0.21),
     )
     artifact = ReplayedArtifact(name="model.onnx", original="sha256:" + "c" * 64, replay=None, identical=False)
-    said = Replay(job=OTHER, status="succeeded", verdict="All metrics agree within 1 %.", identical=False,
-                  metrics=metrics, artifacts=(artifact,))  # fmt: skip
+    said = Replay(
+        job=OTHER,
+        status="succeeded",
+        verdict="All metrics agree within 1 %.",
+        identical=False,
+        metrics=metrics,
+        artifacts=(artifact,),
+    )
     return report(replay=said, **changes)
 
 
@@ -163,23 +211,46 @@ def _timings(step: int) -> list[Timing]:
     for threads, batch in ((1, 1), (1, 8), (1, 64), (4, 1), (4, 8), (4, 64)):
         median = base * batch**0.92 / threads**0.8
         around = (median * 0.97, median * 1.04)
-        found.append(Timing(threads=threads, batch_size=batch, median_ms=median, median_interval_ms=around,
-                            p95_ms=median * 1.1, throughput=1000 * batch / median))  # fmt: skip
+        found.append(
+            Timing(
+                threads=threads,
+                batch_size=batch,
+                median_ms=median,
+                median_interval_ms=around,
+                p95_ms=median * 1.1,
+                throughput=1000 * batch / median,
+            )
+        )
     return found
 
 
 def _step(index: int, regression: bool) -> StepReport:
     notes = ("18 of 20 layers lost channels; stem and head were left alone.",) if index == 0 else ()
     kind = ("prune.channel", "distill.logits", "quantize.static")[index]
-    return StepReport(index=index, kind=kind, seconds=(212.0, 498.3, 9.4)[index], after=_measured(index + 1, regression),
-                      notes=notes, foreseen=("Depthwise layers gain little from integers.",) if index == 2 else ())  # fmt: skip
+    return StepReport(
+        index=index,
+        kind=kind,
+        seconds=(212.0, 498.3, 9.4)[index],
+        after=_measured(index + 1, regression),
+        notes=notes,
+        foreseen=("Depthwise layers gain little from integers.",) if index == 2 else (),
+    )
 
 
 def _comparison(regression: bool) -> Comparison:
     quality: MetricName = "r2" if regression else "accuracy"
-    return Comparison(compression_ratio=4.05, speedup=2.1, speedup_interval=(2.02, 2.17), quality=quality,
-                      measured_on="test split", quality_drop=0.0056, quality_drop_interval=(0.001, 0.0102), samples=2500,
-                      flipped_to_wrong=0 if regression else 41, flipped_to_right=0 if regression else 27)  # fmt: skip
+    return Comparison(
+        compression_ratio=4.05,
+        speedup=2.1,
+        speedup_interval=(2.02, 2.17),
+        quality=quality,
+        measured_on="test split",
+        quality_drop=0.0056,
+        quality_drop_interval=(0.001, 0.0102),
+        samples=2500,
+        flipped_to_wrong=0 if regression else 41,
+        flipped_to_right=0 if regression else 27,
+    )
 
 
 def _constraints(missed: bool) -> tuple[ConstraintResult, ...]:
@@ -196,15 +267,28 @@ def _constraints(missed: bool) -> tuple[ConstraintResult, ...]:
 
 def _output(form: str) -> OutputReport:
     return OutputReport.model_validate(
-        {"name": f"model.{form}", "format": form, "size_bytes": 2_761_114, "digest": "sha256:" + "c" * 64,
-         "reload_max_abs_difference": 3.6e-7, "agreement_with_result": 1.0}
-    )  # fmt: skip
+        {
+            "name": f"model.{form}",
+            "format": form,
+            "size_bytes": 2_761_114,
+            "digest": "sha256:" + "c" * 64,
+            "reload_max_abs_difference": 3.6e-7,
+            "agreement_with_result": 1.0,
+        }
+    )
 
 
 def _environment() -> Environment:
     versions = {"pith": "0.1.0", "torch": "2.14.1", "onnxruntime": "1.31.0", "python": "3.11.9"}
-    return Environment(device="cpu", device_name="Example CPU @ 2.4 GHz, 16 cores", runtime="ONNX Runtime", threads=1,
-                       batch_size=1, versions=versions, sandbox=("namespaces", "landlock", "seccomp"))  # fmt: skip
+    return Environment(
+        device="cpu",
+        device_name="Example CPU @ 2.4 GHz, 16 cores",
+        runtime="ONNX Runtime",
+        threads=1,
+        batch_size=1,
+        versions=versions,
+        sandbox=("namespaces", "landlock", "seccomp"),
+    )
 
 
 def classes(modality: str) -> tuple[str, ...]:
@@ -228,6 +312,10 @@ def png(width: int, height: int, seed: int) -> str:
         b"\0" + bytes(_pixel(x / width, y / height, seed, channel) for x in range(width) for channel in range(3))
         for y in range(height)
     )
+    return _encoded(width, height, rows)
+
+
+def _encoded(width: int, height: int, rows: bytes) -> str:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -243,25 +331,44 @@ def _pixel(x: float, y: float, seed: int, channel: int) -> int:
     return int(max(0, min(255, colour + sun * (1, 0.8, 0.2)[channel] + 14 * math.sin(40 * x * y + seed))))
 
 
+def noise(side: int, chance: random.Random) -> ShownImage:
+    """A picture that no compression makes smaller."""
+    rows = b"".join(b"\0" + chance.randbytes(3 * side) for _ in range(side))
+    return ShownImage(address=_encoded(side, side, rows), width=side, height=side)
+
+
 def _lost(modality: str, chance: random.Random) -> Lost:
     names = classes(modality)
     if not names:
         worse = [
-            Worse(sample=number * 17, truth=f"{chance.uniform(1, 9):.2f}", before=0.2 + number / 50, after=2.9 - number / 5,
-                  shown=sample(modality, number, chance))
+            Worse(
+                sample=number * 17,
+                truth=f"{chance.uniform(1, 9):.2f}",
+                before=0.2 + number / 50,
+                after=2.9 - number / 5,
+                shown=sample(modality, number, chance),
+            )
             for number in range(6)
-        ]  # fmt: skip
+        ]
         return Lost(worse=tuple(worse))
     before = _matrix(len(names), 12, chance)
     after = _matrix(len(names), 17, chance)
-    listed = sorted((_class(names, number, before, after) for number in range(len(names))),
-                    key=lambda each: (each.recall_after or 0) - (each.recall_before or 0))  # fmt: skip
+    listed = sorted(
+        (_class(names, number, before, after) for number in range(len(names))),
+        key=lambda each: (each.recall_after or 0) - (each.recall_before or 0),
+    )
     flipped = [
-        Flipped(sample=number * 31 + 5, truth=names[number % len(names)], before=names[number % len(names)],
-                after=names[(number + 2) % len(names)], confidence_before=0.7 + number / 50,
-                confidence_after=0.99 - number / 30, shown=sample(modality, number, chance))
+        Flipped(
+            sample=number * 31 + 5,
+            truth=names[number % len(names)],
+            before=names[number % len(names)],
+            after=names[(number + 2) % len(names)],
+            confidence_before=0.7 + number / 50,
+            confidence_after=0.99 - number / 30,
+            shown=sample(modality, number, chance),
+        )
         for number in range(12)
-    ]  # fmt: skip
+    ]
     pairs = tuple(Confused(truth=names[n], taken_for=names[n + 1], before=9 - n, after=18 - 2 * n) for n in range(3))
     matrix = Confusion(classes=names, before=before, after=after)
     return Lost(classes=tuple(listed), confusion=matrix, confused=pairs, flipped=tuple(flipped))
@@ -298,28 +405,48 @@ def layers(count: int, chance: random.Random) -> Layers:
         left = int(weights * (0.4 if 0 < number < count - 1 else 1.0))
         macs = int(weights * 4096 / wide)
         before = LayerCost(parameters=weights, nonzero=weights, size_bytes=4 * weights, bits=32, macs=macs)
-        after = LayerCost(parameters=left, nonzero=int(left * chance.uniform(0.9, 1)), size_bytes=left + 64, bits=8,
-                          macs=int(macs * left / weights))  # fmt: skip
+        after = LayerCost(
+            parameters=left,
+            nonzero=int(left * chance.uniform(0.9, 1)),
+            size_bytes=left + 64,
+            bits=8,
+            macs=int(macs * left / weights),
+        )
         name = f"backbone.stage{number * 4 // count + 1}.block{number % 6}.conv{number}"
         same = number in (0, count - 1)
-        rows.append(LayerReport(name=name, kind="Conv2d" if number < count - 1 else "Linear", before=before, after=after,
-                                sqnr_db=chance.uniform(18, 38) if same or number % 3 == 0 else None,
-                                sensitivity=abs(chance.gauss(0, 0.004)) if same or number % 3 == 0 else None))  # fmt: skip
+        rows.append(
+            LayerReport(
+                name=name,
+                kind="Conv2d" if number < count - 1 else "Linear",
+                before=before,
+                after=after,
+                sqnr_db=chance.uniform(18, 38) if same or number % 3 == 0 else None,
+                sensitivity=abs(chance.gauss(0, 0.004)) if same or number % 3 == 0 else None,
+            )
+        )
     return Layers(rows=tuple(rows), samples=256, metric="agreement")
 
 
 def _trust(modality: str, chance: random.Random) -> Trust:
     metric: MetricName = "r2" if modality == "tabular" else "accuracy"
     tried = tuple(
-        Disturbance.model_validate({"name": name, "strength": strength, "unit": unit,
-                                    "before": chance.uniform(0.6, 0.88), "after": chance.uniform(0.45, 0.8)})
+        Disturbance.model_validate(
+            {
+                "name": name,
+                "strength": strength,
+                "unit": unit,
+                "before": chance.uniform(0.6, 0.88),
+                "after": chance.uniform(0.45, 0.8),
+            }
+        )
         for name, strength, unit in _DISTURBED[modality]
-    )  # fmt: skip
+    )
     calibrated = None
     if modality != "tabular":
         calibrated = Calibration(samples=2500, before=_reliability(0.03), after=_reliability(0.08))
-    return Trust(calibration=calibrated, metric=metric, samples=500, clean_before=0.918, clean_after=0.912,
-                 disturbances=tried)  # fmt: skip
+    return Trust(
+        calibration=calibrated, metric=metric, samples=500, clean_before=0.918, clean_after=0.912, disturbances=tried
+    )
 
 
 def _reliability(gap: float) -> Reliability:
@@ -328,8 +455,15 @@ def _reliability(gap: float) -> Reliability:
         low, samples = number / 10, int(4 * 2.1**number)
         there = number >= 2
         sure, right = low + 0.055, max(0.0, low + 0.055 - gap - 0.02 * math.sin(number))
-        bins.append(ReliabilityBin(low=low, high=low + 0.1, samples=samples if there else 0,
-                                   confidence=sure if there else None, accuracy=right if there else None))  # fmt: skip
+        bins.append(
+            ReliabilityBin(
+                low=low,
+                high=low + 0.1,
+                samples=samples if there else 0,
+                confidence=sure if there else None,
+                accuracy=right if there else None,
+            )
+        )
     return Reliability(ece=gap, bins=tuple(bins))
 
 
@@ -354,9 +488,19 @@ def _look(modality: str, number: int, chance: random.Random) -> Look:
         for at in range(rows * columns)
     )
     says = classes(modality) or ("4.31", "7.02", "2.20", "5.5")
-    return Look(sample=number * 40, truth=says[number], before_says=says[number], after_says=says[(number + number // 3) % 4],
-                shown=sample(modality, number, chance), rows=rows, columns=columns, names=names, before=before,
-                after=tuple(each * 0.8 + chance.gauss(0, 0.06) for each in before), similarity=0.9 - number / 12)  # fmt: skip
+    return Look(
+        sample=number * 40,
+        truth=says[number],
+        before_says=says[number],
+        after_says=says[(number + number // 3) % 4],
+        shown=sample(modality, number, chance),
+        rows=rows,
+        columns=columns,
+        names=names,
+        before=before,
+        after=tuple(each * 0.8 + chance.gauss(0, 0.06) for each in before),
+        similarity=0.9 - number / 12,
+    )
 
 
 def _curves(chance: random.Random) -> tuple[Curve, ...]:

@@ -22,7 +22,7 @@ class Bin:
 
 
 def reliability(title: str, description: str, bins: Sequence[Bin], tone: str = "after") -> Drawn:
-    """On the dashed line confidence means what it says; what is missing to it is drawn, and how many samples there are."""
+    """On the dashed line confidence means what it says. What is missing to it is drawn, and the number of samples."""
     foot = _TOP + _HEIGHT
     across, up = Axis(0.0, 1.0, _LEFT, WIDTH - 10), Axis(0.0, 1.0, foot, _TOP)
     parts = rules(up, _MARKS, _LEFT, WIDTH - 10)
