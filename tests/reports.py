@@ -134,6 +134,8 @@ def _free(field: FieldInfo) -> bool:
 
 
 def _of_text(annotation: Any) -> bool:
+    if "pattern" in repr(getattr(annotation, "__metadata__", ())):
+        return False
     return annotation is str or any(_of_text(part) for part in get_args(annotation))
 
 

@@ -12,7 +12,7 @@ from pith.findings.lost import Lost
 from pith.findings.trust import Trust
 from pith.report import Report
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]<#|~&$])")
+_MARKUP = re.compile(r"([\\`*{}\[\]<#|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 _LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")
 _JOINER = "\u2060"
 """Is not seen; what it parts is no mention and no address."""
