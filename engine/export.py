@@ -1,5 +1,6 @@
 """Writing a model: ONNX, .pt2 and safetensors, each one file that needs nobody's source code."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -7,8 +8,11 @@ import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from safetensors.torch import save_file
 from torch import fx
 
@@ -40,6 +44,7 @@ def write_onnx(model: Model, path: Path) -> None:
         raise PithError("model_too_large", what="the weights' size in bytes", value=weights, limit=ONNX_LIMIT_BYTES)
     proto = _translated(model)
     _name_sizes(proto)
+    _name_weights(proto, model)
     _forget_where(proto)
     onnx.save(proto, path)
 
@@ -133,6 +138,29 @@ def _name_sizes(proto: onnx.ModelProto) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_param = _SYMBOL.sub(lambda found: names.get(found[0], found[0]), dim.dim_param)
+
+
+def _name_weights(proto: onnx.ModelProto, model: Model) -> None:
+    """The exporter stores the weights of some linear layers transposed, and numbers them; they keep their names."""
+    parameters = dict(model.graph.named_parameters())
+    kept = parameters.keys() & {tensor.name for tensor in proto.graph.initializer}
+    lost: dict[bytes, list[str]] = {}
+    for name, weight in parameters.items():
+        if weight.ndim == 2 and name not in kept:
+            lost.setdefault(_digest(weight.detach().T.contiguous().numpy()), []).append(name)
+    names: dict[str, str] = {}
+    for tensor in proto.graph.initializer if lost else ():
+        matrix = tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2 and tensor.name not in kept
+        if matrix and (found := lost.get(_digest(numpy_helper.to_array(tensor)))):
+            names[tensor.name] = found.pop(0)
+            tensor.name = names[tensor.name]
+    for node in proto.graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+
+
+def _digest(matrix: NDArray[np.generic]) -> bytes:
+    return hashlib.sha256(repr(matrix.shape).encode() + matrix.tobytes()).digest()
 
 
 def _size_names(proto: onnx.ModelProto) -> dict[str, str]:

@@ -254,6 +254,10 @@ def sqnr_db(signal: NDArray[Any], other: NDArray[Any]) -> float:
     """10 · log10(signal power / noise power), at most 200."""
     noise = float(((signal.astype(np.float64) - other) ** 2).mean())
     power = float((signal.astype(np.float64) ** 2).mean())
+    return decibels(power, noise)
+
+
+def decibels(power: float, noise: float) -> float:
     return 200.0 if noise <= power * 1e-20 else 10 * float(np.log10(max(power, 1e-300) / noise))
 
 

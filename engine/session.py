@@ -16,14 +16,16 @@ Arrays = tuple[NDArray[Any], ...]
 BATCH = 256
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """On the CPU, one graph at a time, threads that sleep when idle."""
+def open_session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A file, or what one holds. On the CPU, one graph at a time, threads that sleep when idle."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def run_session(session: onnxruntime.InferenceSession, x: Arrays) -> Arrays:

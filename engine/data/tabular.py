@@ -1,5 +1,6 @@
 """Tables as rows of floats: numbers standardized by the training split, categories one-hot, what is missing marked."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -72,10 +73,16 @@ def _width(column: NumericColumn | CategoricalColumn) -> int:
 
 def _undone(part: np.ndarray[Any, Any], column: NumericColumn | CategoricalColumn) -> float | str | None:
     if isinstance(column, NumericColumn):
-        missing = column.marked and part[1] > 0.5
-        return None if missing else float(f"{part[0] * column.std + column.mean:.6g}")
+        return None if column.marked and part[1] > 0.5 else _restored(float(part[0]), column)
     place = int(part.argmax())
     return column.categories[place] if place < len(column.categories) else None
+
+
+def _restored(value: float, column: NumericColumn) -> float:
+    """As many digits as 32 bits have kept."""
+    shift = value * column.std
+    lost = max(abs(shift), abs(column.mean)) * 2**-22
+    return round(shift + column.mean, math.floor(-math.log10(lost))) + 0.0 if lost else 0.0
 
 
 def _check(name: str, categories: set[str], how: TabularPreprocessing) -> None:

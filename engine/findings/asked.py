@@ -10,8 +10,8 @@ from engine.measure import Candidate, Samples
 from engine.randomness import stream
 from engine.session import Arrays, cast, open_session, outputs
 
-# What two models together may compute for one section: some ten seconds of one thread, for good convolutions.
-MACS = 5e11
+# What two models together may compute for one section: some fifteen seconds of one thread, for convolutions.
+MACS = 1e12
 # What a run costs beside its multiply-accumulates, in their measure.
 RUN = 200_000
 # Copies of samples that are held at once.

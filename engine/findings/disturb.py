@@ -134,8 +134,8 @@ _BRIGHTNESS = "% of the range of brightness"
 
 DISTURBANCES: dict[Kind, tuple[Change, ...]] = {
     "image": (
-        Change("noise", 10, _BRIGHTNESS, _percent_noise),
-        Change("blur", 3, "% of the width", _blur),
+        Change("noise", 5, _BRIGHTNESS, _percent_noise),
+        Change("blur", 1.5, "% of the width", _blur),
         Change("brightness", 20, _BRIGHTNESS, _brightness),
         Change("contrast", 50, "% less", _contrast),
     ),
@@ -157,7 +157,7 @@ DISTURBANCES: dict[Kind, tuple[Change, ...]] = {
 }  # fmt: skip
 
 ADVERSARIAL: dict[Kind, tuple[float, str]] = {
-    "image": (3, _BRIGHTNESS),
+    "image": (2, _BRIGHTNESS),
     "wave": (0.1, _OF_SAMPLE),
     "spectrogram": (0.1, _OF_SAMPLE),
     "table": (0.1, _OF_COLUMNS),

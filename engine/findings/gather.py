@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.findings.curves import curves
 from engine.findings.evidence import Evidence, LeftOut
+from engine.findings.layers import layers
 from engine.findings.looks import looks
 from engine.findings.lost import lost
 from engine.findings.trust import trust
@@ -14,7 +15,14 @@ from pith.report import Section
 
 Make = Callable[[Evidence], Any]
 
-MADE_BY: dict[Section, Make] = {"lost": lost, "trust": trust, "looks": looks, "curves": curves, "usage": usage}
+MADE_BY: dict[Section, Make] = {
+    "lost": lost,
+    "layers": layers,
+    "trust": trust,
+    "looks": looks,
+    "curves": curves,
+    "usage": usage,
+}
 """In the order of the report."""
 
 RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks"})

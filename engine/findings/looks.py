@@ -19,6 +19,7 @@ from engine.findings.said import class_name, numbers
 from engine.findings.shown import shown
 from engine.measure import Answers, Samples
 from engine.probabilities import are_probabilities, probabilities
+from engine.randomness import stream
 from pith.findings.looks import Look, Looks
 
 Array = NDArray[Any]
@@ -30,7 +31,7 @@ _FEWER_PARTS = (PARTS, 36, 25, _FEWEST)
 _TYPICAL = 256
 DRAWN, COLOUR = 3_000_017, 3_000_029
 # Maps whose parts differ by less than this share of the answer are flat.
-_FLAT = 1e-6
+_FLAT = 1e-5
 
 
 def looks(evidence: Evidence) -> Looks:
@@ -65,8 +66,8 @@ def interesting(before: Answers, after: Answers, samples: Samples, count: int, s
     lost = _lost(before, after, samples)
     first = [int(row) for row in lost[: (count + 1) // 2]]
     rest = np.setdiff1d(np.arange(len(samples)), lost)
-    others = drawn(samples, count + len(lost), seed, DRAWN)
-    return first + [int(row) for row in others if row in rest][: count - len(first)]
+    others = np.random.default_rng(stream(seed, DRAWN)).permutation(rest)
+    return first + [int(row) for row in others[: count - len(first)]]
 
 
 def _lost(before: Answers, after: Answers, samples: Samples) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from pith.dataset import (
     AudioPreprocessing,
     FittedPreprocessing,
     ImagePreprocessing,
+    NumericColumn,
     TabularPreprocessing,
     TextPreprocessing,
 )
@@ -125,6 +126,13 @@ def test_a_table_comes_back_from_what_the_model_takes(rows: list[tuple[float, fl
     for row, made in zip(rows, tabular.transform(table, COLUMNS), strict=True):
         for value, (_, back) in zip(row, tabular.undone(made, COLUMNS), strict=True):
             assert back == (pytest.approx(value, rel=1e-4, abs=1e-3) if isinstance(value, float) else value)
+
+
+def test_digits_that_were_lost_are_not_shown() -> None:
+    columns = (NumericColumn(name="gain", mean=1079.07, std=7452.0), NumericColumn(name="tiny"))
+    gone = np.array([-1079.07 / 7452.0, 1.2e-7], np.float32)
+    assert tabular.undone(gone, columns) == [("gain", 0.0), ("tiny", pytest.approx(1.2e-7))]
+    assert tabular.undone(np.zeros(2, np.float32), columns) == [("gain", 1079.07), ("tiny", 0.0)]
 
 
 def test_what_is_none_of_these_is_figures() -> None:

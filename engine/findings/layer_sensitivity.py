@@ -1,0 +1,137 @@
+"""How much of the answers hangs on each layer: the model before, with the new numbers of one layer alone.
+
+The numbers are what the integers of a quantized file stand for. They are handed to one open model as inputs, so that
+nothing has to be opened anew. Where the first output has no scores of classes, the answers are those of a regression:
+what falls is R², the baseline's outputs being the truth.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from engine.findings.layer_gains import without_gains
+from engine.measure import Samples
+from engine.onnx_model.holdings import Holding, Part, holdings
+from engine.session import Arrays, open_session
+from pith.metrics import MetricName
+
+SAMPLES = 256
+FEWEST = 16
+AT_ONCE = 32
+LAYERS = 40
+SECONDS = 4.0
+
+Numbers = dict[str, NDArray[np.float32]]
+"""New values of parameters, by the names that the graph reads."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Falls by the layers' names. ``lack`` says which layers have none for want of time."""
+
+    falls: dict[str, float] = field(default_factory=dict)
+    samples: int = 0
+    metric: MetricName | None = None
+    lack: str | None = None
+
+
+def sensitivity(before: Path, after: Path, samples: Samples, seconds: float = SECONDS) -> Sensitivity:
+    """Of every layer whose numbers have the same shapes in both files, those with the most bytes first."""
+    proto = onnx.load(before)
+    pairs = _pairs(holdings(proto.graph), holdings(onnx.load(after).graph))
+    metric: MetricName = "agreement" if samples.classes else "r2"
+    started = time.perf_counter()
+    model = _Changeable(proto, [part for old, _ in pairs for part in old.parts.values() if part.plain])
+    x, truth = model.begin(samples.take(SAMPLES), seconds / (1 + min(LAYERS, len(pairs))))
+    falls: dict[str, float | None] = {}
+    tried = 0
+    for old, new in pairs:
+        if tried == LAYERS or (tried and time.perf_counter() - started > seconds):
+            break
+        numbers = _changed(old, new)
+        tried += bool(numbers)
+        falls[old.name] = _fall(truth, model.run(x, numbers), samples.classes) if numbers else 0.0
+    found = {name: fall for name, fall in falls.items() if fall is not None}
+    lack = f"sensitivity of the {len(falls)} largest of {len(pairs)} layers alone" if len(falls) < len(pairs) else None
+    return Sensitivity(found, len(truth) if found else 0, metric, lack)
+
+
+def _pairs(before: list[Holding], after: list[Holding]) -> list[tuple[Holding, Holding]]:
+    """Layers that can be exchanged, the largest first."""
+    others = {each.name: each for each in after}
+    pairs = [(each, others[each.name]) for each in before if each.name in others]
+    fits = [pair for pair in pairs if _fit(*pair)]
+    return sorted(fits, key=lambda pair: -sum(part.size_bytes() for part in pair[0].parts.values()))
+
+
+def _fit(old: Holding, new: Holding) -> bool:
+    """Also not if a batch norm has gone into the weight."""
+    roles = old.parts.keys() & new.parts.keys()
+    shapes = all(old.parts[role].shape == new.parts[role].shape and old.parts[role].plain for role in roles)
+    return bool(roles) and old.weight in [old.parts[role] for role in roles] and shapes and old.normed == new.normed
+
+
+def _changed(old: Holding, new: Holding) -> Numbers:
+    """What differs, as the old graph reads it; where gains were moved between layers, the weight without them alone."""
+    found: Numbers = {}
+    for role, part in old.parts.items():
+        now, was = new.parts[role].real() if role in new.parts else None, part.real()
+        if now is None or was is None or np.array_equal(now, was):
+            continue
+        undone = without_gains(was, now)
+        found[part.value] = _laid(part, now if undone is None else undone)
+        if undone is not None:
+            return {part.value: found[part.value]}
+    return found
+
+
+def _laid(part: Part, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(array.swapaxes(-1, -2)) if part.turned else array
+
+
+def _fall(truth: NDArray[np.float32], found: NDArray[np.float32], classes: bool) -> float | None:
+    """How far below one; None where the outputs are not finite, or do not vary."""
+    if not np.isfinite(found).all():
+        return None
+    if classes:
+        return float((truth.argmax(1) != found.argmax(1)).mean())
+    exact = truth.astype(np.float64).reshape(len(truth), -1)
+    variance = float(exact.var(axis=0).sum())
+    errors = float(((exact - found.reshape(exact.shape)) ** 2).mean(axis=0).sum())
+    return errors / variance if variance > 0 else None
+
+
+class _Changeable:
+    """A model whose parameters may be given with each run; those that are not are its own."""
+
+    def __init__(self, proto: ModelProto, parts: Iterable[Part]) -> None:
+        self._output = proto.graph.output[0].name
+        for part in parts:
+            port = helper.make_tensor_value_info(part.value, TensorProto.FLOAT, part.tensor.dims)
+            proto.graph.input.append(port)
+        self._session = open_session(proto.SerializeToString(), 1)
+
+    def begin(self, x: Arrays, seconds: float) -> tuple[Arrays, NDArray[np.float32]]:
+        """As many of these samples as there is time for, and what the model says of them as it is."""
+        started = time.perf_counter()
+        first = tuple(array[:FEWEST] for array in x)
+        self.run(first, {})
+        each = (time.perf_counter() - started) / len(first[0])
+        count = max(FEWEST, int(seconds / max(each, 1e-9)))
+        chosen = tuple(array[:count] for array in x)
+        return chosen, self.run(chosen, {})
+
+    def run(self, x: Arrays, numbers: Numbers) -> NDArray[np.float32]:
+        """The first output."""
+        names = [value.name for value in self._session.get_inputs()]
+        found = []
+        for start in range(0, len(x[0]), AT_ONCE):
+            rows = dict(zip(names, (array[start : start + AT_ONCE] for array in x), strict=True))
+            found.append(self._session.run([self._output], {**rows, **numbers})[0])
+        return np.concatenate(found)

@@ -1,0 +1,114 @@
+"""The model layer by layer, from the ONNX files of baseline and result: what each layer costs, and what it lost.
+
+The file of an encoded result has no names, and holds what the model before the encoding held, which is taken for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from engine.findings.evidence import Evidence, LeftOut
+from engine.findings.layer_noise import Noise, noise
+from engine.findings.layer_sensitivity import Sensitivity, sensitivity
+from engine.onnx_model.holdings import Holding, holdings
+from engine.onnx_model.weights import macs, shapes
+from pith.findings.layers import LayerCost, LayerReport, Layers
+
+MOST = 2000
+
+
+def layers(evidence: Evidence) -> Layers:
+    """Every layer with numbers of its own, of baseline and result.
+
+    Raises:
+        LeftOut: neither file holds any.
+    """
+    last = _unencoded(evidence)
+    before = _read(evidence, evidence.candidates[0].onnx)
+    after = _read(evidence, evidence.candidates[last].onnx)
+    names = _merged(list(before), list(after))
+    if not names:
+        raise LeftOut("the model has no layers with weights")
+    if len(names) > MOST:
+        evidence.lacks("layers", f"the first {MOST} of {len(names)} layers are listed")
+    heard, tried = _ran(evidence, last)
+    rows = [
+        LayerReport(
+            name=name,
+            kind=(after.get(name) or before[name])[0],
+            before=_cost(before, name),
+            after=_cost(after, name),
+            sqnr_db=heard.sqnr_db.get(name),
+            sensitivity=tried.falls.get(name),
+        )
+        for name in names[:MOST]
+    ]
+    samples = max(heard.samples, tried.samples)
+    return Layers(rows=tuple(rows), samples=samples, metric=tried.metric if tried.falls else None)
+
+
+Costs = Mapping[str, tuple[str, LayerCost]]
+"""Kind and cost of each layer."""
+
+
+def _unencoded(evidence: Evidence) -> int:
+    last = len(evidence.candidates) - 1
+    while last and "encoding" in evidence.ctx.spec.recipe[last - 1].changes:
+        last -= 1
+    return last
+
+
+def _read(evidence: Evidence, path: Path) -> Costs:
+    proto = onnx.load(path)
+    sample = evidence.samples.take(1)
+    sizes = {port.name: array.shape for port, array in zip(proto.graph.input, sample, strict=True)}
+    known = shapes(proto, sizes)
+    return {each.name: (each.kind, _costs(each, known)) for each in holdings(proto.graph)}
+
+
+def _costs(holding: Holding, known: Mapping[str, tuple[int, ...]]) -> LayerCost:
+    parts = holding.parts.values()
+    counts = [macs(node, known) for node in holding.nodes]
+    return LayerCost(
+        parameters=sum(part.numbers for part in parts),
+        nonzero=sum(part.nonzero() for part in parts),
+        size_bytes=sum(part.size_bytes() for part in parts),
+        bits=holding.weight.bits(),
+        macs=None if None in counts else sum(count or 0 for count in counts),
+    )
+
+
+def _cost(costs: Costs, name: str) -> LayerCost | None:
+    return costs[name][1] if name in costs else None
+
+
+def _merged(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Both in their orders: what has gone stands where it was."""
+    found: list[str] = []
+    kept, at = set(after), 0
+    for name in after:
+        if name in before[at:]:
+            there = before.index(name, at)
+            found += [gone for gone in before[at:there] if gone not in kept]
+            at = there + 1
+        found.append(name)
+    return [*found, *(gone for gone in before[at:] if gone not in kept)]
+
+
+def _ran(evidence: Evidence, last: int) -> tuple[Noise, Sensitivity]:
+    """What running both models tells; what cannot be had is said, and the rest of the section stays."""
+    if evidence.short:
+        evidence.lacks("layers", "noise and sensitivity, as the job asked for a short report")
+        return Noise(), Sensitivity()
+    try:
+        before, _ = evidence.pair()
+    except LeftOut as reason:
+        evidence.lacks("layers", f"noise and sensitivity: {reason}")
+        return Noise(), Sensitivity()
+    after = evidence.candidates[max(last, evidence.since)].onnx
+    heard = noise(before, after, evidence.samples)
+    tried = sensitivity(before, after, evidence.samples)
+    if tried.lack:
+        evidence.lacks("layers", tried.lack)
+    return heard, tried
