@@ -1,6 +1,7 @@
 """Code that loads an artifact and runs it on a sample, written for one model. Names that come from the model stand in
 it as quoted texts alone. Not covered: making inputs of pictures, sounds or texts; a comment says where that is told."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pith.dataset import (
 )
 
 _LINE = 88
+_ORDINARY = re.compile(r"[A-Za-z0-9_.]+")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Code:
 def code_for(form: ResultFormat, file: str, model: Model, fitted: FittedPreprocessing | None) -> Code:
     """``file`` is the artifact's name; the code is to be run beside it."""
     told = "".join(f"{line}\n" for line in _comment(f"The sample: {explained(fitted)}")) if fitted else ""
-    return _WRITTEN[form](repr(file), model, told)
+    return _WRITTEN[form](_quoted(file), model, told)
 
 
 def explained(fitted: FittedPreprocessing) -> str:
@@ -72,7 +74,7 @@ def _pith(file: str, model: Model, told: str) -> Code:
 
 def _in_numpy(model: Model, source: str) -> str:
     names = [spec.name for spec in model.signature.inputs] if model.lifted is None else input_names(model.signature)
-    given = [f"    {name!r}: {_array(spec)}," for name, spec in zip(names, model.signature.inputs, strict=True)]
+    given = [f"    {_quoted(name)}: {_array(spec)}," for name, spec in zip(names, model.signature.inputs, strict=True)]
     lines = [
         "sample = {",
         *given,
@@ -86,7 +88,7 @@ def _in_numpy(model: Model, source: str) -> str:
 
 def _array(spec: TensorSpec) -> str:
     made = "zeros" if spec.dtype.is_floating_point else "ones"
-    return f"np.{made}({_size(spec)}, dtype={str(spec.numpy_dtype)!r})"
+    return f"np.{made}({_size(spec)}, dtype={_quoted(str(spec.numpy_dtype))})"
 
 
 def _pt2(file: str, model: Model, told: str) -> Code:
@@ -125,6 +127,11 @@ def _safetensors(file: str, model: Model, told: str) -> Code:
         "    print(name, weight.dtype, tuple(weight.shape))",
     ]
     return Code(("safetensors", "torch"), "\n".join(lines) + "\n")
+
+
+def _quoted(name: str) -> str:
+    """A text as Python has it."""
+    return f'"{name}"' if _ORDINARY.fullmatch(name) else repr(name)
 
 
 def _size(spec: TensorSpec) -> str:

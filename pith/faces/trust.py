@@ -16,7 +16,7 @@ def calibration(found: Calibration) -> Drawn:
             "Right after")  # fmt: skip
     caption = (
         f"How often answers are right, by how sure the model is, on {found.samples:,} samples. On the dashed line "
-        "confidence means what it says; the red part is what is missing to it."
+        "confidence means what it says; red is what is missing to it, blue what is beyond it."
     )
     return figure(drawings, caption, table("Confidence and accuracy, bin by bin", head, rows))
 

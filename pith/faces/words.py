@@ -98,6 +98,8 @@ def scaled(value: float, units: tuple[tuple[str, float], ...], smallest: str) ->
 
 
 def milliseconds(value: float) -> str:
+    if value < 0.1:
+        return f"{1000 * value:.1f}{SPACE}µs"
     return f"{value:.3f}{SPACE}ms" if value < 10 else f"{value:.1f}{SPACE}ms"
 
 

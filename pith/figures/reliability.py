@@ -47,5 +47,6 @@ def _bin(each: Bin, across: Axis, up: Axis, most: int, tone: str) -> list[str]:
     top, bottom = min(right_share, sure), max(right_share, sure)
     parts.append(box(left, right_share, right - left, foot - right_share, tone, opacity=0.85, note=note))
     if bottom - top > 0.5:
-        parts.append(box(left, top, right - left, bottom - top, "bad", opacity=0.35))
+        lean = "bad" if each.confidence > each.accuracy else "cold"
+        parts.append(box(left, top, right - left, bottom - top, lean, opacity=0.45))
     return parts

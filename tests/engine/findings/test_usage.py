@@ -61,7 +61,7 @@ def test_outputs_with_names_of_their_own_are_printed_by_them(tmp_path: Path) -> 
 
 def test_several_inputs_are_given_in_their_types(tmp_path: Path) -> None:
     found = used(tmp_path, Tokens, outputs=["onnx", "pt2"])
-    assert "'ids': np.ones((1, 6), dtype='int64')," in found["model.onnx"][0]
+    assert '"ids": np.ones((1, 6), dtype="int64"),' in found["model.onnx"][0]
     assert found["model.pt2"][1] == "torch.float32 (1, 4)\n"
 
 
@@ -69,7 +69,7 @@ def test_an_onnx_model_is_called_by_its_own_names(tmp_path: Path) -> None:
     first = job_folder(tmp_path / "first", [{"kind": "quantize.weight_only"}], net=Tokens, outputs=["onnx"])
     run(first.root, engine.reload.main)
     model = replace(lifted(Mlp), lifted=None, finished=first.output("onnx"))
-    assert "'x': np.zeros(" in code_for("onnx", "model.onnx", model, None).text
+    assert '"x": np.zeros(' in code_for("onnx", "model.onnx", model, None).text
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -122,7 +122,7 @@ def test_code_that_does_not_run_is_an_artifact_that_does_not_load(tmp_path: Path
 
     def wrong(desk: Path) -> int:
         request = json.loads((desk / "request.json").read_text())
-        code = request["usage"]["onnx"].replace("'input'", "'inputs'")
+        code = request["usage"]["onnx"].replace('"input"', '"inputs"')
         (desk / "request.json").write_text(json.dumps({**request, "usage": {"onnx": code}}))
         return engine.reload.main(desk)
 
