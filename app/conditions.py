@@ -22,6 +22,23 @@ def answer(request: Request, shown: BaseModel) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
+def answer_text(request: Request, text: str, media_type: str, headers: dict[str, str]) -> Response:
+    """The text, or 304 when the caller has it.
+
+    Raises:
+        PithError: ``precondition_failed``.
+    """
+    body = text.encode()
+    etag = _etag(body)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **headers}
+    refuse_stale(request.headers.get("if-match"), etag)
+    if matches(request.headers.get("if-none-match"), etag, weakly=True):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":
+        return Response(headers={**headers, "Content-Length": str(len(body))}, media_type=media_type)
+    return Response(body, media_type=media_type, headers=headers)
+
+
 def if_match(request: Request) -> Check:
     """The condition of a request that changes something, to be checked where it is changed."""
     condition = request.headers.get("if-match")

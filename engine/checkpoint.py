@@ -19,6 +19,7 @@ from engine import position as at
 from engine.export import write_pt2
 from engine.model import Model, read_model
 from engine.position import Finished, Position
+from pith.findings.curves import Curve
 
 
 class Drained(Exception):
@@ -57,6 +58,7 @@ class Checkpoints:
         memo: dict[str, Any],
         finished: tuple[Finished, ...],
         pieces: int = 1,
+        curves: tuple[Curve, ...] = (),
     ) -> None:
         """Replace the checkpoint. ``training`` holds tensors and plain numbers alone.
 
@@ -74,6 +76,7 @@ class Checkpoints:
             memo=memo,
             finished=finished,
             pieces=pieces,
+            curves=curves,
         )
         if graph is None:
             self._write(position.graph, lambda path: write_pt2(model.copy(), path))

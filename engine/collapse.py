@@ -27,6 +27,7 @@ class Collapse:
     def __init__(self, model: Model, ctx: Context, watched: bool = True) -> None:
         self.model, self.ctx = model, ctx
         self.best, self.least = 0.0, math.inf
+        self.now: float | None = None
         self.objective = ctx.objective()
         watched = watched and self.objective.classes and model.signature.class_scores()
         self.split = self._watched() if watched else None
@@ -45,12 +46,19 @@ class Collapse:
         if self.split is None:
             return None
         now, least = judge(self.model, self.split, self.objective, self.ctx.device), self.least
+        self.now = now
         self.least = min(loss, least)
         worse = last or least == math.inf or loss > least + RISEN * abs(least)
         if worse and self.learnt and now - self.chance < LEFT * (self.best - self.chance):
             return f"accuracy on {len(self.split)} samples fell from {self.best:.3f} to {now:.3f}"
         self.best = max(self.best, now)
         return None
+
+    @property
+    def watches(self) -> str:
+        """What ``now``, which was found last, is called."""
+        validation = self.ctx.dataset is not None and self.ctx.dataset.validation is not None
+        return f"accuracy on {len(self.split or ())} {'validation' if validation else 'training'} samples"
 
     def _watched(self) -> Split | None:
         """Of the validation split, else of the training split; evenly spread, as rows may stand by class."""

@@ -9,6 +9,7 @@ import torch
 
 from engine.augment.augmenter import augmenter
 from engine.checkpoint import Checkpoints
+from engine.curves import Curves
 from engine.data import Dataset, Split
 from engine.data.prepare import open_other
 from engine.events import EventStream
@@ -54,6 +55,7 @@ class Context:
         self.memo: dict[str, Any] = {}
         self.notes: list[str] = []
         self.finished: list[Finished] = []
+        self.curves = Curves()
         self.augmenter = augmenter(
             self.spec.augmentation, dataset, baseline.signature, objective(dataset), self.spec.trains()
         )
@@ -76,13 +78,14 @@ class Context:
         position, model, self._training = found
         self.step, self.phase, self.memo = position.step, position.phase, dict(position.memo)
         self.finished = list(position.finished)
+        self.curves = Curves(position.curves)
         self.pieces = self.group.shared(max(self.pieces, position.pieces))
         return model
 
     def begin(self, step: int) -> None:
         """Enter a step; a resumed one keeps its phase and memo."""
         if not self.resuming:
-            self.phase, self.memo = 0, {}
+            self.phase, self.memo, self.curves = 0, {}, Curves()
         self.step, self.events.step, self.notes, self.phase_count = step, step, [], 1
 
     def phases(self, count: int) -> Iterator[int]:
@@ -111,6 +114,7 @@ class Context:
             memo=self.memo if inside else {},
             finished=tuple(self.finished),
             pieces=self.pieces,
+            curves=self.curves.drawn() if inside else (),
         )
 
     def note(self, sentence: str) -> None:

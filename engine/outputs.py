@@ -17,8 +17,11 @@ from engine.measure import Samples
 from engine.model import Model
 from engine.reload import Reload, digests, read_arrays, write_arrays
 from engine.session import Arrays, open_session, run_session
+from engine.usage import code_for
 from pith.artifact import OutputFormat, ResultFormat
+from pith.dataset import FittedPreprocessing
 from pith.errors import PithError
+from pith.findings.usage import Usage
 from pith.report import OutputReport
 
 CHECKED = 64
@@ -29,8 +32,8 @@ ROUNDED_TOLERANCE = 2e-2
 
 def write_outputs(
     model: Model, measured: Path, forms: Iterable[OutputFormat], samples: Samples, folder: JobDir, reload: Reload
-) -> tuple[OutputReport, ...]:
-    """Write every format, reload it elsewhere and compare with what is here.
+) -> tuple[tuple[OutputReport, ...], tuple[Usage, ...]]:
+    """Write every format, reload it elsewhere and compare with what is here; there, the code that uses it is run too.
 
     ``measured`` is the ONNX file that the report's numbers come from; it is itself the ONNX output.
 
@@ -45,7 +48,9 @@ def write_outputs(
     desk.mkdir(parents=True, exist_ok=True)
     write_arrays(desk / "inputs.npz", inputs)
     files = {form: str(path.absolute()) for form, path in paths.items()}
-    (desk / "request.json").write_text(json.dumps({"files": files, "threads": torch.get_num_threads()}))
+    codes = {form: code_for(form, path.name, model, _fitted(folder)) for form, path in paths.items()}
+    usage = {form: code.text for form, code in codes.items()}
+    (desk / "request.json").write_text(json.dumps({"files": files, "usage": usage, "threads": torch.get_num_threads()}))
     code = reload(desk)
     if code != 0:
         raise PithError(
@@ -53,7 +58,20 @@ def write_outputs(
         )
     result = run_session(open_session(measured, 1), inputs)
     here = {"onnx": result, "pith": result, "pt2": _by_layers(model, inputs) if model.trainable else result}
-    return tuple(_checked(form, path, desk, model, here, result) for form, path in paths.items())
+    printed = json.loads((desk / "usage.json").read_text())
+    return (
+        tuple(_checked(form, path, desk, model, here, result) for form, path in paths.items()),
+        tuple(
+            Usage(artifact=paths[form].name, needs=code.needs, code=code.text, printed=printed[form])
+            for form, code in codes.items()
+        ),
+    )
+
+
+def _fitted(folder: JobDir) -> FittedPreprocessing | None:
+    """What this job has made of its dataset's samples, if they were no tensors."""
+    file = folder.preprocessing
+    return FittedPreprocessing.model_validate_json(file.read_bytes()) if file.exists() else None
 
 
 def _encoded(model: Model) -> tuple[ResultFormat, ...]:

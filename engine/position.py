@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from pith.base import Frozen
+from pith.findings.curves import Curve
 from pith.metrics import MetricName
 
 NAME = "position.json"
@@ -20,6 +21,7 @@ class Finished(Frozen):
     seconds: float = Field(ge=0)
     notes: tuple[str, ...] = ()
     counts: dict[MetricName, float] = Field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
 
 
 class Position(Frozen):
@@ -37,6 +39,7 @@ class Position(Frozen):
     memo: dict[str, Any] = Field(default_factory=dict)
     finished: tuple[Finished, ...] = ()
     pieces: int = Field(1, ge=1)
+    curves: tuple[Curve, ...] = Field((), description="Of the step that is running.")
 
     def files(self) -> tuple[str, ...]:
         """All files of the checkpoint besides this one."""

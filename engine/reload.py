@@ -1,11 +1,14 @@
 """Loading the outputs back in a process that has never seen the model: ``python -m engine.reload FOLDER``.
 
-The folder holds ``request.json`` (``files``, format to path, and ``threads``) and ``inputs.npz``. For every runnable
-format ``<format>.npz`` is written with its outputs, for safetensors ``safetensors.json`` with a digest of each tensor.
+The folder holds ``request.json`` (``files``, format to path; ``usage``, format to code; ``threads``) and
+``inputs.npz``. For every runnable format ``<format>.npz`` is written with its outputs, for safetensors
+``safetensors.json`` with a digest of each tensor, and ``usage.json`` with what each code has printed. The code is the
+engine's own (``engine.usage``).
 """
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -39,7 +42,28 @@ def main(folder: Path) -> int:
         except Exception as error:
             (folder / "problem.txt").write_text(f"that {path.name} does not run ({first_line(error)})")
             return 1
+    return _use(files, request["usage"], folder)
+
+
+def _use(files: dict[str, Path], codes: dict[str, str], folder: Path) -> int:
+    """Run the code that is to be handed out with each file, which has been read as untrusted data by now."""
+    printed = {}
+    for form, code in codes.items():
+        try:
+            printed[form] = _printed(code, files[form].parent)
+        except Exception as error:
+            said = f"that the code which uses {files[form].name} does not run ({first_line(error)})"
+            (folder / "problem.txt").write_text(said)
+            return 1
+    (folder / "usage.json").write_text(json.dumps(printed))
     return 0
+
+
+def _printed(code: str, beside: Path) -> str:
+    said = io.StringIO()
+    with contextlib.chdir(beside), contextlib.redirect_stdout(said):
+        exec(compile(code, "usage.py", "exec"), {"__name__": "__main__"})
+    return said.getvalue()
 
 
 def in_subprocess(folder: Path) -> int:

@@ -38,6 +38,7 @@ from engine.replay import replay
 from engine.trade import trade
 from pith.base import Step
 from pith.errors import PithError
+from pith.findings.usage import Usage
 from pith.job import undefined_drop
 from pith.metrics import MetricName
 from pith.report import Environment, Measurement, OutputReport, Report, StepReport
@@ -63,9 +64,9 @@ def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (
         ctx.events.step = None
         samples = samples_for(model, ctx.dataset)
         _check_comparable(ctx, candidates)
-        outputs = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
+        outputs, usage = write_outputs(model, candidates[-1].onnx, job.spec.outputs, samples, folder, reload)
         where = environment(ctx.device, sandbox)
-        report = _report(ctx, model, candidates, samples, outputs, where, started)
+        report = _report(ctx, model, candidates, samples, outputs, usage, where, started)
         folder.report_json.write_text(report.model_dump_json(indent=2))
         folder.report_html.write_text(render(report), encoding="utf-8")
         ctx.events.progress(1.0, "done")
@@ -185,7 +186,8 @@ def _apply(ctx: Context, model: Model, index: int) -> Model:
     model = technique(step.kind)(model, step, ctx)
     seconds = time.monotonic() - started
     figures = _written(ctx, model, ctx.checkpoints.measured(index))
-    ctx.finished.append(Finished(kind=step.kind, seconds=seconds, notes=tuple(ctx.notes), counts=figures))
+    told = {"notes": tuple(ctx.notes), "curves": ctx.curves.drawn()}
+    ctx.finished.append(Finished(kind=step.kind, seconds=seconds, counts=figures, **told))
     ctx.events.emit("step_finished", f"{step.kind} took {seconds:.1f} s", seconds=round(seconds, 3))
     return model
 
@@ -216,6 +218,7 @@ def _report(
     candidates: list[Candidate],
     samples: Samples,
     outputs: tuple[OutputReport, ...],
+    usage: tuple[Usage, ...],
     where: Environment,
     started: float,
 ) -> Report:
@@ -226,7 +229,7 @@ def _report(
     numbers, speedup = trade(candidates, found, samples.take(1), job.threads, job.spec.report == "short")
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first, speedup)
     constraints = check_constraints(job.spec.constraints, comparison)
-    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs))
+    sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs, usage))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),

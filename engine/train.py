@@ -255,6 +255,8 @@ class _Training:
         """The epoch was a good one, or the one before it was the last."""
         last = epoch + 1 == self.options.epochs
         fallen = self.collapse.of_epoch(loss, last)
+        if self.collapse.now is not None:
+            self._record(self.collapse.watches, epoch, self.collapse.now)
         if self.group.told(fallen is not None):
             raise _Diverged(f"{fallen} in epoch {epoch + 1}")
         if not last:
@@ -271,6 +273,10 @@ class _Training:
     def _report(self, epoch: int, loss: float) -> None:
         name = f"epoch {epoch + 1} of {self.options.epochs}"
         self.ctx.events.emit("metric", f"{name}: loss {loss:.4f}", epoch=epoch + 1, phase=self.ctx.phase, loss=loss)
+        self._record("loss", epoch, loss)
+
+    def _record(self, name: str, epoch: int, value: float) -> None:
+        self.ctx.curves.record(self.place, name, epoch + 1, value, self.options.epochs, self.ctx.phase_count)
 
     def _weights(self) -> dict[str, Any]:
         return {"model": self.graph.state_dict(), "helpers": self.helpers.state_dict()}

@@ -137,6 +137,12 @@ ERRORS: dict[str, Row] = {
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
     ),
+    "report_unreadable": Row(
+        406,
+        "Report of another version",
+        "The report of {id!r} was written by another version of Pith, so it cannot be given as Markdown; ask for "
+        "application/json or text/html, which are as they were written.",
+    ),
     # uploads and downloads
     "upload_incomplete": Row(
         400, "Upload incomplete", "{received} of {expected} bytes arrived, and nothing was stored; send the file again."

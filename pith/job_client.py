@@ -151,6 +151,10 @@ class Jobs:
         """The report as a page that needs nothing else."""
         return self._wire.call("GET", _path(id, "report"), headers={"Accept": "text/html"}).content
 
+    def report_markdown(self, id: str) -> str:
+        """The report as Markdown, for a pull request."""
+        return self._wire.call("GET", _path(id, "report"), headers={"Accept": "text/markdown"}).text
+
     def artifacts(self, id: str) -> tuple[Artifact, ...]:
         return decode(Page[Artifact], self._wire.call("GET", _path(id, "artifacts"))).data
 

@@ -3,15 +3,18 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
+from pydantic import ValidationError
 
 from app.accept import preferred
 from app.access import needs
+from app.conditions import answer_text
 from app.docs import binary, problems
 from app.download import send
 from app.parameters import Cursor, JobPath, Limit
 from app.service import Service, TheService
 from pith.artifact import MEDIA_TYPES, Artifact
 from pith.errors import PithError
+from pith.faces.markdown import markdown
 from pith.report import Report
 from pith.resources import Page
 
@@ -21,6 +24,7 @@ REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_FACES = ("application/json", "text/html", "text/markdown")
 _TYPES = tuple(dict.fromkeys(("application/octet-stream", *MEDIA_TYPES.values())))
 PART: dict[int | str, dict[str, Any]] = {
     206: binary("The one range of bytes that was asked for.", *_TYPES),
@@ -38,15 +42,24 @@ DOWNLOAD = {
     "/{id}/report",
     response_model=Report,
     responses={
-        **problems("not_found", "report_not_ready", "range_not_satisfiable", "precondition_failed", "blob_missing"),
+        **problems(
+            "not_found",
+            "report_not_ready",
+            "report_unreadable",
+            "range_not_satisfiable",
+            "precondition_failed",
+            "blob_missing",
+        ),
         **PART,
-        200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}},
+        200: {"description": "The report.", "content": {kind: {"schema": {"type": "string"}} for kind in _FACES[1:]}},
     },
-    summary="A job's report: JSON, or a page with Accept: text/html",
+    summary="A job's report: JSON; a page or Markdown with Accept: text/html or text/markdown",
 )
 def report(request: Request, id: JobPath, service: TheService) -> Response:
-    kind = preferred(request.headers.get("accept"), ("application/json", "text/html"))
+    kind = preferred(request.headers.get("accept"), _FACES)
     stored = _stored_report(service, id, "html" if kind == "text/html" else "json")
+    if kind == "text/markdown":
+        return _as_markdown(request, service, stored)
     response = send(request, service.blobs, stored, disposition="inline")
     response.headers["Vary"] = "Accept"
     if kind == "text/html":
@@ -73,6 +86,18 @@ def artifact(
     if not name.isprintable() or len(name) > 255:
         raise PithError("not_found", what="artifact", id=name[:64], listing=f"/v1/jobs/{id}/artifacts")
     return send(request, service.blobs, service.jobs.artifact(id, name))
+
+
+def _as_markdown(request: Request, service: Service, stored: Artifact) -> Response:
+    """Made now, from the JSON that was stored."""
+    try:
+        text = b"".join(service.blobs.read(stored.digest, 0, stored.size_bytes))
+        said = markdown(Report.model_validate_json(text))
+    except FileNotFoundError as fault:
+        raise PithError("blob_missing", digest=stored.digest, what=f"artifact {stored.name!r}") from fault
+    except ValidationError as fault:
+        raise PithError("report_unreadable", id=stored.job) from fault
+    return answer_text(request, said, "text/markdown", {"Vary": "Accept"})
 
 
 def _stored_report(service: Service, id: str, form: str) -> Artifact:

@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.context import Context
 from engine.measure import Answers, Candidate, Samples
 from engine.model import Model
+from pith.findings.usage import Usage
 from pith.report import OutputReport, Section
 
 
@@ -28,6 +29,7 @@ class Evidence:
     samples: Samples
     given: Sequence[Answers]
     outputs: tuple[OutputReport, ...]
+    usage: tuple[Usage, ...] = ()
     missing: dict[Section, list[str]] = field(default_factory=dict)
 
     @property

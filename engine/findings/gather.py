@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from engine.findings.curves import curves
 from engine.findings.evidence import Evidence, LeftOut
 from engine.findings.layers import layers
 from engine.findings.looks import looks
 from engine.findings.lost import lost
 from engine.findings.trust import trust
+from engine.findings.usage import usage
 from engine.model import first_line
 from pith.report import Section
 
@@ -18,10 +20,12 @@ MADE_BY: dict[Section, Make] = {
     "layers": layers,
     "trust": trust,
     "looks": looks,
+    "curves": curves,
+    "usage": usage,
 }
 """In the order of the report."""
 
-RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks", "usage"})
+RUNS_MODELS: frozenset[Section] = frozenset({"trust", "looks"})
 """What a short report has not; a section that is not here leaves out by itself what it would have to run."""
 
 FORGIVEN: tuple[type[Exception], ...] = (Exception,)

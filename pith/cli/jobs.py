@@ -160,17 +160,23 @@ def events(pith: Pith, out: Output, id: str, after: int) -> None:
 @jobs.command()
 @click.argument("id")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report's page to this file instead.")
+@click.option("--markdown", is_flag=True, help="Print it as Markdown, for a pull request.")
 @connected
-def report(pith: Pith, out: Output, id: str, html: Path | None) -> None:
+def report(pith: Pith, out: Output, id: str, html: Path | None, markdown: bool) -> None:
     """Show what a job has reached: before and after."""
-    if html is None:
+    if markdown:
+        click.echo(pith.jobs.report_markdown(id), nl=False)
+    if html is not None:
+        _write(html, pith.jobs.report_html(id))
+    if html is None and not markdown:
         print_report(out, pith.jobs.report(id))
-        return
-    page = pith.jobs.report_html(id)
+
+
+def _write(path: Path, page: bytes) -> None:
     try:
-        html.write_bytes(page)
+        path.write_bytes(page)
     except OSError as fault:
-        raise PithError("file_unreadable", path=str(html), reason=fault.strerror or str(fault)) from fault
+        raise PithError("file_unreadable", path=str(path), reason=fault.strerror or str(fault)) from fault
 
 
 @jobs.command()

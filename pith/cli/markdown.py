@@ -1,9 +1,9 @@
 """A job that has ended, for pipelines: a summary in Markdown, and variables as NAME=VALUE lines."""
 
-import re
 from collections.abc import Iterator
 
 from pith.cli.summary import rows
+from pith.faces.markdown import plain
 from pith.job import Job
 from pith.report import Report
 from pith.requirements import Judged, Outcome
@@ -49,16 +49,16 @@ def _heading(found: Outcome) -> str:
 
 def _ended(job: Job) -> Iterator[str]:
     if job.error is not None:
-        yield _plain(f"{job.error.title}: {job.error.detail}")
+        yield plain(f"{job.error.title}: {job.error.detail}")
 
 
 def _told(report: Report, requirements: tuple[Judged, ...]) -> Iterator[str]:
-    yield from (f"- {_plain(line)}" for line in report.headline)
+    yield from (f"- {plain(line)}" for line in report.headline)
     yield ""
     yield "| | before | after | change |"
     yield "|---|---:|---:|---:|"
     for row in rows(report):
-        yield f"| {' | '.join(map(_plain, row))} |"
+        yield f"| {' | '.join(map(plain, row))} |"
     if requirements or report.constraints:
         yield ""
         yield "| required | found | |"
@@ -66,15 +66,10 @@ def _told(report: Report, requirements: tuple[Judged, ...]) -> Iterator[str]:
     for each in report.constraints:
         yield f"| {each.name} {each.limit:g} | {each.value:.4g} | {_mark(each.met)} |"
     for one in requirements:
-        yield f"| {_plain(one.requirement)} | {_plain(one.reason)} | {_mark(one.met)} |"
+        yield f"| {plain(one.requirement)} | {plain(one.reason)} | {_mark(one.met)} |"
     yield ""
-    yield f"Verdict: {_plain(report.verdict)}"
+    yield f"Verdict: {plain(report.verdict)}"
 
 
 def _mark(met: bool) -> str:
     return "met" if met else "**NOT MET**"
-
-
-def _plain(text: str) -> str:
-    """Words that come from elsewhere make no Markdown and no HTML."""
-    return re.sub(r"([\\`*{}\[\]<#|~&])", r"\\\1", " ".join(text.split()))

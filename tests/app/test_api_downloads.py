@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from pith.errors import PithError
+from pith.faces.markdown import markdown
 from store.s3_blobs import S3Blobs
 from store.s3_keys import FOLDER
+from tests import reports
 from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 
@@ -166,6 +168,40 @@ def test_a_report_as_it_is_wanted(http: httpx.Client, done: str, accept: str, ki
     assert answer.headers["content-type"].split(";")[0] == kind
     assert answer.content == (b"<h1>r</h1>" if kind == "text/html" else b'{"a":1}')
     assert answer.headers["vary"] == "Accept"
+
+
+def test_a_report_as_markdown_is_made_of_what_was_stored(http: httpx.Client, bench: Bench, job: str) -> None:
+    found = reports.report("text", headline=("<script>alert(1)</script> | `x`",))
+    bench.succeed(job, bench.start(job), report_json=found.model_dump_json().encode(), report_html=b"<p>")
+    accept = {"Accept": "text/markdown, text/html;q=0.5"}
+    answer = http.get(f"/v1/jobs/{job}/report", headers=accept)
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8" and answer.headers["vary"] == "Accept"
+    assert answer.text == markdown(found) and "<script" not in answer.text.replace(r"\<", "")
+    head = http.head(f"/v1/jobs/{job}/report", headers=accept)
+    assert head.content == b"" and head.headers["content-length"] == str(len(answer.content))
+    assert head.headers["etag"] == answer.headers["etag"] != http.get(f"/v1/jobs/{job}/report").headers["etag"]
+    known = {**accept, "If-None-Match": answer.headers["etag"]}
+    assert http.get(f"/v1/jobs/{job}/report", headers=known).status_code == 304
+    stale = http.get(f"/v1/jobs/{job}/report", headers={**accept, "If-Match": '"other"'})
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+
+
+def test_a_report_of_another_version_is_no_markdown_and_says_what_it_can_be(http: httpx.Client, done: str) -> None:
+    refused = http.get(f"{done}/report", headers={"Accept": "text/markdown"})
+    assert (refused.status_code, refused.json()["code"]) == (406, "report_unreadable")
+    assert done.rpartition("/")[2] in refused.json()["detail"] and "application/json" in refused.json()["detail"]
+
+
+def test_a_report_whose_bytes_are_gone_is_no_markdown(http: httpx.Client, bench: Bench, job: str) -> None:
+    content = os.urandom(50).hex().encode()
+    bench.succeed(job, bench.start(job), report_json=content, report_html=b"<p>")
+    lost = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if isinstance(bench.blobs, S3Blobs):
+        bench.blobs.bucket.delete(FOLDER + bench.blobs.objects.find(lost).key)
+    else:
+        bench.blobs.path(lost).unlink()
+    refused = http.get(f"/v1/jobs/{job}/report", headers={"Accept": "text/markdown"})
+    assert (refused.status_code, refused.json()["code"]) == (500, "blob_missing")
 
 
 def test_the_page_of_a_report_can_do_nothing(http: httpx.Client, done: str) -> None:

@@ -109,6 +109,8 @@ def test_report_and_download(pith: Run, bench: Bench, job: str, tmp_path: Path) 
     assert json.loads(pith("jobs", "report", job, "--json")[1])["job"] == job
     assert pith("jobs", "report", job, "--html", tmp_path / "r.html")[0] == 0
     assert (tmp_path / "r.html").read_bytes() == b"<p>page"
+    said = pith("jobs", "report", job, "--markdown")[1]
+    assert said.startswith("### ") and r"\[bold\]and not bold\[/bold\]" in said
     assert pith("jobs", "download", job, "--out", tmp_path / "all")[0] == 0
     assert sorted(one.name for one in (tmp_path / "all").iterdir()) == ["model.onnx", "report.html", "report.json"]
     assert pith("jobs", "download", job, "model.onnx", "--out", tmp_path / "one")[0] == 0

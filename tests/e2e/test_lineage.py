@@ -23,7 +23,7 @@ def test_a_job_is_forked_after_its_deletion_and_replayed_byte_for_byte(pith: Pit
     replay = pith.jobs.wait(pith.jobs.replay(first.id).id)
     compared = pith.jobs.report(replay.id).replay
     assert compared is not None and compared.verdict == f"The same as {first.id}, byte for byte."
-    assert f"Replay of {first.id}".encode() in pith.jobs.report_html(replay.id)
+    assert f"A replay of {first.id}".encode() in pith.jobs.report_html(replay.id)
     made = models(pith, first)
     assert models(pith, replay) == made
     fork = pith.jobs.fork(first.id, ForkSpec(from_step=1))

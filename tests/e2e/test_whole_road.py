@@ -39,7 +39,7 @@ def test_three_steps_through_the_whole_service(service: Up, pith: Pith, submit: 
     (announced,) = re.findall(r"protections around jobs: (.*)", service.log.read_text())[:1]
     assert {*announced.split(", ")} - {"none"} <= {*report.environment.sandbox}, "what the worker said is on was on"
     _check_artifacts(service, job.id, report.outputs, tmp_path)
-    assert b"Constraints met" in pith.jobs.report_html(job.id)
+    assert b"The constraint is met" in pith.jobs.report_html(job.id)
     assert not list((service.log.parent / "data/work").glob("*/*")), "the job's files are gone"
 
 

@@ -123,7 +123,7 @@ def test_a_replay_says_that_it_is_the_same_byte_for_byte(tmp_path: Path, net: ty
     assert {each.name for each in found.artifacts} == {f"model.{form}" for form in OUTPUTS}
     assert {each.name: each.difference for each in found.metrics}["accuracy"] == 0
     page = second.report_html.read_text()
-    assert f"Replay of {JOB}" in page and found.verdict in page
+    assert f"A replay of {JOB}" in page and found.verdict in page
 
 
 def test_a_replay_of_what_has_no_report_or_none_that_can_be_read_says_so(tmp_path: Path, whole: JobDir) -> None:

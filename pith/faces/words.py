@@ -1,0 +1,232 @@
+"""Figures and what became of them, as people read them: a number with its unit, a change with its sign and in words."""
+
+from typing import Literal, NamedTuple
+
+from pith.findings.trust import Calibration, ReliabilityBin
+from pith.metrics import MetricName
+from pith.report import ConstraintResult, Measurement, Metric, Report
+
+Tone = Literal["better", "worse", "same"]
+
+LABELS: dict[MetricName, str] = {
+    "size_bytes": "Size",
+    "parameters": "Parameters",
+    "nonzero_parameters": "Parameters that are not zero",
+    "macs": "Multiply-accumulates",
+    "latency_median_ms": "Latency, median",
+    "latency_p95_ms": "Latency, 95th percentile",
+    "peak_memory_bytes": "Peak memory",
+    "accuracy": "Accuracy",
+    "agreement": "Agreement with the baseline",
+    "r2": "R², explained part of the variance",
+    "rmse": "Root of the mean squared error",
+    "mae": "Mean absolute error",
+    "cosine_similarity": "Cosine similarity to the targets",
+    "loss": "Loss",
+    "sqnr_db": "Signal to noise against the baseline",
+}
+"""In the order of tables."""
+SECTIONS = {
+    "lost": "Where quality was lost",
+    "layers": "The layers",
+    "trust": "How far it can be trusted",
+    "looks": "What it looks at",
+    "curves": "Training",
+    "usage": "How to use it",
+}
+CONSTRAINTS = {
+    "max_metric_drop": "Quality lost, at most",
+    "min_compression_ratio": "Times smaller, at least",
+    "min_speedup": "Times faster, at least",
+}
+SPACE = "\u00a0"
+"""Between a number and its unit, so that no line breaks there."""
+NOISE = 0.02
+"""Latency and memory that change by less are called about the same, as ``engine.compare`` does."""
+_DECIMAL = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+_COUNTED = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+_POINTS = {"accuracy", "agreement"}
+_MEASURED = {"latency_median_ms", "latency_p95_ms", "peak_memory_bytes"}
+_LESS_MORE: dict[str, tuple[str, str]] = {
+    "size_bytes": ("smaller", "larger"),
+    "latency_median_ms": ("faster", "slower"),
+    "latency_p95_ms": ("faster", "slower"),
+    "parameters": ("fewer", "more"),
+    "nonzero_parameters": ("fewer", "more"),
+    "macs": ("fewer", "more"),
+    "peak_memory_bytes": ("less", "more"),
+}
+
+
+class Change(NamedTuple):
+    """``text`` says it all; ``tone`` is for a colour beside it."""
+
+    text: str
+    tone: Tone
+
+
+def number(value: float | None, name: str) -> str:
+    """A metric's value with its unit."""
+    if value is None:
+        return "–"
+    if name in ("size_bytes", "peak_memory_bytes"):
+        return scaled(value, _DECIMAL, "bytes")
+    if name in ("parameters", "nonzero_parameters", "macs"):
+        return scaled(value, _COUNTED, "")
+    if name in ("latency_median_ms", "latency_p95_ms"):
+        return milliseconds(value)
+    if name == "sqnr_db":
+        return minus(f"{value:.1f}{SPACE}dB")
+    if name in _POINTS:
+        return f"{100 * value:.2f}{SPACE}%"
+    return minus(f"{value:.4g}" if name in ("rmse", "mae") else f"{value:.4f}")
+
+
+def size(value: float) -> str:
+    return scaled(value, _DECIMAL, "bytes")
+
+
+def count(value: float) -> str:
+    return scaled(value, _COUNTED, "")
+
+
+def scaled(value: float, units: tuple[tuple[str, float], ...], smallest: str) -> str:
+    for unit, one in units:
+        if value >= one:
+            return f"{value / one:.2f}{SPACE}{unit}"
+    return f"{value:.0f}{SPACE}{smallest}".strip()
+
+
+def milliseconds(value: float) -> str:
+    if value < 0.1:
+        return f"{1000 * value:.1f}{SPACE}µs"
+    return f"{value:.3f}{SPACE}ms" if value < 10 else f"{value:.1f}{SPACE}ms"
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}{SPACE}%"
+
+
+def signed(value: float, form: str = ".4f") -> str:
+    """With a true minus sign; nothing is never negative."""
+    found = f"{value:+{form}}"
+    return minus(f"{0.0:+{form}}" if not found.strip("+-0.") else found)
+
+
+def minus(text: str) -> str:
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def interval(found: tuple[float, float] | None, name: str) -> str:
+    """``""`` where there is none."""
+    return "" if found is None else f"{number(found[0], name)} to {number(found[1], name)}"
+
+
+def metric(measured: Measurement, name: str) -> Metric | None:
+    return next((each for each in measured.metrics if each.name == name), None)
+
+
+def change(name: str, before: float | None, after: float | None) -> Change:
+    """What became of a metric."""
+    if before is None or after is None:
+        return Change("–", "same")
+    if name in _LESS_MORE:
+        return _times(name, before, after)
+    moved = after - before
+    lower = name in ("loss", "rmse", "mae")
+    text = f"{signed(100 * moved, '.2f')}{SPACE}points" if name in _POINTS else _moved(name, moved)
+    if not any(digit in text for digit in "123456789"):
+        return Change("unchanged", "same")
+    tone: Tone = "better" if (moved < 0) == lower else "worse"
+    return Change(f"{text}, {tone}", tone)
+
+
+def _moved(name: str, moved: float) -> str:
+    return (
+        f"{signed(moved, '.1f')}{SPACE}dB"
+        if name == "sqnr_db"
+        else signed(moved, ".4g" if name in ("rmse", "mae") else ".4f")
+    )
+
+
+def _times(name: str, before: float, after: float) -> Change:
+    less, more = _LESS_MORE[name]
+    if before == after:
+        return Change("unchanged", "same")
+    if before <= 0 or after <= 0:
+        return Change(less, "better") if after < before else Change(more, "worse")
+    part = signed(100 * (after / before - 1), ".1f") + f"{SPACE}%"
+    if name in _MEASURED and abs(after / before - 1) < NOISE:
+        return Change(f"{part}, about the same", "same")
+    if after < before:
+        return Change(f"{part}, {factor(before / after)} times {less}", "better")
+    return Change(f"{part}, {factor(after / before)} times {more}", "worse")
+
+
+def factor(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 99.5 else f"{ratio:,.0f}"
+
+
+def ratio(value: float, less: str, more: str) -> Change:
+    """Of a compression ratio or a speedup."""
+    if abs(value - 1) < NOISE:
+        return Change("about the same", "same")
+    if value > 1:
+        return Change(f"{factor(value)} times {less}", "better")
+    return Change(f"{factor(1 / value) if value else '∞'} times {more}", "worse")
+
+
+def verdict(report: Report) -> str:
+    """Met or not, how much of it, and which constraint binds."""
+    results = report.constraints
+    if not results:
+        return "No constraints were given"
+    missed, whole = sum(not each.met for each in results), len(results)
+    if whole == 1:
+        return "The constraint is not met" if missed else "The constraint is met"
+    if not missed:
+        return f"{'Both' if whole == 2 else f'All {whole}'} constraints are met"
+    return f"{missed} of {whole} constraints {'is' if missed == 1 else 'are'} not met"
+
+
+def margin(each: ConstraintResult) -> str:
+    """By how much a constraint is met or missed."""
+    points = each.name == "max_metric_drop"
+    by = f"{abs(each.margin):.4f}" if points else f"{abs(each.margin):.2f} times"
+    if each.met:
+        return "exactly met" if each.margin < 5e-5 else f"{by} to spare"
+    return f"missed by {by}"
+
+
+def binding(each: ConstraintResult) -> str:
+    """The constraint that decides, in a sentence."""
+    asked = CONSTRAINTS[each.name]
+    nearest = "Nearest to its limit" if each.met else "Furthest beyond its limit"
+    found = f"{asked[0].lower()}{asked[1:]} {limit(each, each.limit)}; it is {limit(each, each.value)}"
+    return f"{nearest}: {found}, {margin(each)}."
+
+
+def limit(each: ConstraintResult, value: float) -> str:
+    return minus(f"{value:.4f}") if each.name == "max_metric_drop" else f"{value:.2f}"
+
+
+def calibration(found: Calibration) -> str:
+    """Of the result: how sure it is against how often it is right."""
+    lean = sum(map(_lean, found.after.bins)) / max(1, sum(each.samples for each in found.after.bins))
+    if abs(lean) < 0.005:
+        return "on the whole it is as sure as it is right"
+    return f"on the whole it is {share(abs(lean))} {'surer' if lean > 0 else 'less sure'} than it is right"
+
+
+def _lean(each: ReliabilityBin) -> float:
+    if each.confidence is None or each.accuracy is None:
+        return 0.0
+    return (each.confidence - each.accuracy) * each.samples
