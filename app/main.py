@@ -9,7 +9,8 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, lineage, pages, results, resumable, uploads, webhooks, workers
+from app.pages import overview, sign_in, static
+from app.routes import about, access, docs, events, jobs, lineage, results, resumable, uploads, webhooks, workers
 from app.service import opened
 from app.settings import ApiSettings
 from app.strict import known_query
@@ -75,7 +76,10 @@ def create_app(
         webhooks.router,
         workers.router,
         about.router,
-        pages.router,
+        docs.router,
+        static.router,
+        sign_in.router,
+        overview.router,
     ):
         app.include_router(router)
     described = app.openapi
