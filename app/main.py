@@ -9,7 +9,8 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.pages import overview, sign_in, static
+from app.pages import compare, new_job, overview, sign_in, static
+from app.pages import jobs as job_pages
 from app.routes import about, access, docs, events, jobs, lineage, results, resumable, uploads, webhooks, workers
 from app.service import opened
 from app.settings import ApiSettings
@@ -80,6 +81,9 @@ def create_app(
         static.router,
         sign_in.router,
         overview.router,
+        new_job.router,
+        job_pages.router,
+        compare.router,
     ):
         app.include_router(router)
     described = app.openapi

@@ -26,16 +26,16 @@ PRESETS = (
     Preset(
         name="smaller",
         aim="Smaller, without data",
-        says="Stores weights as 8-bit numbers: about a quarter of the size in seconds. Nothing is trained or measured on "
-        "labels, and it is no faster, since weights are widened again when the model runs.",
+        says="Stores weights as 8-bit numbers: about a quarter of the size, within seconds. It is no faster, since "
+        "weights are widened again when the model runs, and without data nobody knows what it loses.",
         needs_data=False,
         part={"recipe": [{"kind": "quantize.weight_only", "bits": 8}]},
     ),
     Preset(
         name="faster",
         aim="Smaller and faster, with a dataset",
-        says="Removes half of the channels in three rounds, trains after each, and calculates in 8 bits. Takes training "
-        "time; what it loses is in the report. Of most use for convolutional models.",
+        says="Removes half of the channels in three rounds, trains after each, and calculates in 8 bits. Takes time to "
+        "train; what it loses is in the report. Of most use for convolutional models.",
         needs_data=True,
         part={
             "recipe": [

@@ -45,7 +45,9 @@ class Row:
         """With the best marked, unless all are alike."""
         known = {value for value in self.values if value is not None}
         best = (max if self.better == "higher" else min)(known) if len(known) > 1 else None
-        return tuple(Cell(told, value is not None and value == best) for value, told in zip(self.values, self.told, strict=True))
+        return tuple(
+            Cell(told, value is not None and value == best) for value, told in zip(self.values, self.told, strict=True)
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A job that somebody is about to send: its form, its JSON, what a dry run says, and the lines that send it elsewhere."""
+"""A job that somebody is about to send: its form, its JSON, what a dry run says, and the lines that do the same."""
 
 import json
 import shlex
@@ -40,7 +40,11 @@ class Draft:
 
     def at(self, field: Field) -> list[str]:
         """What is wrong with this very field."""
-        return [each.says for each in self.wrong if each.at is not None and each.at.name == field.name]
+        return [each.says for each in self.wrong if each.at is not None and each.at.id == field.id]
+
+    def inside(self, field: Field) -> bool:
+        """Whether something is wrong with a field within this one."""
+        return any(each.at is not None and each.at.name.startswith(f"{field.name}/") for each in self.wrong)
 
 
 def drafted(service: Service, spec: object, text: str | None = None) -> Draft:
@@ -86,7 +90,12 @@ def curl(base: str, text: str, tags: Sequence[str], keys: bool) -> str:
     query = "&".join(f"tag={quote(tag, safe='')}" for tag in tags)
     address = f"{base}v1/jobs{'?' if query else ''}{query}"
     key = ['  -H "Authorization: Bearer $PITH_API_KEY" \\'] if keys else []
-    lines = [f"curl {shlex.quote(address)} \\", *key, "  -H 'Content-Type: application/json' \\", f"  -d {shlex.quote(text)}"]
+    lines = [
+        f"curl {shlex.quote(address)} \\",
+        *key,
+        "  -H 'Content-Type: application/json' \\",
+        f"  -d {shlex.quote(text)}",
+    ]
     return "\n".join(lines)
 
 
@@ -124,7 +133,7 @@ def _nearest(form: Field, pointer: str) -> Field | None:
 
 def _preset(spec: Document, name: str) -> Document:
     part: Mapping[str, Any] = next((each.part for each in PRESETS if each.name == name), {})
-    kept = {key: spec[key] for key in ("model", "dataset") if key in spec}
+    kept: Document = {key: spec[key] for key in ("model", "dataset") if key in spec}
     rest = {key: value for key, value in spec.items() if key not in kept}
     return {**kept, **rest, **part}
 

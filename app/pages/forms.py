@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.pages.shapes import NONE, Property, Shape, Widget
@@ -40,13 +40,30 @@ class Field:
     limits: str = ""
     usual: str = ""
     required: bool = False
+    set: bool = False
     choices: tuple[Choice, ...] = ()
     children: tuple["Field", ...] = ()
 
     @property
     def id(self) -> str:
-        """For the page: letters, digits and dashes alone."""
-        return "f" + re.sub(r"[^0-9A-Za-z]+", "-", self.name)
+        """For the page: letters, digits and dashes alone. What picks a shape and the shape itself are two fields."""
+        return "f" + re.sub(r"[^0-9A-Za-z]+", "-", self.name) + ("-of" if self.widget == "branch" else "")
+
+    @property
+    def place(self) -> str:
+        """The name as people count: ``recipe 1, pruning ratio``."""
+        words: list[str] = []
+        for step in self.name.split("/")[1:]:
+            if step.isdecimal() and words:
+                words[-1] += f" {int(step) + 1}"
+            else:
+                words.append(_words(step))
+        return ", ".join(words)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Those of its own fields that say something else than they would by themselves: ``pruning ratio 0.5``."""
+        return tuple(f"{each.label} {_short(each.value)}".strip() for each in self.children if each.set)
 
     def child(self, name: str) -> "Field":
         """The one with this last name."""
@@ -55,39 +72,11 @@ class Field:
 
 def field(shape: Shape, value: Any, name: str = "", of: Property | None = None) -> Field:
     """``value`` is what the document has there, sound or not; None where it has nothing."""
-    widget, children, choices, text = shape.widget, (), (), ""
-    match widget:
-        case "group":
-            children = tuple(_members(shape, value, name))
-        case "branch":
-            text = _branch(shape, value)
-            choices = tuple(Choice(key, _words(key)) for key in shape.branches)
-            children = (field(shape.branches[text], value, name),) if text in shape.branches else ()
-        case "list":
-            given = value if isinstance(value, list | tuple) else ()
-            children = tuple(field(_items(shape), each, f"{name}/{i}") for i, each in enumerate(given[:LONGEST_LIST]))
-            text = str(len(children))
-        case "ranked":
-            given = value if isinstance(value, list | tuple) else ()
-            choices = tuple(Choice(_json(each), str(each)) for each in shape.choices)
-            children = tuple(
-                Field(f"{name}/{i}", f"{i + 1}.", "choice", _json(given[i]) if i < len(given) else "", choices=choices)
-                for i in range(max(len(shape.choices), len(given)))
-            )
-        case "lines":
-            text = "\n".join(_typed(each) for each in value) if isinstance(value, list | tuple) else _typed(value)
-        case "choice" | "fixed":
-            text = "" if value is None and not shape.nullable else _json(value)
-            choices = tuple(Choice(_json(each), _named(each)) for each in _pickable(shape))
-        case "json":
-            text = "" if value is None else json.dumps(value, ensure_ascii=False)
-        case _:
-            text = _typed(value)
-            choices = tuple(Choice(str(each), str(each)) for each in shape.choices)
+    text, choices, children = _filled(shape, value, name)
     return Field(
         name=name,
         label=_words(name.rpartition("/")[2]),
-        widget=widget,
+        widget=shape.widget,
         value=text,
         says=(of.says if of else "") or shape.says,
         limits=shape.limits,
@@ -96,6 +85,40 @@ def field(shape: Shape, value: Any, name: str = "", of: Property | None = None) 
         choices=choices,
         children=children,
     )
+
+
+def _filled(shape: Shape, value: Any, name: str) -> tuple[str, tuple[Choice, ...], tuple[Field, ...]]:
+    """What is there as text, what can be picked, and the fields inside."""
+    listed = list(value) if isinstance(value, list | tuple) else []
+    match shape.widget:
+        case "group":
+            return "", (), tuple(_members(shape, value, name))
+        case "branch":
+            text = _branch(shape, value)
+            inner = (field(shape.branches[text], value, name),) if text in shape.branches else ()
+            return text, tuple(Choice(key, _words(key)) for key in shape.branches), inner
+        case "list":
+            held = listed[:LONGEST_LIST]
+            return str(len(held)), (), tuple(field(_items(shape), each, f"{name}/{i}") for i, each in enumerate(held))
+        case "ranked":
+            return "", (), tuple(_ranks(shape, listed, name))
+        case "lines":
+            return "\n".join(_typed(each) for each in listed) if listed else _typed(value or None), (), ()
+        case "choice" | "fixed":
+            text = "" if value is None and not shape.nullable else json.dumps(value)
+            return text, tuple(Choice(json.dumps(each), _named(each)) for each in _pickable(shape)), ()
+        case "json":
+            return "" if value is None else json.dumps(value, ensure_ascii=False), (), ()
+        case _:
+            return _typed(value), tuple(Choice(str(each), str(each)) for each in shape.choices), ()
+
+
+def _ranks(shape: Shape, given: Sequence[Any], name: str) -> Iterator[Field]:
+    """One choice for each place in the order; those that stay empty are none."""
+    choices = tuple(Choice(json.dumps(each), str(each)) for each in shape.choices)
+    for i in range(max(len(choices), len(given))):
+        text = json.dumps(given[i]) if i < len(given) else ""
+        yield Field(f"{name}/{i}", str(i + 1), "choice", text, choices=choices)
 
 
 def answers(field: Field) -> Iterator[tuple[str, str]]:
@@ -122,7 +145,8 @@ def _members(shape: Shape, value: Any, name: str) -> Iterator[Field]:
     have = value if isinstance(value, Mapping) else {}
     for key, member in shape.properties.items():
         if member.shape.widget != "fixed":
-            yield field(member.shape, have.get(key, member.default), f"{name}/{key}", member)
+            made = field(member.shape, have.get(key, member.default), f"{name}/{key}", member)
+            yield replace(made, set=key in have)
 
 
 def _read(shape: Shape, given: Answers, name: str) -> Any:
@@ -152,8 +176,11 @@ def _properties(shape: Shape, given: Answers, name: str) -> Iterator[tuple[str, 
 
 def _is_usual(member: Property, value: Any) -> bool:
     if member.shape.widget == "group":
-        return value == {}
-    return bool(value == member.default) and isinstance(value, bool) == isinstance(member.default, bool)
+        return not value
+    if isinstance(value, bool) or isinstance(member.default, bool):
+        return value is member.default
+    same: bool = value == member.default
+    return same
 
 
 def _list(shape: Shape, given: Answers, name: str) -> Any:
@@ -227,10 +254,6 @@ def _pickable(shape: Shape) -> tuple[Any, ...]:
     return (None, *shape.choices) if shape.nullable else shape.choices
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value)
-
-
 def _typed(value: Any) -> str:
     if value is None:
         return ""
@@ -248,6 +271,11 @@ def _named(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "yes", False: "no"}[value]
     return str(value).removesuffix(".0")
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.replace('"', "").split())
+    return plain if len(plain) <= 24 else f"{plain[:23]}…"
 
 
 def _words(name: str) -> str:

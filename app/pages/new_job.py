@@ -2,16 +2,17 @@
 and so does the line for curl that it shows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from app.pages.draft import Document, Draft, changed, curl, drafted, python, unreadable
+from app.pages.draft import Draft, changed, curl, drafted, python, unreadable
 from app.pages.forms import document
 from app.pages.render import page
 from app.pages.shapes import job_shape
@@ -36,7 +37,7 @@ FAMILIES = {
 REST = ("preprocessing", "augmentation", "device", "priority", "limits", "seed", "webhooks", "report", "keep_steps")
 PART = "pith-part"
 """The header with which the script asks for the inner part of the page alone."""
-Resource = Model | Dataset
+R = TypeVar("R", Model, Dataset)
 router = APIRouter(prefix="/jobs/new", include_in_schema=False, dependencies=pages_for("jobs"))
 
 
@@ -109,14 +110,12 @@ def _shown(
     )
 
 
-def _offered(found: Sequence[Resource], chosen: str, get: "type | object") -> list[Resource]:
+def _offered(found: Sequence[R], chosen: str, get: Callable[[str], R]) -> list[R]:
     """What can be picked, and what is picked."""
     offered = [each for each in found if each.status != "rejected" or each.id == chosen]
     if chosen and all(each.id != chosen for each in offered):
-        try:
-            offered.append(get(chosen))  # type: ignore[operator]
-        except PithError:
-            pass
+        with suppress(PithError):
+            offered.append(get(chosen))
     return offered
 
 

@@ -79,7 +79,7 @@ def _single(schema: Schema, defs: Mapping[str, Schema]) -> Shape:
 
 def _array(schema: Schema, defs: Mapping[str, Schema]) -> Shape:
     limits = _limits(schema)
-    each = schema.get("items") or next(iter(schema.get("prefixItems", ())), {})
+    each: Schema = schema.get("items") or next(iter(schema.get("prefixItems", ())), {})
     items = shape_of(each, defs)
     if items.widget == "choice":
         return Shape("ranked", choices=items.choices, limits=limits)

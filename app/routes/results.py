@@ -46,7 +46,7 @@ DOWNLOAD = {
 )
 def report(request: Request, id: JobPath, service: TheService) -> Response:
     kind = preferred(request.headers.get("accept"), ("application/json", "text/html"))
-    stored = _stored_report(service, id, "html" if kind == "text/html" else "json")
+    stored = stored_report(service, id, "html" if kind == "text/html" else "json")
     response = send(request, service.blobs, stored, disposition="inline")
     response.headers["Vary"] = "Accept"
     if kind == "text/html":
@@ -75,7 +75,7 @@ def artifact(
     return send(request, service.blobs, service.jobs.artifact(id, name))
 
 
-def _stored_report(service: Service, id: str, form: str) -> Artifact:
+def stored_report(service: Service, id: str, form: str) -> Artifact:
     job = service.jobs.get(id)
     for stored in job.artifacts:
         if stored.kind == "report" and stored.format == form:

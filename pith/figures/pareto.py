@@ -4,6 +4,7 @@ Colours come from classes, so that the page decides on light and dark: ``figure`
 ``best``, ``front``. Not covered: the table beside it, which the page writes.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -51,14 +52,19 @@ def front(points: Sequence[Point], x: Better, y: Better) -> tuple[int, ...]:
     def beaten(one: Point) -> bool:
         return any(at_least(other, one) and not at_least(one, other) for other in points)
 
-    return tuple(sorted((i for i, one in enumerate(points) if not beaten(one)), key=lambda i: (points[i].x, points[i].y)))
+    return tuple(
+        sorted((i for i, one in enumerate(points) if not beaten(one)), key=lambda i: (points[i].x, points[i].y))
+    )
 
 
 def pareto(points: Sequence[Point], x: Axis, y: Axis, title: str) -> str:
     """The plot; without points, a sentence in its place."""
     if not points:
         return '<p class="empty">Nothing to plot: no result has both numbers.</p>'
-    across, up = _Scale.of([p.x for p in points], LEFT, WIDTH - RIGHT), _Scale.of([p.y for p in points], HEIGHT - BOTTOM, TOP)
+    across, up = (
+        _Scale.of([p.x for p in points], LEFT, WIDTH - RIGHT),
+        _Scale.of([p.y for p in points], HEIGHT - BOTTOM, TOP),
+    )
     best = front(points, x.better, y.better)
     parts = [
         f'<svg class="figure" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
@@ -127,21 +133,21 @@ def _steps(points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Sc
     """The front as stairs: between two of its points, what can be had is the worse of both."""
     places = [(across.place(points[i].x), up.place(points[i].y)) for i in best]
     path = [f"M{places[0][0]} {places[0][1]}"]
-    for here, there in zip(places, places[1:], strict=False):
+    for _here, there in itertools.pairwise(places):
         path.append(f"H{there[0]}V{there[1]}" if better == "lower" else f"V{there[1]}H{there[0]}")
     return f'<path class="front" fill="none" d="{"".join(path)}"/>'
 
 
-def _marks(
-    points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Scale, x: Axis, y: Axis
-) -> list[str]:
+def _marks(points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
     parts = []
     lines = _apart([up.place(point.y) for point in points], [across.place(point.x) for point in points])
     for i, point in enumerate(points):
         at, down, on = across.place(point.x), up.place(point.y), i in best
         leftward = at + 10 + len(point.label) * _LETTER > WIDTH
         side = f'x="{at - 10}" text-anchor="end"' if leftward else f'x="{at + 10}"'
-        said = f"{point.label}: {x.name} {point.x:.4g} {x.unit}, {y.name} {point.y:.4g} {y.unit}".replace(" ,", ",").strip()
+        said = f"{point.label}: {x.name} {point.x:.4g} {x.unit}, {y.name} {point.y:.4g} {y.unit}".replace(
+            " ,", ","
+        ).strip()
         said += "; nothing here beats it on both" if on else ""
         shape = f'<circle cx="{at}" cy="{down}" r="6"/>' if on else _cross(at, down)
         parts.append(
