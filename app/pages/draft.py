@@ -63,9 +63,9 @@ def drafted(service: Service, spec: object, text: str | None = None) -> Draft:
     return Draft(form, told, tuple(wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each))), plan)
 
 
-def unreadable(text: str, given: Answers, fault: ValueError) -> Draft:
+def unreadable(text: str, given: Answers, why: str) -> Draft:
     """The JSON beside the form is none; the form stays as it was."""
-    says = f"The JSON cannot be read: {fault}. The form is as it was before."
+    says = f"The JSON cannot be read: {why}. The form is as it was before."
     return Draft(field(job_shape(), document(job_shape(), given)), text, (Wrong(says),), None)
 
 

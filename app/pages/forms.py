@@ -15,7 +15,7 @@ from app.pages.shapes import NONE, Property, Shape, Widget
 
 Answers = Mapping[str, str]
 OF, COUNT = "#of", "#n"
-LONGEST_LIST = 1000
+LONGEST_LIST = 100
 _WHOLE = re.compile(r"[+-]?\d{1,30}")
 _ABSENT: Any = object()
 
@@ -218,9 +218,11 @@ def _numeric(text: str) -> Any:
 
 def _loaded(text: str) -> Any:
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        json.dumps(found, allow_nan=False)
     except (ValueError, RecursionError):
         return text
+    return found
 
 
 def _branch(shape: Shape, value: Any) -> str:

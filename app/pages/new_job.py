@@ -13,10 +13,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from app.pages.draft import Draft, changed, curl, drafted, python, unreadable
-from app.pages.forms import document
+from app.pages.forms import answers, document, field
 from app.pages.render import page
 from app.pages.shapes import job_shape
 from app.pages.visitor import pages_for
+from app.parameters import plausible
 from app.service import Service, TheService
 from pith.errors import PithError
 from pith.fork import refuse_check
@@ -52,9 +53,8 @@ def begin(
 ) -> HTMLResponse:
     """From nothing, from a model, or from another job's spec."""
     if like is not None:
-        spec = json.loads(refuse_check(service.jobs.get(like)).model_dump_json(exclude_defaults=True))
-        kinds = [step.kind for step in refuse_check(service.jobs.get(like)).recipe]
-        spec["recipe"] = [{"kind": kind, **step} for kind, step in zip(kinds, spec["recipe"], strict=True)]
+        whole = refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))).model_dump(mode="json")
+        spec = document(job_shape(), dict(answers(field(job_shape(), whole))))
     else:
         named = {"model": model or _newest(service), "dataset": dataset}
         spec = {key: value for key, value in named.items() if value is not None}
@@ -81,11 +81,22 @@ def _worked(request: Request, service: Service, body: bytes) -> HTMLResponse:
         return _shown(request, service, drafted(service, spec), spec, tags)
     text = given.get("json", "")
     try:
-        written = json.loads(text)
+        written = _read(text)
     except (ValueError, RecursionError) as fault:
-        draft = unreadable(text, given, ValueError(str(fault)))
+        draft = unreadable(text, given, str(fault))
         return _shown(request, service, draft, document(job_shape(), given), tags)
     return _shown(request, service, drafted(service, written, text), written, tags)
+
+
+def _read(text: str) -> object:
+    """JSON that can be written again. Raises ValueError or RecursionError."""
+    written = json.loads(text, parse_constant=_refused)
+    json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
+    return written
+
+
+def _refused(constant: str) -> object:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _shown(

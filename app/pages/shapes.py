@@ -16,6 +16,14 @@ Widget = Literal[
 ]
 NONE = "none"
 """The branch that is null."""
+_MOST = 10**15
+"""A bound beyond which nobody needs to be told of it."""
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
 _IDS: Mapping[str, Widget] = {"^mdl_": "model", "^dts_": "dataset"}
 
 
@@ -153,21 +161,17 @@ def _id_of(schema: Schema) -> Widget | None:
 def _limits(schema: Schema) -> str:
     """``a whole number, 1 to 1000``; ``above 0, below 1``."""
     said = ["a whole number"] if schema.get("type") == "integer" else []
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        said.append(f"{_number(low)} to {_number(high)}")
+    if "minimum" in schema and "maximum" in schema:
+        said.append(f"{_number(schema['minimum'])} to {_number(schema['maximum'])}")
     else:
-        said += [f"at least {_number(low)}"] if low is not None else []
-        said += [f"at most {_number(high)}"] if high is not None else []
-    words = {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
-    said += [f"{word} {_number(schema[name])}" for name, word in words.items() if name in schema]
+        said += [f"{word} {_number(schema[name])}" for name, word in _BOUNDS.items() if schema.get(name, _MOST) < _MOST]
     most = schema.get("maxItems", schema.get("maxLength") if schema.get("type") == "array" else None)
     said += [f"{most} at most"] if most is not None else []
     return ", ".join(said)
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) and value < 1e15 else f"{value:g}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def _first_sentences(text: str) -> str:

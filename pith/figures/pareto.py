@@ -4,7 +4,6 @@ Colours come from classes, so that the page decides on light and dark: ``figure`
 ``best``, ``front``. Not covered: the table beside it, which the page writes.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -133,7 +132,7 @@ def _steps(points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Sc
     """The front as stairs: between two of its points, what can be had is the worse of both."""
     places = [(across.place(points[i].x), up.place(points[i].y)) for i in best]
     path = [f"M{places[0][0]} {places[0][1]}"]
-    for _here, there in itertools.pairwise(places):
+    for there in places[1:]:
         path.append(f"H{there[0]}V{there[1]}" if better == "lower" else f"V{there[1]}H{there[0]}")
     return f'<path class="front" fill="none" d="{"".join(path)}"/>'
 
@@ -165,8 +164,10 @@ def _apart(heights: Sequence[float], places: Sequence[float]) -> list[float]:
     """Where the labels go: each beside its point, or below one that is there already."""
     found: dict[int, float] = {}
     for i in sorted(range(len(heights)), key=lambda i: heights[i]):
-        near = [found[j] for j in found if abs(places[j] - places[i]) < WIDTH / 4]
-        found[i] = max([heights[i], *(height + LINE for height in near if abs(height - heights[i]) < LINE)])
+        at = heights[i]
+        for taken in sorted(found[j] for j in found if abs(places[j] - places[i]) < WIDTH / 4):
+            at = taken + LINE if abs(taken - at) < LINE else at
+        found[i] = at
     return [round(found[i], 1) for i in range(len(heights))]
 
 

@@ -50,5 +50,5 @@ def succeeded(http: httpx.Client, bench: Bench, job: str, page: bytes = b"<h1>Re
     attempt = bench.start(job)
     said = {"size": 1e6, "accuracy": 0.92, "latency": 4.0} | numbers
     report = a_report(bench.jobs.get(job), **said)
-    files = {"report_json": report.model_dump_json().encode(), "report_html": page, "model_onnx": b"model"}
-    bench.succeed(job, attempt, **files)
+    told = report.model_dump_json().encode()
+    bench.succeed(job, attempt, report_json=told, report_html=page, model_onnx=b"model")
