@@ -7,6 +7,8 @@
 // `data-then` is `reload`, `go ADDRESS`, where {id} is taken from the answer, or `tell`, which only sends the event
 // `pith:done`, with the answer as its detail. A problem (RFC 9457) is shown at the field that its pointer names, or else
 // on top of the page.
+//
+//   <div data-await="/v1/models/mdl_…" data-part="list">   shows the page anew, or that part of it, once it is checked
 
 const SCALARS = { integer: (text) => Number.parseInt(text, 10), number: Number, boolean: (text) => text === "true" };
 
@@ -125,6 +127,7 @@ function valueOf(field) {
     return field.checked;
   }
   if (field.type === "radio" && !field.checked) return undefined;
+  if (field.value === "" && field.dataset.empty === "list") return [];
   if (field.value === "") return undefined;
   if (type === "words") return field.value.split(/[\s,]+/).filter(Boolean);
   if (type === "json") return JSON.parse(field.value);
@@ -217,6 +220,41 @@ async function copy(button) {
   setTimeout(() => (button.textContent = said), 2000);
 }
 
+/** Fetches this page again and puts the new part with this id in the place of the old one. */
+export async function refresh(id) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+  const old = document.getElementById(id);
+  if (!fresh || !old) return;
+  const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  old.replaceWith(document.adoptNode(fresh));
+  if (focused) fresh.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  localTimes(fresh);
+  awaitChecks();
+}
+
+let awaiting = false;
+
+/** Waits for the first upload on this page that is being checked; then the next one. */
+async function awaitChecks() {
+  const first = document.querySelector("[data-await]");
+  if (!first || awaiting) return;
+  awaiting = true;
+  try {
+    let found;
+    do {
+      found = await ask("GET", `${first.dataset.await}?wait=30`);
+    } while (found.status === "checking");
+    if (!first.dataset.part) location.reload();
+  } catch (problem) {
+    notice(problem.message, "warn");
+    return;
+  } finally {
+    awaiting = false;
+  }
+  if (first.dataset.part) refresh(first.dataset.part);
+}
+
 // Times are written in UTC by the server, and in the reader's own zone where there is a script.
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -228,4 +266,5 @@ export function localTimes(root) {
 }
 
 localTimes(document);
+awaitChecks();
 document.addEventListener("htmx:after:swap", () => localTimes(document));
