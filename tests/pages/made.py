@@ -3,12 +3,14 @@
 from typing import Any
 
 import httpx
+from playwright.sync_api import expect
 
 from pith.job import Job
 from pith.report import Measurement, Metric, Report
 from tests.app.a_report import report_of
 from tests.app.by_hand import Bench
 
+expect.set_options(timeout=30_000)
 QUANTIZE: dict[str, Any] = {"kind": "quantize.weight_only"}
 
 
