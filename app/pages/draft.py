@@ -21,6 +21,7 @@ from pith.pointers import malformed
 from pith.presets import PRESETS
 
 Document = dict[str, Any]
+NOTHING: Answers = {}
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Draft:
         return any(each.at is not None and each.at.name.startswith(f"{field.name}/") for each in self.wrong)
 
 
-def drafted(service: Service, spec: object, text: str | None = None) -> Draft:
-    """``text`` is how somebody has written the document, where it was written at all."""
-    form = field(job_shape(), spec)
+def drafted(service: Service, spec: object, text: str | None = None, given: Answers = NOTHING) -> Draft:
+    """``text`` is how somebody has written the document, ``given`` the form that it was made of."""
+    form = field(job_shape(), spec, given=given)
     told = json.dumps(spec, indent=2, ensure_ascii=False) if text is None else text
     try:
         found = JobSpec.model_validate_json(json.dumps(spec), strict=True)
@@ -66,7 +67,7 @@ def drafted(service: Service, spec: object, text: str | None = None) -> Draft:
 def unreadable(text: str, given: Answers, why: str) -> Draft:
     """The JSON beside the form is none; the form stays as it was."""
     says = f"The JSON cannot be read: {why}. The form is as it was before."
-    return Draft(field(job_shape(), document(job_shape(), given)), text, (Wrong(says),), None)
+    return Draft(field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None)
 
 
 def changed(spec: Document, act: str) -> Document:

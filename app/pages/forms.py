@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from app.pages.shapes import NONE, Property, Shape, Widget
@@ -70,9 +71,12 @@ class Field:
         return next(each for each in self.children if each.name == f"{self.name}/{name}")
 
 
-def field(shape: Shape, value: Any, name: str = "", of: Property | None = None) -> Field:
-    """``value`` is what the document has there, sound or not; None where it has nothing."""
-    text, choices, children = _filled(shape, value, name)
+def field(
+    shape: Shape, value: Any, name: str = "", of: Property | None = None, given: Answers = MappingProxyType({})
+) -> Field:
+    """``value`` is what the document has there, sound or not; None where it has nothing. ``given`` are the answers that
+    it was made of: where a document does not tell which shape was picked, they do."""
+    text, choices, children = _filled(shape, value, name, given)
     return Field(
         name=name,
         label=_words(name.rpartition("/")[2]),
@@ -87,19 +91,20 @@ def field(shape: Shape, value: Any, name: str = "", of: Property | None = None) 
     )
 
 
-def _filled(shape: Shape, value: Any, name: str) -> tuple[str, tuple[Choice, ...], tuple[Field, ...]]:
+def _filled(shape: Shape, value: Any, name: str, given: Answers) -> tuple[str, tuple[Choice, ...], tuple[Field, ...]]:
     """What is there as text, what can be picked, and the fields inside."""
     listed = list(value) if isinstance(value, list | tuple) else []
     match shape.widget:
         case "group":
-            return "", (), tuple(_members(shape, value, name))
+            return "", (), tuple(_members(shape, value, name, given))
         case "branch":
-            text = _branch(shape, value)
-            inner = (field(shape.branches[text], value, name),) if text in shape.branches else ()
+            text = _branch(shape, value, given.get(name + OF, ""))
+            inner = (field(shape.branches[text], value, name, None, given),) if text in shape.branches else ()
             return text, tuple(Choice(key, _words(key)) for key in shape.branches), inner
         case "list":
-            held = listed[:LONGEST_LIST]
-            return str(len(held)), (), tuple(field(_items(shape), each, f"{name}/{i}") for i, each in enumerate(held))
+            items = _items(shape)
+            held = (field(items, each, f"{name}/{i}", None, given) for i, each in enumerate(listed[:LONGEST_LIST]))
+            return str(min(len(listed), LONGEST_LIST)), (), tuple(held)
         case "ranked":
             return "", (), tuple(_ranks(shape, listed, name))
         case "lines":
@@ -141,12 +146,20 @@ def document(shape: Shape, given: Answers) -> Any:
     return {} if found is _ABSENT else found
 
 
-def _members(shape: Shape, value: Any, name: str) -> Iterator[Field]:
+def _members(shape: Shape, value: Any, name: str, given: Answers) -> Iterator[Field]:
     have = value if isinstance(value, Mapping) else {}
     for key, member in shape.properties.items():
-        if member.shape.widget != "fixed":
-            made = field(member.shape, have.get(key, member.default), f"{name}/{key}", member)
-            yield replace(made, set=key in have)
+        if member.shape.widget == "fixed":
+            continue
+        place = f"{name}/{key}"
+        there = have[key] if key in have else _unsaid(member, given.get(place + OF, ""))
+        yield replace(field(member.shape, there, place, member, given), set=key in have)
+
+
+def _unsaid(member: Property, picked: str) -> Any:
+    """What is there by itself; nothing, where another shape than that one's was picked."""
+    other = picked and member.shape.widget == "branch" and _branch(member.shape, member.default, "") != picked
+    return None if other else member.default
 
 
 def _read(shape: Shape, given: Answers, name: str) -> Any:
@@ -225,17 +238,23 @@ def _loaded(text: str) -> Any:
     return found
 
 
-def _branch(shape: Shape, value: Any) -> str:
-    """The branch that what is there looks like."""
+def _branch(shape: Shape, value: Any, picked: str) -> str:
+    """The branch that what is there looks like; the one that was picked, where it may be that."""
     if value is None:
-        return NONE if shape.nullable else ""
+        return picked if picked in shape.branches else NONE if shape.nullable else ""
     if isinstance(value, Mapping):
-        if (kind := str(value.get("kind"))) in shape.branches:
-            return kind
-        groups = [key for key, each in shape.branches.items() if each.widget == "group"]
-        return next((key for key in groups if _has_all(shape.branches[key], value)), groups[0] if groups else "")
+        return _group(shape, value, picked)
     widgets = ("list", "lines", "ranked") if isinstance(value, Sequence) and not isinstance(value, str) else _SCALAR
     return next((key for key, each in shape.branches.items() if each.widget in widgets), "")
+
+
+def _group(shape: Shape, value: Mapping[str, Any], picked: str) -> str:
+    if (kind := str(value.get("kind"))) in shape.branches:
+        return kind
+    groups = [key for key, each in shape.branches.items() if each.widget == "group"]
+    if picked in groups and value.keys() <= shape.branches[picked].properties.keys():
+        return picked
+    return next((key for key in groups if _has_all(shape.branches[key], value)), groups[0] if groups else "")
 
 
 _SCALAR = ("choice", "model", "dataset", "text", "number")

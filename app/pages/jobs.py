@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
+from pydantic import StringConstraints
 
 from app.download import send
 from app.pages.render import CSP, page
@@ -16,9 +17,12 @@ from app.service import Service, TheService
 from pith.errors import PithError
 from pith.intake import IntakeSpec
 from pith.job import EVENT_TYPES, FINAL, Job, JobStatus
-from pith.tags import MOST, Tag
+from pith.tags import MOST
 
 PER_PAGE = 25
+_TAG = r"[A-Za-z0-9][A-Za-z0-9._:/@+=-]{0,63}"
+Tags = Annotated[str, StringConstraints(pattern=rf"^ *({_TAG}( +{_TAG})*)? *$", max_length=1000)]
+"""None, one, or several with spaces between them, as somebody types them in."""
 FRAMED = {
     "Content-Security-Policy": REPORT_CSP.replace("frame-ancestors 'none'", "frame-ancestors 'self'"),
     "X-Frame-Options": "SAMEORIGIN",
@@ -40,7 +44,7 @@ def show_all(
     service: TheService,
     status: Annotated[JobStatus | Literal[""], Query()] = "",
     model: Annotated[str, Query(pattern="^(mdl_[0-9a-z]{26})?$")] = "",
-    tag: Annotated[list[Tag | Literal[""]] | None, Query(max_length=MOST)] = None,
+    tag: Annotated[list[Tags] | None, Query(max_length=MOST)] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     part: Annotated[Literal["table"] | None, Query()] = None,
 ) -> HTMLResponse:

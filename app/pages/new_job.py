@@ -78,7 +78,8 @@ def _worked(request: Request, service: Service, body: bytes) -> HTMLResponse:
     act, tags = given.get("do", ""), tuple(given.get("tags", "").split())
     if act != "json":
         spec = changed(document(job_shape(), given), act)
-        return _shown(request, service, drafted(service, spec), spec, tags)
+        # What has moved is not where it was answered.
+        return _shown(request, service, drafted(service, spec, given={} if act else given), spec, tags)
     text = given.get("json", "")
     try:
         written = _read(text)

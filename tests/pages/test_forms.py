@@ -177,3 +177,18 @@ def test_the_lines_say_the_same() -> None:
     tree = ast.parse(python("http://127.0.0.1:8000/", spec, ["a"]))
     (assigned,) = (each for each in tree.body if isinstance(each, ast.Assign))
     assert ast.literal_eval(assigned.value) == spec
+
+
+@pytest.mark.parametrize(
+    ("option", "branch"),
+    [
+        *(("student", branch) for branch in ("none", "model", "Architecture", "Narrower", "Shallower")),
+        ("teacher", "several"),
+        ("teacher", "model"),
+    ],
+)
+def test_a_shape_that_was_picked_stays_though_nothing_is_in_it_yet(option: str, branch: str) -> None:
+    spec = {"model": MODEL, "recipe": [{"kind": "distill.logits"}]}
+    typed = {**dict(answers(field(SHAPE, spec))), f"/recipe/0/{option}#of": branch}
+    form = field(SHAPE, document(SHAPE, typed), given=typed)
+    assert dict(answers(form))[f"/recipe/0/{option}#of"] == branch

@@ -1,4 +1,4 @@
-"""The page on which a job is put together: its form, the JSON beside it, what is wrong at the field that it is about."""
+"""The page on which a job is put together: its form, the JSON beside it, what is wrong at its field."""
 
 import json
 import os
@@ -199,7 +199,7 @@ def test_steps_are_moved_and_removed_by_keyboard(desk: Visit, model: str, datase
 
 def test_another_shape_has_other_fields(desk: Visit, model: str, dataset: str) -> None:
     page = desk.to(f"/jobs/new?model={model}&dataset={dataset}&preset=distilled")
-    page.locator(".options summary").first.click()
+    page.locator(".options").first.evaluate("options => (options.open = true)")
     page.get_by_label("student", exact=True).select_option("Shallower")
     page.get_by_label("Depth").fill("0.5")
     expect(page.locator("#json")).to_have_value(re.compile('"student": {\\s+"depth": 0.5'))
