@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import bucket, crowd, modalities, overhead, real_weights, rush, training, upload, weights
+from bench import bucket, crowd, modalities, overhead, pages, real_weights, rush, training, upload, weights
 from engine.environment import processor
 
 
@@ -65,6 +65,13 @@ def main(wanted: list[str]) -> None:
             f"(j) API memory          {found['start']:.1f} MiB, {found['10']:.1f} after 10,000 requests, "
             f"{found['50']:.1f} after 50,000, {found['100']:.1f} after 100,000 ({found['rate']:.0f} a second)"
         )
+    if "pages" in wanted:
+        for seen in pages.measure():
+            print(
+                f"(l) {seen['path']:20} {seen['median']:.0f} ms, worst {seen['worst']:.0f}  (limit 100); "
+                f"{seen['kilobytes']:.0f} kB at the first visit  (limit 300)",
+                flush=True,
+            )
     if "published" in wanted:
         for found in real_weights.measure():
             print(f"(g) {found['name']}: {found['before']:.2%} as it came (elsewhere {found['expected']:.2%}),")

@@ -34,6 +34,6 @@ def show_all(
         cursor=cursor,
         now=datetime.now(UTC),
         scopes=[(scope, SAYS[scope], scope in USUAL) for scope in SCOPES if scope in mine or "operate" in mine],
-        projects=service.projects.list(200).data if "operate" in mine else (),
+        projects={each.id: each.name for each in service.projects.list(200).data} if "operate" in mine else {},
         required=service.settings.keys_required,
     )

@@ -43,6 +43,7 @@ def _environment() -> Environment:
         count=words.count,
         whole=words.whole,
         shape=words.shape,
+        dotted=words.dotted,
         duration=words.duration,
         when=words.when,
     )

@@ -32,6 +32,11 @@ def shape(value: tuple[int | None, ...] | None) -> str:
     return " × ".join(sizes) or "one number"
 
 
+def dotted(name: str) -> Markup:
+    """A dotted name, which may be broken after its dots."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
 def duration(seconds: float | None) -> str:
     """``1 h 5 min``, ``6.6 s``; – for None."""
     if seconds is None:

@@ -255,6 +255,10 @@ async function awaitChecks() {
   if (first.dataset.part) refresh(first.dataset.part);
 }
 
+// On a phone the navigation is wider than the screen.
+const there = document.querySelector(".top [aria-current]");
+if (there) there.closest("ul").scrollLeft = there.offsetLeft - there.closest("ul").clientWidth / 2;
+
 // Times are written in UTC by the server, and in the reader's own zone where there is a script.
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
