@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 
-from bench import bucket, crowd, modalities, overhead, pages, real_weights, rush, training, upload, weights
+from bench import bucket, crowd, frames, modalities, overhead, pages, real_weights, rush, training, upload, weights
 from engine.environment import processor
 
 
@@ -72,6 +72,16 @@ def main(wanted: list[str]) -> None:
                 f"{seen['kilobytes']:.0f} kB at the first visit  (limit 300)",
                 flush=True,
             )
+    if "frames" in wanted:
+        found = frames.measure()
+        print(
+            f"(m) a job's page        {found['live_rate']:.1f} frames/s, 10,000 events in {found['seconds']:.0f} s  "
+            f"(limit 60); {found['live_late']:.1%} of them late, the longest {found['live_worst']:.0f} ms"
+        )
+        print(
+            f"    loaded anew         {found['reload_rate']:.1f} frames/s until all are there, the longest "
+            f"{found['reload_worst']:.0f} ms; {found['lines']:.0f} lines in the page"
+        )
     if "published" in wanted:
         for found in real_weights.measure():
             print(f"(g) {found['name']}: {found['before']:.2%} as it came (elsewhere {found['expected']:.2%}),")

@@ -6,8 +6,11 @@ import { ask, notice, Problem, quiet } from "./pith.js";
 const form = document.getElementById("draft");
 const said = document.getElementById("said");
 const PAUSE = 350; // milliseconds without typing, after which the server is asked
+const typed = new Map(); // what was typed while the server was making another form
 let latest = 0;
 let timer = 0;
+let building = 0;
+let turn = Promise.resolve();
 
 const by = (id, root = form) => root.querySelector(`[id="${id}"]`);
 
@@ -46,17 +49,38 @@ async function look(act) {
   ready();
 }
 
-/** After a button or another shape: the whole form, with the focus where the work goes on. */
-async function rebuild(act, focus) {
+/** After a button or another shape: the whole form, one after the other, with the focus where the work goes on. */
+function rebuild(act, focus) {
+  building += 1;
+  clearTimeout(timer);
+  turn = turn.then(() => built(act, focus)).finally(() => (building -= 1));
+}
+
+async function built(act, focus) {
   const open = [...form.querySelectorAll("details[open][id]")].map((each) => each.id);
+  typed.clear();
   const fresh = await worked(act);
   if (!fresh) return;
   form.replaceChildren(fresh);
   for (const id of open) by(id)?.setAttribute("open", "");
   ready();
+  if (typed.size) {
+    again();
+    return;
+  }
   const place = focus();
   place?.focus();
   place?.scrollIntoView({ block: "nearest" });
+}
+
+/** What was typed meanwhile is put into the new form. */
+function again() {
+  for (const [name, value] of typed) {
+    const field = form.elements.namedItem(name);
+    if (field && "value" in field) field.value = value;
+  }
+  by("send").disabled = true;
+  timer = setTimeout(() => look(typed.has("json") ? "json" : ""), PAUSE);
 }
 
 function replace(id, fresh) {
@@ -123,7 +147,6 @@ form.addEventListener("submit", (event) => {
   const act = event.submitter?.value ?? "";
   const [words, focus] = after(act);
   said.textContent = words;
-  clearTimeout(timer);
   rebuild(act, focus);
 });
 
@@ -134,6 +157,10 @@ form.addEventListener("input", (event) => {
     return;
   }
   if (field.matches("[data-shape]")) return;
+  if (building) {
+    typed.set(field.name, field.value);
+    return;
+  }
   clearTimeout(timer);
   latest += 1;
   by("send").disabled = true;

@@ -216,3 +216,12 @@ def test_without_a_script_its_buttons_work_too(visits: Any, api: Any, model: str
         expect(page.locator("#plan")).to_contain_text("Can run")
         assert "quantize.weight_only" in page.locator("#curl").inner_text()
         assert not page.get_by_role("button", name="Send the job").is_visible()
+
+
+def test_what_is_typed_while_a_button_works_is_kept(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}")
+    page.route("**/jobs/new", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    page.get_by_role("button", name=PRESETS[0].aim).click()
+    page.get_by_label("min speedup").fill("3")
+    expect(page.locator("#json")).to_have_value(re.compile("weight_only.*min_speedup", re.DOTALL))
+    assert page.get_by_label("min speedup").input_value() == "3"

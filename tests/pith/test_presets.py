@@ -1,6 +1,7 @@
 """Presets: sound specs, that plan without a problem on a small convolutional model."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,8 @@ def test_it_says_whether_it_needs_data(preset: Preset) -> None:
 def test_it_is_short_and_plain_json(preset: Preset) -> None:
     assert json.loads(json.dumps(preset.part)) == preset.part
     assert len(preset.says) < 260
+
+
+def test_the_guide_names_them_all() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    assert [preset.name for preset in PRESETS if f"| `{preset.name}` |" not in guide] == []
