@@ -23,10 +23,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $(VENV)/.demo $@
 
-# The other official client of the upload protocol, where there is npm; without it that test skips, and says so.
-$(VENV)/js: | $(BIN)/python
-	@mkdir -p $@
-	-@command -v npm > /dev/null && npm install --silent --no-save --no-package-lock --prefix $@ tus-js-client@4.3.1
+# The other official client of the upload protocol, and an auditor of pages, where there is npm; without it their tests
+# skip, and say so. So do those of the pages where there is no chromium (Debian: apt install chromium).
+JS := $(VENV)/js/node_modules/axe-core
+$(JS): | $(BIN)/python
+	@mkdir -p $(VENV)/js
+	-@command -v npm > /dev/null && npm install --silent --no-save --no-package-lock --prefix $(VENV)/js tus-js-client@4.3.1 axe-core@4.14.1
 
 # A real MLflow server for the tests, where it can be had; its dependencies do not go with ours. Without it they skip.
 $(VENV)/mlflow: | $(BIN)/python
@@ -50,7 +52,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(VENV)/js $(VENV)/mlflow
+test: check $(JS) $(VENV)/mlflow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 format: $(VENV)/.dev

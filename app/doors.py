@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 from starlette.datastructures import Headers
 
+from app import cookie
 from app.settings import ApiSettings
 from pith.access import DEFAULT_PROJECT, SCOPES
 from pith.errors import PithError
 from store.access import TRUSTED, Caller, Keys
 from store.rates import WINDOW_SECONDS, Rate, Rates
 
+ASKED = "/v1/"
+"""Where the API begins; the pages ask for themselves (``app.pages.visitor``)."""
 OPERATOR = Caller(DEFAULT_PROJECT, frozenset(SCOPES), "the key of PITH_OPERATOR_KEY")
 
 
@@ -32,13 +35,14 @@ class Doors:
         """Whether the database is to be asked who it is."""
         return "authorization" in headers or self._settings.keys_required
 
-    def admit(self, headers: Headers) -> Admission:
-        """
+    def admit(self, headers: Headers, scheme: str = "http") -> Admission:
+        """By the header, or else, where keys are asked for, by the cookie that goes with this scheme.
+
         Raises:
             PithError: ``key_required``, ``key_refused``.
             RateLimited: with what the answer says of it.
         """
-        caller = self._caller(headers)
+        caller = self._caller(headers, scheme)
         most = caller.requests_per_minute
         if most is None or caller.key is None:
             return Admission(caller, {})
@@ -48,16 +52,22 @@ class Doors:
             raise RateLimited(rate, said)
         return Admission(caller, said)
 
-    def _caller(self, headers: Headers) -> Caller:
+    def _caller(self, headers: Headers, scheme: str) -> Caller:
         given = headers.get("authorization")
         if given is None:
-            if self._settings.keys_required:
+            if not self._settings.keys_required:
+                return TRUSTED
+            kept = cookie.carried(headers, scheme)
+            if kept is None:
                 raise PithError("key_required")
-            return TRUSTED
+            return self._identified(kept)
         scheme, _, secret = given.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
             raise PithError("key_refused", reason="the header Authorization does not say `Bearer KEY`")
+        return self._identified(secret)
+
+    def _identified(self, secret: str) -> Caller:
         operator = self._settings.operator_key
         if operator is not None and compare_digest(secret.encode(), operator.get_secret_value().encode()):
             return OPERATOR

@@ -11,13 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.doors import Doors
+from app import cookie
+from app.doors import ASKED, Doors
 from app.problems import headers_of, problem_of, problem_response
 from app.settings import ApiSettings
 from pith.errors import PithError
 
 AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::\d{1,5})?")
-ASKED = "/v1/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -44,7 +44,7 @@ class Guard:
         answer = _Answer(send)
         try:
             service, headers = scope["app"].state.service, Headers(scope=scope)
-            check(service.settings, scope["method"], headers)
+            check(service.settings, scope["method"], headers, scope["scheme"])
             if scope["path"].startswith(ASKED):
                 answer.headers = await _let_in(service.doors, headers, scope)
             await self.app(scope, receive, answer.send)
@@ -73,12 +73,14 @@ class _Answer:
 
 async def _let_in(doors: Doors, headers: Headers, scope: Scope) -> Mapping[str, str]:
     """Who it is goes along with the request; returned are headers of the answer."""
-    admission = await run_in_threadpool(doors.admit, headers) if doors.asks(headers) else doors.admit(headers)
+    scheme = scope["scheme"]
+    asks = doors.asks(headers)
+    admission = await run_in_threadpool(doors.admit, headers, scheme) if asks else doors.admit(headers, scheme)
     scope.setdefault("state", {})["caller"] = admission.caller
     return admission.headers
 
 
-def check(settings: ApiSettings, method: str, headers: Headers) -> None:
+def check(settings: ApiSettings, method: str, headers: Headers, scheme: str = "http") -> None:
     """
     Raises:
         PithError: ``host_not_allowed`` or ``origin_not_allowed``.
@@ -88,6 +90,8 @@ def check(settings: ApiSettings, method: str, headers: Headers) -> None:
         raise PithError("host_not_allowed", host=host[:255])
     if method not in SAFE_METHODS:
         _check_origin(host, headers)
+        if "authorization" not in headers and cookie.carried(headers, scheme) is not None:
+            _check_own_page(headers)
 
 
 def hostname(host: str) -> str:
@@ -102,6 +106,12 @@ def _check_origin(host: str, headers: Headers) -> None:
         raise PithError("origin_not_allowed", origin=origin[:255])
     if origin is None and headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         raise PithError("origin_not_allowed", origin=headers["sec-fetch-site"][:255])
+
+
+def _check_own_page(headers: Headers) -> None:
+    """A browser sends the cookie by itself; that one of our pages wanted it must be said."""
+    if "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
+        raise PithError("origin_not_allowed", origin="nobody's")
 
 
 def authority(origin: str) -> str | None:

@@ -9,7 +9,23 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.routes import about, access, events, jobs, lineage, pages, results, resumable, uploads, webhooks, workers
+from app.pages import compare, datasets, keys, models, new_job, overview, sign_in, static
+from app.pages import jobs as job_pages
+from app.pages import webhooks as webhook_pages
+from app.routes import (
+    about,
+    access,
+    docs,
+    events,
+    example,
+    jobs,
+    lineage,
+    results,
+    resumable,
+    uploads,
+    webhooks,
+    workers,
+)
 from app.service import opened
 from app.settings import ApiSettings
 from app.strict import known_query
@@ -74,8 +90,19 @@ def create_app(
         access.router,
         webhooks.router,
         workers.router,
+        example.router,
         about.router,
-        pages.router,
+        docs.router,
+        static.router,
+        sign_in.router,
+        overview.router,
+        new_job.router,
+        job_pages.router,
+        compare.router,
+        models.router,
+        datasets.router,
+        keys.router,
+        webhook_pages.router,
     ):
         app.include_router(router)
     described = app.openapi

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from app.pages.failing import error_page, wants_page
 from pith.errors import PithError, Problem
 from pith.pointers import malformed
 from store import logs
@@ -48,7 +49,14 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 async def _pith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PithError)
     log_fault(request, error)
-    return problem_response(error.problem, headers_of(error))
+    return _answered(request, error.problem, headers_of(error))
+
+
+def _answered(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """As a page for a browser that wants one, and as JSON for all others."""
+    if wants_page(request):
+        return error_page(request, problem, headers)
+    return problem_response(problem, headers)
 
 
 def headers_of(error: Exception) -> Mapping[str, str]:
@@ -65,7 +73,7 @@ def log_fault(request: Request, error: PithError) -> None:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem_response(malformed(error.errors(), None).problem)
+    return _answered(request, malformed(error.errors(), None).problem)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -74,10 +82,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allowed = list(_methods(request))
         problem = PithError("method_not_allowed", path=path, method=method, allowed=", ".join(allowed)).problem
-        return problem_response(problem, {"Allow": ", ".join(allowed)})
+        return _answered(request, problem, {"Allow": ", ".join(allowed)})
     if error.status_code == 404:
-        return problem_response(PithError("route_not_found", method=method, path=path).problem)
-    return problem_response(problem_of(error, request.scope))
+        return _answered(request, PithError("route_not_found", method=method, path=path).problem)
+    return _answered(request, problem_of(error, request.scope))
 
 
 def problem_of(error: Exception, scope: Scope) -> Problem:

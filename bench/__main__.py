@@ -7,7 +7,7 @@ import datetime
 import os
 import sys
 
-from bench import bucket, crowd, modalities, overhead, real_weights, rush, training, upload, weights
+from bench import bucket, crowd, frames, modalities, overhead, pages, real_weights, rush, training, upload, weights
 from engine.environment import processor
 
 LIMITED = ("overhead", "training", "upload", "weights", "rush", "crowd", "memory")
@@ -70,6 +70,23 @@ def main(wanted: list[str]) -> None:
         print(
             f"(j) API memory          {found['start']:.1f} MiB, {found['10']:.1f} after 10,000 requests, "
             f"{found['50']:.1f} after 50,000, {found['100']:.1f} after 100,000 ({found['rate']:.0f} a second)"
+        )
+    if "pages" in wanted:
+        for seen in pages.measure():
+            print(
+                f"(l) {seen['path']:20} {seen['median']:.0f} ms, worst {seen['worst']:.0f}  (limit 100); "
+                f"{seen['kilobytes']:.0f} kB at the first visit  (limit 300)",
+                flush=True,
+            )
+    if "frames" in wanted:
+        found = frames.measure()
+        print(
+            f"(m) a job's page        {found['live_rate']:.1f} frames/s, 10,000 events in {found['seconds']:.0f} s  "
+            f"(limit 60); {found['live_late']:.1%} of them late, the longest {found['live_worst']:.0f} ms"
+        )
+        print(
+            f"    loaded anew         {found['reload_rate']:.1f} frames/s until all are there, the longest "
+            f"{found['reload_worst']:.0f} ms; {found['lines']:.0f} lines in the page"
         )
     if "published" in wanted:
         for found in real_weights.measure():

@@ -9,7 +9,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from pith.access import DEFAULT_PROJECT
-from pith.artifact import Artifact
+from pith.artifact import Artifact, Digest
 from pith.errors import PithError
 from pith.ids import new_id
 from pith.job import FINAL, Event, Job, JobKind, JobSpec, JobStatus
@@ -172,6 +172,15 @@ class Jobs(Attempts, Waiting):
         """Events after the number of each of these jobs, of those that have any; what is deleted has none."""
         with self._db.reader() as session:
             return history.news(session, places, limit)
+
+    def that_made(self, digest: Digest, limit: int = 20) -> tuple[Job, ...]:
+        """Those of whose artifacts one has these bytes, newest first."""
+        made = exists().where(ArtifactRow.job_id == JobRow.id, ArtifactRow.digest == digest)
+        query = select(JobRow).where(made).order_by(JobRow.id.desc()).limit(limit)
+        if self._project is not None:
+            query = query.where(JobRow.project == self._project)
+        with self._db.reader() as session:
+            return job_view.contracts(session, session.scalars(query).all())
 
     def artifacts(self, id: str) -> tuple[Artifact, ...]:
         """Raises PithError ``not_found``."""

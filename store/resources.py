@@ -161,6 +161,15 @@ class Resources(Generic[R]):
             known = tags.of(session, [row.id for row in rows])
             return Page(data=tuple(self._contract(row, tagged=known[row.id]) for row in rows), next_cursor=after)
 
+    def of_bytes(self, digests: Collection[Digest], limit: int = 50) -> tuple[R, ...]:
+        """Those whose file is one of these, newest first, without the long part of the facts."""
+        table = self._kind.table
+        query = select(table).where(table.digest.in_(digests)).order_by(table.id.desc()).limit(limit)
+        if self._project is not None:
+            query = query.where(table.project == self._project)
+        with self._db.reader() as session:
+            return tuple(self._contract(row, tagged=()) for row in cast(Sequence[Row], session.scalars(query).all()))
+
     def preview(self, id: str) -> Preview:
         """Of a dataset. Raises PithError ``not_found``, or ``not_ready`` while it has none."""
         with self._db.reader() as session:
@@ -170,8 +179,9 @@ class Resources(Generic[R]):
                 raise PithError("not_ready", what=self._kind.word, id=id, status=row.status, wanted="preview", why=why)
             return Preview.model_validate(row.details)
 
-    def check(self, id: str) -> R:
-        """Queue a new check, as after an upload; what the one before has learnt is forgotten.
+    def check(self, id: str, given: Architecture | DatasetSchema | None = None) -> R:
+        """Queue a new check, as after an upload; what the one before has learnt is forgotten. With what is ``given``
+        now in the place of what came with the upload.
 
         Raises:
             PithError: ``not_found``, ``check_under_way``, or ``in_use`` while an unfinished job names it.
@@ -182,6 +192,8 @@ class Resources(Generic[R]):
                 raise PithError("check_under_way", what=self._kind.word, id=id, job=row.check_id)
             _refuse_in_use(session, self._kind.word, id)
             session.execute(delete(PartRow).where(PartRow.resource_id == id))
+            if given is not None:
+                row.declared = given.model_dump(mode="json")
             row.status, row.check_id = "checking", queue_check(session, id, row.project).id
             row.error = row.facts = row.details = None
             session.flush()

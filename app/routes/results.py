@@ -57,7 +57,7 @@ DOWNLOAD = {
 )
 def report(request: Request, id: JobPath, service: TheService) -> Response:
     kind = preferred(request.headers.get("accept"), _FACES)
-    stored = _stored_report(service, id, "html" if kind == "text/html" else "json")
+    stored = stored_report(service, id, "html" if kind == "text/html" else "json")
     if kind == "text/markdown":
         return _as_markdown(request, service, stored)
     response = send(request, service.blobs, stored, disposition="inline")
@@ -100,7 +100,7 @@ def _as_markdown(request: Request, service: Service, stored: Artifact) -> Respon
     return answer_text(request, said, "text/markdown", {"Vary": "Accept"})
 
 
-def _stored_report(service: Service, id: str, form: str) -> Artifact:
+def stored_report(service: Service, id: str, form: str) -> Artifact:
     job = service.jobs.get(id)
     for stored in job.artifacts:
         if stored.kind == "report" and stored.format == form:

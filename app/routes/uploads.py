@@ -130,9 +130,11 @@ def _routes(
         responses=problems("not_found", "check_under_way", "in_use", "origin_not_allowed"),
         summary=f"Check a {what} again",
     )
-    def check(id: Id, service: TheService) -> R:
-        """As after an upload. What the check before has learnt is forgotten."""
-        return _sent(service, of(service).check(plausible(id, what, listing)))
+    def check(id: Id, service: TheService, said: Annotated[Mapping[str, str], Depends(words.query)]) -> R:
+        """As after an upload, with what is said of it now, or else with what was said then. What the check before has
+        learnt is forgotten."""
+        given = words.read(said, "query")
+        return _sent(service, of(service).check(plausible(id, what, listing), given))
 
     @router.delete(
         "/{id}",

@@ -1,0 +1,224 @@
+"""Several results side by side: their numbers, which is best in each row, what their specs say differently, and what
+keeps them from being compared."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.pages import words
+from pith.figures.parallel import Upright, parallel
+from pith.figures.pareto import Axis, Better, Point, pareto
+from pith.job import Job
+from pith.metrics import MetricName
+from pith.report import Measurement, Report
+
+Told = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One job that has a report, and how it is called here."""
+
+    name: str
+    job: Job
+    report: Report
+
+
+@dataclass(frozen=True)
+class Cell:
+    told: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of all results."""
+
+    name: str
+    better: Better
+    values: tuple[float | None, ...]
+    told: tuple[str, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """With the best marked, unless all are alike."""
+        known = {value for value in self.values if value is not None}
+        best = (max if self.better == "higher" else min)(known) if len(known) > 1 else None
+        return tuple(
+            Cell(told, value is not None and value == best) for value, told in zip(self.values, self.told, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place of the spec where they do not all say the same; None where a spec has no such place."""
+
+    place: str
+    values: tuple[str | None, ...]
+
+
+def rows(results: Sequence[Result]) -> tuple[Row, ...]:
+    """Every number that at least one of them has."""
+    return tuple(_rows(results))
+
+
+def differences(results: Sequence[Result]) -> tuple[Difference, ...]:
+    flat = [dict(_flat(result.report.spec.model_dump(mode="json"), "")) for result in results]
+    places = dict.fromkeys(place for one in flat for place in one)
+    found = (Difference(place, tuple(one.get(place) for one in flat)) for place in places)
+    return tuple(each for each in found if len({*each.values}) > 1)
+
+
+def warnings(results: Sequence[Result]) -> tuple[str, ...]:
+    """Why numbers of different columns may not be held against each other."""
+    return tuple(_warnings(results))
+
+
+def against_size(results: Sequence[Result]) -> str:
+    return _plot(results, "size_bytes", Axis("size", "lower", "MB"), 1e-6)
+
+
+def against_latency(results: Sequence[Result]) -> str:
+    return _plot(results, "latency_median_ms", Axis("median latency", "lower", "ms"), 1)
+
+
+def coordinates(results: Sequence[Result]) -> str:
+    """Of the numbers that all have and that are not the same for all."""
+    axes = [
+        Upright(row.name, row.better, row.values, row.told)
+        for row in rows(results)
+        if None not in row.values and len({*row.values}) > 1 and row.name in _UPRIGHT
+    ]
+    return parallel([result.name for result in results], axes, "Each result as a line; better is above on every axis")
+
+
+def _rows(results: Sequence[Result]) -> Iterator[Row]:
+    yield from _row(results, "Size", "lower", _metric("size_bytes"), _size)
+    yield from _row(results, "Compression ratio", "higher", lambda r: r.comparison.compression_ratio, _times)
+    yield from _row(results, "Speedup", "higher", lambda r: r.comparison.speedup, _times)
+    yield from _row(results, "Median latency", "lower", _metric("latency_median_ms"), _milliseconds)
+    yield from _row(results, "p95 latency", "lower", _metric("latency_p95_ms"), _milliseconds)
+    for name in _qualities(results):
+        yield from _row(results, _QUALITIES[name][0], _QUALITIES[name][1], _metric(name), _plain)
+    yield from _row(results, "Quality drop", "lower", lambda r: r.comparison.quality_drop, _plain)
+    yield from _row(results, "Flipped to wrong", "lower", lambda r: r.comparison.flipped_to_wrong, _whole, _sampled)
+    yield from _row(results, "Flipped to right", "higher", lambda r: r.comparison.flipped_to_right, _whole, _sampled)
+    yield from _row(results, "Parameters", "lower", _metric("parameters"), _whole)
+    yield from _row(results, "Parameters that are not zero", "lower", _metric("nonzero_parameters"), _whole)
+    yield from _row(results, "MACs", "lower", _metric("macs"), _whole)
+    yield from _row(results, "Peak memory", "lower", _metric("peak_memory_bytes"), _size)
+    yield from _row(results, "Time the job took", "lower", lambda r: r.seconds, words.duration)
+
+
+def _row(
+    results: Sequence[Result],
+    name: str,
+    better: Better,
+    value: Callable[[Report], float | None],
+    told: Told,
+    where: Callable[[Report], bool] = lambda report: True,
+) -> Iterator[Row]:
+    values = tuple(value(result.report) if where(result.report) else None for result in results)
+    if any(each is not None for each in values):
+        yield Row(name, better, values, tuple("–" if each is None else told(each) for each in values))
+
+
+def _metric(name: MetricName) -> Callable[[Report], float | None]:
+    return lambda report: report.result.get(name)
+
+
+def _sampled(report: Report) -> bool:
+    return report.comparison.samples > 0
+
+
+_QUALITIES: Mapping[MetricName, tuple[str, Better]] = {
+    "accuracy": ("Accuracy", "higher"),
+    "agreement": ("Agreement with the baseline", "higher"),
+    "r2": ("R²", "higher"),
+    "rmse": ("RMSE", "lower"),
+    "mae": ("MAE", "lower"),
+    "cosine_similarity": ("Cosine similarity", "higher"),
+    "loss": ("Loss", "lower"),
+    "sqnr_db": ("SQNR, dB", "higher"),
+}
+_UPRIGHT = frozenset(
+    {"Size", "Speedup", "Median latency", "Parameters", "MACs", "Peak memory", "Time the job took"}
+    | {name for name, _ in _QUALITIES.values()}
+)
+
+
+def _qualities(results: Sequence[Result]) -> Iterator[MetricName]:
+    """What constraints would be about first."""
+    said = {result.report.comparison.quality for result in results}
+    yield from sorted(_QUALITIES, key=lambda name: name not in said)
+
+
+def _plot(results: Sequence[Result], measured: MetricName, x: Axis, scale: float) -> str:
+    """Quality against this; by the metric that most results have."""
+    name = max(_QUALITIES, key=lambda name: sum(result.report.result.get(name) is not None for result in results))
+    words, better = _QUALITIES[name]
+    models: dict[str, Measurement] = {}
+    for result in results:
+        models.setdefault(_baseline(result, results), result.report.baseline)
+        models[result.name] = result.report.result
+    points = [
+        Point(label, across * scale, up)
+        for label, found in models.items()
+        if (across := found.get(measured)) is not None and (up := found.get(name)) is not None
+    ]
+    return pareto(points, x, Axis(words.lower(), better), f"{words} against {x.name}")
+
+
+def _baseline(result: Result, results: Sequence[Result]) -> str:
+    """One point for each model that went in."""
+    digests = list(dict.fromkeys(each.report.model_digest for each in results))
+    return "baseline" if len(digests) == 1 else f"baseline {digests.index(result.report.model_digest) + 1}"
+
+
+def _warnings(results: Sequence[Result]) -> Iterator[str]:
+    devices = {_where(result.report) for result in results}
+    if len(devices) > 1:
+        yield f"Latency was not measured in the same place: {'; '.join(sorted(devices))}. Compare speedups instead."
+    if len({result.report.model_digest for result in results}) > 1:
+        yield "These jobs began with different models, so ratios and drops are each against their own."
+    if len({result.report.dataset_digest for result in results}) > 1:
+        yield "Quality was not measured on the same data."
+    elif len({result.report.comparison.measured_on for result in results}) > 1:
+        yield "Quality was not measured on the same part of the data."
+
+
+def _where(report: Report) -> str:
+    place = report.environment
+    return f"{place.device_name}, {place.threads} threads, batches of {place.batch_size}"
+
+
+def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from _flat(each, f"{place}/{key}")
+    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        for index, each in enumerate(value):
+            yield from _flat(each, f"{place}/{index}")
+    else:
+        yield place, value if isinstance(value, str) else json.dumps(value)
+
+
+def _size(value: float) -> str:
+    return words.size(int(value))
+
+
+def _times(value: float) -> str:
+    return f"{value:.3g}×"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g} ms"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"

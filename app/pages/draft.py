@@ -1,0 +1,195 @@
+"""A job that somebody is about to send: its form, its JSON, what a dry run says, and the lines that do the same."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pprint import pformat
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from app.pages.forms import Answers, Field, document, field
+from app.pages.shapes import Shape, job_shape
+from app.planning import planned
+from app.service import Service
+from pith.errors import PithError
+from pith.job import JobSpec
+from pith.plan import Plan
+from pith.pointers import malformed
+from pith.presets import PRESETS
+
+Document = dict[str, Any]
+NOTHING: Answers = {}
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One problem: what it says, and the field of the form that it is about, where there is one."""
+
+    says: str
+    at: Field | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    form: Field
+    text: str
+    wrong: tuple[Wrong, ...]
+    plan: Plan | None
+
+    def at(self, field: Field) -> list[str]:
+        """What is wrong with this very field."""
+        return [each.says for each in self.wrong if each.at is not None and each.at.id == field.id]
+
+    def inside(self, field: Field) -> bool:
+        """Whether something is wrong with a field within this one."""
+        return any(each.at is not None and each.at.name.startswith(f"{field.name}/") for each in self.wrong)
+
+
+def drafted(service: Service, spec: object, text: str | None = None, given: Answers = NOTHING) -> Draft:
+    """``text`` is how somebody has written the document, ``given`` the form that it was made of."""
+    form = field(job_shape(), spec, given=given)
+    told = json.dumps(spec, indent=2, ensure_ascii=False) if text is None else text
+    try:
+        found = JobSpec.model_validate_json(json.dumps(spec), strict=True)
+    except ValidationError as fault:
+        error = malformed(fault.errors(include_url=False, include_context=False), spec)
+        return Draft(form, told, tuple(_wrong(form, error)), None)
+    try:
+        plan = planned(service, found)
+    except PithError as error:
+        return Draft(form, told, tuple(_wrong(form, error)), None)
+    return Draft(form, told, tuple(wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each))), plan)
+
+
+def unreadable(text: str, given: Answers, why: str) -> Draft:
+    """The JSON beside the form is none; the form stays as it was."""
+    says = f"The JSON cannot be read: {why}. The form is as it was before."
+    return Draft(field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None)
+
+
+def changed(spec: Document, act: str) -> Document:
+    """What a button of the form does: ``add:PLACE:KIND``, ``remove:PLACE``, ``up:PLACE``, ``down:PLACE``,
+    ``preset:NAME``. What makes no sense does nothing."""
+    what, _, rest = act.partition(":")
+    place, _, kind = rest.partition(":")
+    spec = json.loads(json.dumps(spec))
+    if what == "preset":
+        return _preset(spec, rest)
+    if what == "add":
+        return _added(spec, place, kind)
+    holder, _, last = place.rpartition("/")
+    entries = _look(spec, holder)
+    if isinstance(entries, list) and last.isdecimal() and int(last) < len(entries):
+        _moved(entries, int(last), what)
+    return spec
+
+
+def curl(base: str, text: str, tags: Sequence[str], keys: bool) -> str:
+    query = "&".join(f"tag={quote(tag, safe='')}" for tag in tags)
+    address = f"{base}v1/jobs{'?' if query else ''}{query}"
+    key = ['  -H "Authorization: Bearer $PITH_API_KEY" \\'] if keys else []
+    lines = [
+        f"curl {shlex.quote(address)} \\",
+        *key,
+        "  -H 'Content-Type: application/json' \\",
+        f"  -d {shlex.quote(text)}",
+    ]
+    return "\n".join(lines)
+
+
+def python(base: str, spec: object, tags: Sequence[str]) -> str:
+    """With the client; it takes the key from PITH_API_KEY only where it is told to."""
+    literal = pformat(spec, width=88, sort_dicts=False)
+    given = f", tags={list(tags)!r}" if tags else ""
+    return (
+        "import os\n\nfrom pith.client import Pith\nfrom pith.job import JobSpec\n\n"
+        f"spec = {literal}\n\n"
+        f'with Pith({base.rstrip("/")!r}, key=os.environ.get("PITH_API_KEY")) as pith:\n'
+        f"    job = pith.jobs.submit(JobSpec.model_validate(spec){given})\n"
+        "    print(pith.jobs.wait(job.id).verdict)\n"
+        "    print(pith.jobs.report(job.id).headline)\n"
+    )
+
+
+def _wrong(form: Field, error: PithError) -> Iterator[Wrong]:
+    places = tuple(error.problem.errors)
+    if not places:
+        yield Wrong(error.problem.detail)
+    for each in places:
+        at = _nearest(form, each.pointer)
+        yield Wrong(each.detail if at is not None else f"{each.pointer}: {each.detail}", at)
+
+
+def _nearest(form: Field, pointer: str) -> Field | None:
+    """The innermost field that the pointer leads to, or through."""
+    inner = next((found for child in form.children if (found := _nearest(child, pointer)) is not None), None)
+    if inner is not None and inner.name != form.name:
+        return inner
+    through = form.name and (pointer == form.name or pointer.startswith(f"{form.name}/"))
+    return form if through else None
+
+
+def _preset(spec: Document, name: str) -> Document:
+    part: Mapping[str, Any] = next((each.part for each in PRESETS if each.name == name), {})
+    kept: Document = {key: spec[key] for key in ("model", "dataset") if key in spec}
+    rest = {key: value for key, value in spec.items() if key not in kept}
+    return {**kept, **rest, **part}
+
+
+def _added(spec: Document, place: str, kind: str) -> Document:
+    holder, _, last = place.rpartition("/")
+    parent = _look(spec, holder)
+    shape = _shape_at(job_shape(), place.split("/")[1:], spec)
+    if isinstance(parent, dict) and shape is not None and shape.items is not None:
+        entries = parent.setdefault(last, [])
+        if isinstance(entries, list):
+            entries.append(_fresh(shape.items, kind))
+    return spec
+
+
+def _fresh(shape: Shape, kind: str) -> Any:
+    """A new entry of a list."""
+    if shape.widget == "group":
+        return {}
+    if shape.widget == "branch":
+        return {"kind": kind if kind in shape.branches else next(iter(shape.branches))}
+    return shape.choices[0] if shape.choices else None
+
+
+def _shape_at(shape: Shape, steps: Sequence[str], value: Any) -> Shape | None:
+    """The shape of a place; of what may have several, the one that is there."""
+    if shape.widget == "branch":
+        chosen = shape.branches.get(field(shape, value).value)
+        return None if chosen is None else _shape_at(chosen, steps, value)
+    if not steps:
+        return shape
+    if shape.items is not None:
+        index = int(steps[0]) if steps[0].isdecimal() else 0
+        inner = value[index] if isinstance(value, list) and index < len(value) else None
+        return _shape_at(shape.items, steps[1:], inner)
+    member = shape.properties.get(steps[0])
+    inner = value.get(steps[0]) if isinstance(value, dict) else None
+    return None if member is None else _shape_at(member.shape, steps[1:], inner)
+
+
+def _look(spec: Document, place: str) -> Any:
+    found: Any = spec
+    for step in place.split("/")[1:]:
+        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        elif isinstance(found, dict):
+            found = found.get(step)
+        else:
+            return None
+    return found
+
+
+def _moved(entries: list[Any], index: int, what: str) -> None:
+    if what == "remove":
+        del entries[index]
+    to = index + {"up": -1, "down": 1}.get(what, 0)
+    if to != index and 0 <= to < len(entries):
+        entries[index], entries[to] = entries[to], entries[index]

@@ -1,0 +1,305 @@
+"""A document as the fields of a form, and the answers of a form as a document.
+
+A field is named by the place of its value (RFC 6901). Beside it ``#of`` says which of several shapes a place has, and
+``#n`` how long a list is. What is as it would be by itself is left out of the document.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from app.pages.shapes import NONE, Property, Shape, Widget
+
+Answers = Mapping[str, str]
+OF, COUNT = "#of", "#n"
+LONGEST_LIST = 100
+_WHOLE = re.compile(r"[+-]?\d{1,30}")
+_ABSENT: Any = object()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing that can be picked; ``value`` is what the form sends."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """One place of the document, with what is there now as text."""
+
+    name: str
+    label: str
+    widget: Widget
+    value: str = ""
+    says: str = ""
+    limits: str = ""
+    usual: str = ""
+    required: bool = False
+    set: bool = False
+    choices: tuple[Choice, ...] = ()
+    children: tuple["Field", ...] = ()
+
+    @property
+    def id(self) -> str:
+        """For the page: letters, digits and dashes alone. What picks a shape and the shape itself are two fields."""
+        return "f" + re.sub(r"[^0-9A-Za-z]+", "-", self.name) + ("-of" if self.widget == "branch" else "")
+
+    @property
+    def place(self) -> str:
+        """The name as people count: ``recipe 1, pruning ratio``."""
+        words: list[str] = []
+        for step in self.name.split("/")[1:]:
+            if step.isdecimal() and words:
+                words[-1] += f" {int(step) + 1}"
+            else:
+                words.append(_words(step))
+        return ", ".join(words)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Those of its own fields that say something else than they would by themselves: ``pruning ratio 0.5``."""
+        return tuple(f"{each.label} {_short(each.value)}".strip() for each in self.children if each.set)
+
+    def child(self, name: str) -> "Field":
+        """The one with this last name."""
+        return next(each for each in self.children if each.name == f"{self.name}/{name}")
+
+
+def field(
+    shape: Shape, value: Any, name: str = "", of: Property | None = None, given: Answers = MappingProxyType({})
+) -> Field:
+    """``value`` is what the document has there, sound or not; None where it has nothing. ``given`` are the answers that
+    it was made of: where a document does not tell which shape was picked, they do."""
+    text, choices, children = _filled(shape, value, name, given)
+    return Field(
+        name=name,
+        label=_words(name.rpartition("/")[2]),
+        widget=shape.widget,
+        value=text,
+        says=(of.says if of else "") or shape.says,
+        limits=shape.limits,
+        usual="" if of is None or of.default in (None, [], {}) else _usual(of.default),
+        required=of is not None and of.required,
+        choices=choices,
+        children=children,
+    )
+
+
+def _filled(shape: Shape, value: Any, name: str, given: Answers) -> tuple[str, tuple[Choice, ...], tuple[Field, ...]]:
+    """What is there as text, what can be picked, and the fields inside."""
+    listed = list(value) if isinstance(value, list | tuple) else []
+    match shape.widget:
+        case "group":
+            return "", (), tuple(_members(shape, value, name, given))
+        case "branch":
+            text = _branch(shape, value, given.get(name + OF, ""))
+            inner = (field(shape.branches[text], value, name, None, given),) if text in shape.branches else ()
+            return text, tuple(Choice(key, _words(key)) for key in shape.branches), inner
+        case "list":
+            items = _items(shape)
+            held = (field(items, each, f"{name}/{i}", None, given) for i, each in enumerate(listed[:LONGEST_LIST]))
+            return str(min(len(listed), LONGEST_LIST)), (), tuple(held)
+        case "ranked":
+            return "", (), tuple(_ranks(shape, listed, name))
+        case "lines":
+            return "\n".join(_typed(each) for each in listed) if listed else _typed(value or None), (), ()
+        case "choice" | "fixed":
+            text = "" if value is None and not shape.nullable else json.dumps(value)
+            return text, tuple(Choice(json.dumps(each), _named(each)) for each in _pickable(shape)), ()
+        case "json":
+            return "" if value is None else json.dumps(value, ensure_ascii=False), (), ()
+        case _:
+            return _typed(value), tuple(Choice(str(each), str(each)) for each in shape.choices), ()
+
+
+def _ranks(shape: Shape, given: Sequence[Any], name: str) -> Iterator[Field]:
+    """One choice for each place in the order; those that stay empty are none."""
+    choices = tuple(Choice(json.dumps(each), str(each)) for each in shape.choices)
+    for i in range(max(len(choices), len(given))):
+        text = json.dumps(given[i]) if i < len(given) else ""
+        yield Field(f"{name}/{i}", str(i + 1), "choice", text, choices=choices)
+
+
+def answers(field: Field) -> Iterator[tuple[str, str]]:
+    """What a browser sends for it, as it stands."""
+    if field.widget == "branch":
+        yield field.name + OF, field.value
+    elif field.widget == "list":
+        yield field.name + COUNT, field.value
+    elif field.widget == "ranked":
+        yield field.name + COUNT, str(len(field.children))
+    elif field.widget not in ("group", "fixed"):
+        yield field.name, field.value
+    for child in field.children:
+        yield from answers(child)
+
+
+def document(shape: Shape, given: Answers) -> Any:
+    """What the answers say. What is no number stays the text that it is, for the contract to refuse."""
+    found = _read(shape, given, "")
+    return {} if found is _ABSENT else found
+
+
+def _members(shape: Shape, value: Any, name: str, given: Answers) -> Iterator[Field]:
+    have = value if isinstance(value, Mapping) else {}
+    for key, member in shape.properties.items():
+        if member.shape.widget == "fixed":
+            continue
+        place = f"{name}/{key}"
+        there = have[key] if key in have else _unsaid(member, given.get(place + OF, ""))
+        yield replace(field(member.shape, there, place, member, given), set=key in have)
+
+
+def _unsaid(member: Property, picked: str) -> Any:
+    """What is there by itself; nothing, where another shape than that one's was picked."""
+    other = picked and member.shape.widget == "branch" and _branch(member.shape, member.default, "") != picked
+    return None if other else member.default
+
+
+def _read(shape: Shape, given: Answers, name: str) -> Any:
+    if shape.widget == "group":
+        return dict(_properties(shape, given, name))
+    if shape.widget == "branch":
+        branch = shape.branches.get(given.get(name + OF, ""))
+        return _ABSENT if branch is None else _read(branch, given, name)
+    if shape.widget in ("list", "ranked"):
+        return _list(shape, given, name)
+    if shape.widget == "fixed":
+        return shape.choices[0]
+    text = given.get(name, "")
+    if text == "":
+        return None if shape.nullable else [] if shape.widget == "lines" and name in given else _ABSENT
+    return _value(shape, text)
+
+
+def _properties(shape: Shape, given: Answers, name: str) -> Iterator[tuple[str, Any]]:
+    for key, member in shape.properties.items():
+        value = _read(member.shape, given, f"{name}/{key}")
+        if value is _ABSENT:
+            continue
+        if key == "kind" or member.required or not _is_usual(member, value):
+            yield key, value
+
+
+def _is_usual(member: Property, value: Any) -> bool:
+    if member.shape.widget == "group":
+        return not value
+    if isinstance(value, bool) or isinstance(member.default, bool):
+        return value is member.default
+    same: bool = value == member.default
+    return same
+
+
+def _list(shape: Shape, given: Answers, name: str) -> Any:
+    if name + COUNT not in given:
+        return _ABSENT
+    count = min(int(text) if (text := given[name + COUNT]).isdecimal() else 0, LONGEST_LIST)
+    if shape.widget == "ranked":
+        picked = [given.get(f"{name}/{i}", "") for i in range(count)]
+        return [_loaded(each) for each in picked if each]
+    found = [_read(_items(shape), given, f"{name}/{i}") for i in range(count)]
+    return [None if each is _ABSENT else each for each in found]
+
+
+def _value(shape: Shape, text: str) -> Any:
+    if shape.widget == "number":
+        return _numeric(text)
+    if shape.widget == "lines":
+        lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
+        return [_value(_items(shape), line) for line in lines]
+    if shape.widget in ("choice", "json"):
+        return _loaded(text)
+    return text
+
+
+def _numeric(text: str) -> Any:
+    plain = text.strip()
+    if _WHOLE.fullmatch(plain):
+        return int(plain)
+    try:
+        number = float(plain)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _loaded(text: str) -> Any:
+    try:
+        found = json.loads(text)
+        json.dumps(found, allow_nan=False)
+    except (ValueError, RecursionError):
+        return text
+    return found
+
+
+def _branch(shape: Shape, value: Any, picked: str) -> str:
+    """The branch that what is there looks like; the one that was picked, where it may be that."""
+    if value is None:
+        return picked if picked in shape.branches else NONE if shape.nullable else ""
+    if isinstance(value, Mapping):
+        return _group(shape, value, picked)
+    widgets = ("list", "lines", "ranked") if isinstance(value, Sequence) and not isinstance(value, str) else _SCALAR
+    return next((key for key, each in shape.branches.items() if each.widget in widgets), "")
+
+
+def _group(shape: Shape, value: Mapping[str, Any], picked: str) -> str:
+    if (kind := str(value.get("kind"))) in shape.branches:
+        return kind
+    groups = [key for key, each in shape.branches.items() if each.widget == "group"]
+    if picked in groups and value.keys() <= shape.branches[picked].properties.keys():
+        return picked
+    return next((key for key in groups if _has_all(shape.branches[key], value)), groups[0] if groups else "")
+
+
+_SCALAR = ("choice", "model", "dataset", "text", "number")
+
+
+def _has_all(shape: Shape, value: Mapping[str, Any]) -> bool:
+    return value.keys() <= shape.properties.keys() and all(
+        key in value for key, member in shape.properties.items() if member.required
+    )
+
+
+def _items(shape: Shape) -> Shape:
+    assert shape.items is not None
+    return shape.items
+
+
+def _pickable(shape: Shape) -> tuple[Any, ...]:
+    return (None, *shape.choices) if shape.nullable else shape.choices
+
+
+def _typed(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _usual(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_named(each) for each in value)
+    return "" if isinstance(value, Mapping) else _named(value)
+
+
+def _named(value: Any) -> str:
+    """As people read it."""
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "yes", False: "no"}[value]
+    return str(value).removesuffix(".0")
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.replace('"', "").split())
+    return plain if len(plain) <= 24 else f"{plain[:23]}…"
+
+
+def _words(name: str) -> str:
+    """``pruning_ratio`` and ``TrainingOptions`` as words."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return apart.replace("_", " ").lower()

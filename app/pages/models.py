@@ -1,0 +1,66 @@
+"""Models: the list, where new ones are uploaded, and one of them with its layers and its lineage."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from app.pages import layers
+from app.pages.descent import descent
+from app.pages.render import fragment, page
+from app.pages.visitor import pages_for
+from app.parameters import plausible
+from app.service import TheService
+from pith.architectures import table
+from pith.resources import ResourceStatus
+
+SHOWN = 25
+KEPT = {"Cache-Control": "private, max-age=3600"}
+NEEDS_ARCHITECTURE = frozenset(
+    {"architecture_missing", "architecture_unknown", "architecture_refused", "weights_mismatch"}
+)
+"""Codes of a rejection that another architecture may mend."""
+router = APIRouter(prefix="/models", include_in_schema=False, dependencies=pages_for())
+
+
+@router.get("")
+def show_all(
+    request: Request,
+    service: TheService,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    status: ResourceStatus | None = None,
+) -> HTMLResponse:
+    unfinished = [each for each in service.uploads.list(200).data if each.of == "model" and each.model is None]
+    return page(
+        request,
+        "models.html.j2",
+        found=service.models.list(SHOWN, cursor, status),
+        cursor=cursor,
+        only=status,
+        unfinished=unfinished,
+    )
+
+
+@router.get("/architectures")
+def architectures(request: Request) -> HTMLResponse:
+    """The choices of the field for an architecture, which are many, fetched when somebody looks into it."""
+    return HTMLResponse(fragment(request, "architectures.html.j2", names=table()), headers=KEPT)
+
+
+@router.get("/{id}")
+def show(request: Request, id: str, service: TheService) -> HTMLResponse:
+    model = service.models.get(plausible(id, "model", "/v1/models"))
+    facts = model.facts
+    known = facts.layers if facts is not None else ()
+    return page(
+        request,
+        "model.html.j2",
+        model=model,
+        rows=layers.rows(known),
+        ribbons=[(name, layers.ribbon(known, of)) for name, of in (("Parameters", "parameters"), ("MACs", "macs"))],
+        legend=layers.legend(known),
+        tree=layers.tree(known),
+        lineage=descent(service, model),
+        jobs=service.jobs.list(10, naming=(model.id,)).data,
+        asks_architecture=model.error is not None and model.error.code in NEEDS_ARCHITECTURE,
+    )

@@ -1,0 +1,76 @@
+"""Templates to pages. Every value is escaped, a name that a template does not get is a fault, and a page may load
+nothing but what this service serves: no inline script, no inline style."""
+
+from collections.abc import Mapping
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from app.pages import static, words
+from pith import __version__
+from pith.access import DEFAULT_PROJECT
+from store.access import Caller
+
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "media-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    # With no-referrer a browser hides from us, too, that a form was ours.
+    "Referrer-Policy": "same-origin",
+}
+NOBODY: frozenset[str] = frozenset()
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("app"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.globals.update(static=static.address, version=__version__, default_project=DEFAULT_PROJECT)
+    made.filters.update(
+        size=words.size,
+        count=words.count,
+        whole=words.whole,
+        shape=words.shape,
+        dotted=words.dotted,
+        duration=words.duration,
+        when=words.when,
+    )
+    return made
+
+
+ENVIRONMENT = _environment()
+
+
+def page(
+    request: Request, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: object
+) -> HTMLResponse:
+    """A template as an answer.
+
+    Besides ``values`` it is given ``caller`` (None for who is not let in), ``may``, the scopes of the caller,
+    ``signed_in``, whether it is by a key that was typed in, and ``here``, the path.
+    """
+    return HTMLResponse(fragment(request, template, **values), status, {**HEADERS, **(headers or {})})
+
+
+def fragment(request: Request, template: str, **values: object) -> str:
+    """The same as text: a part of a page."""
+    caller = request.scope.get("state", {}).get("caller")
+    known = {
+        "caller": caller if isinstance(caller, Caller) else None,
+        "may": caller.scopes if isinstance(caller, Caller) else NOBODY,
+        "signed_in": isinstance(caller, Caller) and request.app.state.service.settings.keys_required,
+        "here": request.url.path,
+    }
+    return ENVIRONMENT.get_template(template).render(**known, **values)

@@ -1,0 +1,67 @@
+"""How the pages write numbers and times."""
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+_BYTES = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_COUNTS = ("", "k", "M", "G", "T", "P")
+
+
+def size(value: int | None) -> str:
+    """``33.9 MB``; – for None."""
+    return "–" if value is None else _scaled(value, _BYTES)
+
+
+def count(value: float | None) -> str:
+    """``27.9 M``; – for None."""
+    return "–" if value is None else _scaled(value, _COUNTS).strip()
+
+
+def whole(value: int | None) -> str:
+    """``8,474,378``; – for None."""
+    return "–" if value is None else f"{value:,}"
+
+
+def shape(value: tuple[int | None, ...] | None) -> str:
+    """``batch × 3 × 32 × 32``, where the sizes that are not fixed have names; – for None."""
+    if value is None:
+        return "–"
+    names = ("batch", *("any" for _ in value))
+    sizes = (name if size is None else f"{size}" for name, size in zip(names, value, strict=False))
+    return " × ".join(sizes) or "one number"
+
+
+def dotted(name: str) -> Markup:
+    """A dotted name, which may be broken after its dots."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
+def duration(seconds: float | None) -> str:
+    """``1 h 5 min``, ``6.6 s``; – for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def when(value: datetime | None) -> Markup:
+    """To the minute, in UTC, as a ``time`` element that a script may write in the reader's own zone; – for None."""
+    if value is None:
+        return Markup("–")
+    at = value.astimezone(UTC)
+    told = Markup('<time datetime="{}">{}</time>')
+    return told.format(at.isoformat(timespec="seconds"), at.strftime("%Y-%m-%d %H:%M UTC"))
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    place = 0
+    while abs(value) >= 999.5 and place < len(units) - 1:
+        value /= 1000
+        place += 1
+    return f"{value:.3g} {units[place]}"

@@ -1,0 +1,111 @@
+"""Several results side by side."""
+
+import os
+import re
+
+import httpx
+import pytest
+
+from app.pages.comparison import Result, differences, rows, warnings
+from pith.job import Job
+from tests.app.by_hand import Bench
+from tests.pages.browsing import Visit
+from tests.pages.made import a_report, submitted, succeeded
+
+
+@pytest.fixture(scope="module")
+def several(api: object, bench: Bench) -> list[str]:
+    """Three jobs of one model: a small one, a good one, and one that is neither."""
+    with httpx.Client(base_url=api.url, timeout=30) as http:  # type: ignore[attr-defined]
+        model = http.put("/v1/models", params={"name": "<b>net"}, content=os.urandom(64)).json()["id"]
+        bench.learn_all()
+        made = []
+        for bits, size, accuracy, latency in ((4, 0.5e6, 0.9, 5.0), (8, 1e6, 0.925, 3.0), (6, 1.2e6, 0.91, 4.0)):
+            made.append(submitted(http, model, {"kind": "quantize.weight_only", "bits": bits}))
+            succeeded(http, bench, made[-1], size=size, accuracy=accuracy, latency=latency)
+        return made
+
+
+def results(bench: Bench, several: list[str]) -> list[Result]:
+    def result(number: int, job: Job) -> Result:
+        return Result(str(number), job, a_report(job, number * 1e6, 0.9, 2.0))
+
+    return [result(number, bench.jobs.get(id)) for number, id in enumerate(several, 1)]
+
+
+def test_the_best_of_each_row_is_told(bench: Bench, several: list[str]) -> None:
+    found = {row.name: row for row in rows(results(bench, several))}
+    assert [(cell.told, cell.best) for cell in found["Size"].cells] == [
+        ("1 MB", True),
+        ("2 MB", False),
+        ("3 MB", False),
+    ]
+    assert [cell.best for cell in found["Compression ratio"].cells] == [True, False, False]
+    assert not any(cell.best for cell in found["Accuracy"].cells), "all are alike"
+    assert "R²" not in found, "nobody has measured it"
+
+
+def test_what_was_asked_differently_is_told(bench: Bench, several: list[str]) -> None:
+    (found,) = differences(results(bench, several))
+    assert (found.place, found.values) == ("/recipe/0/bits", ("4", "8", "6"))
+
+
+def test_what_cannot_be_compared_is_said(bench: Bench, several: list[str]) -> None:
+    one, other, _ = results(bench, several)
+    assert warnings([one, other]) == ()
+    environment = other.report.environment.model_copy(update={"device_name": "another"})
+    changes = {"environment": environment, "model_digest": f"sha256:{'1' * 64}", "dataset_digest": f"sha256:{'2' * 64}"}
+    told = warnings([one, Result("2", other.job, other.report.model_copy(update=changes))])
+    assert [re.search("latency|different models|same data", each, re.IGNORECASE) is not None for each in told] == [
+        True
+    ] * 3
+    assert len(told) == 3
+
+
+def test_a_comparison(visit: Visit, several: list[str]) -> None:
+    page = visit.to("/compare?" + "&".join(f"job={id}" for id in several))
+    assert page.get_by_role("heading", level=1).inner_text() == "Compare 3 results"
+    size = page.get_by_role("row", name="Size", exact=False).first
+    assert [each.strip() for each in size.get_by_role("cell").all_inner_texts()] == ["500 kB best", "1 MB", "1.2 MB"]
+    for plot in ("Quality against size", "Quality against latency"):
+        labels = page.get_by_role("region", name=plot).first.locator(".point.best text").all_text_contents()
+        assert [each[:8] for each in labels] == [
+            "baseline",
+            *(["1 · quan"] if plot.endswith("size") else []),
+            "2 · quan",
+        ]
+    lines = page.locator("svg .line")
+    assert lines.count() == 3
+    lines.first.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
+        "2 · quantize.weight_only: Size 1 MB"
+    )
+    visit.holds("compare")
+
+
+def test_jobs_are_chosen(visit: Visit, several: list[str]) -> None:
+    page = visit.to(f"/compare?job={several[0]}")
+    assert page.locator(f"#pick-{several[0]}").is_checked()
+    page.locator(f"#pick-{several[1]}").check()
+    visit.holds("compare-choose")
+    page.get_by_role("button", name="Compare").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Compare 2 results"
+
+
+def test_what_has_no_report_is_named_and_left_out(http: httpx.Client, bench: Bench, several: list[str]) -> None:
+    model = bench.jobs.get(several[0]).spec.model  # type: ignore[union-attr]
+    waiting, gone = submitted(http, model), f"job_{'0' * 26}"
+    answer = http.get("/compare", params={"job": [*several, waiting, gone, "<b>"]})
+    assert answer.status_code == 200 and "Compare 3 results" in answer.text
+    assert waiting in answer.text and gone in answer.text and "&lt;b&gt;" in answer.text and "<b>" not in answer.text
+    assert http.get("/compare", params={"job": several * 4}).status_code == 422
+    assert http.get("/compare").status_code == 200
+
+
+def test_a_report_of_another_version_is_left_out(http: httpx.Client, bench: Bench, several: list[str]) -> None:
+    model = bench.jobs.get(several[0]).spec.model  # type: ignore[union-attr]
+    old = submitted(http, model)
+    bench.succeed(old, bench.start(old), report_json=b'{"old": true}', report_html=b"")
+    answer = http.get("/compare", params={"job": [*several, old]})
+    assert answer.status_code == 200 and "written by another version" in answer.text

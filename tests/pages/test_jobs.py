@@ -1,0 +1,245 @@
+"""The list of jobs, one job as it goes, its report in a frame: as pages, and in a browser."""
+
+import os
+import re
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from pith.errors import PithError
+from pith.job import EngineEvent, Progress
+from tests.app.by_hand import Bench
+from tests.pages.browsing import Visit
+from tests.pages.made import submitted, succeeded
+
+EVIL = "<script>alert(1)<script>"
+TRAINED = {"kind": "prune.magnitude", "recovery": {"epochs": 3}}
+PAGE = b"""<!doctype html><html lang=en><title>Report</title><style>h1 { color: rgb(1, 2, 3) }</style>
+<h1>Half as large</h1><script>document.title = 'it ran'</script><img src="http://192.0.2.1/out.png">"""
+
+
+@pytest.fixture
+def model(http: httpx.Client, bench: Bench) -> str:
+    id = str(http.put("/v1/models", params={"name": EVIL}, content=os.urandom(64)).json()["id"])
+    bench.learn_all()
+    return id
+
+
+@pytest.fixture
+def dataset(http: httpx.Client, bench: Bench) -> str:
+    id = str(http.put("/v1/datasets", params={"name": "flowers.npz"}, content=os.urandom(64)).json()["id"])
+    bench.learn_all()
+    return id
+
+
+@pytest.fixture
+def running(http: httpx.Client, bench: Bench, model: str, dataset: str) -> tuple[str, int]:
+    """A job that has begun, and the attempt that works on it."""
+    job = submitted(http, model, TRAINED, {"kind": "quantize.static"}, dataset=dataset, tags=["nightly"])
+    return job, bench.start(job)
+
+
+def losses(*values: float, step: int = 0) -> list[EngineEvent]:
+    now = datetime.now(UTC)
+    return [
+        EngineEvent(
+            at=now, type="metric", message=f"recovery: loss {value}", step=step, data={"epoch": i, "loss": value}
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+# ---- the list
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return re.findall(r'<tr id="(job_\w+)">', answer.text)
+
+
+def test_the_list_is_filtered_and_paged(http: httpx.Client, bench: Bench, model: str) -> None:
+    made = [submitted(http, model, tags=["odd" if i % 2 else "even", "list"]) for i in range(27)]
+    succeeded(http, bench, made[0])
+    first = http.get("/jobs", params={"model": model})
+    assert ids(first) == made[:1:-1]
+    older = re.search(r'href="(/jobs\?[^"]*cursor=[^"]*)"', first.text)
+    assert older is not None
+    assert ids(http.get(older[1].replace("&amp;", "&"))) == made[1::-1]
+    assert ids(http.get("/jobs", params={"model": model, "tag": "odd list"})) == made[25:0:-2]
+    assert ids(http.get("/jobs", params={"model": model, "status": "succeeded"})) == made[:1]
+    part = http.get("/jobs", params={"model": model, "part": "table"})
+    assert ids(part) == made[:1:-1] and "<html" not in part.text
+    assert "alert(1)&lt;script&gt;</a>" in first.text and "<script>alert" not in first.text
+
+
+@pytest.mark.parametrize("query", ["status=odd", "model=x", "tag=%3Cb%3E", "cursor=x", "what=1", "part=x"])
+def test_a_filter_that_makes_no_sense_is_refused_as_a_page(http: httpx.Client, query: str) -> None:
+    answer = http.get(f"/jobs?{query}")
+    assert answer.status_code in (400, 422) and "<html" in answer.text and "<b>" not in answer.text
+
+
+def test_nothing_is_so(http: httpx.Client) -> None:
+    assert "No job is so." in http.get("/jobs", params={"tag": "nothing-has-this"}).text
+
+
+def test_the_list_moves_by_itself_and_marks_stay(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    done, waiting = submitted(http, model), submitted(http, model)
+    succeeded(http, bench, done)
+    page = visit.to(f"/jobs?model={model}")
+    page.locator(f"#pick-{done}").check()
+    attempt = bench.start(waiting)
+    expect(page.locator(f"#{waiting} .state")).to_have_text("running")
+    assert page.locator(f"#pick-{done}").is_checked()
+    visit.holds("jobs")
+    bench.jobs.succeed(waiting, attempt, [], "unconstrained")
+    expect(page.locator(f"#{waiting} .state").first).to_have_text("succeeded")
+    page.locator(f"#pick-{waiting}").check()
+    page.get_by_role("button", name="Compare the marked ones").click()
+    page.wait_for_url(re.compile(rf"/compare\?job={waiting}&job={done}"))
+
+
+# ---- a job
+
+
+def test_a_job_s_page(http: httpx.Client, running: tuple[str, int]) -> None:
+    answer = http.get(f"/jobs/{running[0]}")
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text and "&lt;script&gt;alert(1)" in answer.text
+    now = http.get(f"/jobs/{running[0]}/now")
+    assert now.status_code == 200 and "<html" not in now.text and 'data-status="running"' in now.text
+    for path in ("", "/now", "/report", "/report/framed"):
+        assert http.get(f"/jobs/job_{'0' * 26}{path}").status_code == 404
+    assert http.get(f"/jobs/{running[0]}/report").status_code == 409
+
+
+def test_a_check_has_a_page_too(http: httpx.Client, model: str) -> None:
+    check = http.get(f"/v1/models/{model}").json()["check"]
+    answer = http.get(f"/jobs/{check}")
+    assert answer.status_code == 200 and f"Check of {model}" in answer.text
+    assert http.get("/jobs/new", params={"like": check}).status_code == 409
+
+
+def test_a_job_is_watched(visit: Visit, bench: Bench, running: tuple[str, int]) -> None:
+    job, attempt = running
+    page = visit.to(f"/jobs/{job}")
+    began = [EngineEvent(at=datetime.now(UTC), type="step_started", message="prune.magnitude", step=0)]
+    bench.jobs.record(job, attempt, [*began, *losses(1.0, 0.5)], Progress(fraction=0.25, step=0, message="epoch 2"))
+    expect(page.locator("#log")).to_contain_text("recovery: loss 0.5")
+    expect(page.locator("#curves figcaption")).to_have_text("loss, 1. prune.magnitude: 2 points, 1 at first, 0.5 now")
+    expect(page.locator("#now")).to_contain_text("25 % · epoch 2")
+    expect(page.locator(".bar .running")).to_contain_text("prune.magnitude")
+    bench.jobs.record(job, attempt, losses(0.25), Progress(fraction=0.3, step=0, message=EVIL))
+    expect(page.locator("#curves figcaption")).to_contain_text("3 points")
+    expect(page.locator("#now")).to_contain_text(EVIL)
+    visit.holds("job-running")
+    page.reload()
+    expect(page.locator("#event-count")).to_have_text("6")
+    expect(page.locator("#curves figcaption")).to_contain_text("3 points")
+
+
+def test_it_ends_before_one_s_eyes(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    page = visit.to(f"/jobs/{job}")
+    expect(page.locator("#now")).to_contain_text("queued")
+    succeeded(http, bench, job)
+    expect(page.locator(".head .state").first).to_have_text("succeeded")
+    expect(page.get_by_role("link", name="Report", exact=True)).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download model.onnx").click()
+    assert download.value.path().read_bytes() == b"model"
+    visit.holds("job-succeeded")
+
+
+def test_an_error_is_told_in_words(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    error = PithError("technique_inapplicable", index=0, kind="quantize.weight_only", reason=EVIL, way_out="leave it")
+    assert bench.jobs.fail(job, bench.start(job), error.problem)
+    page = visit.to(f"/jobs/{job}")
+    expect(page.get_by_role("region", name="Technique does not apply")).to_contain_text(EVIL)
+    visit.holds("job-failed")
+
+
+def test_what_can_be_done_with_a_job(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    page = desk.to(f"/jobs/{job}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".head .state").first).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".head .state").first).to_have_text("queued")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    expect(page.locator(".head .state").first).to_have_text("cancelled")
+    page.get_by_text("Tags", exact=True).click()
+    page.get_by_label("Tags, with").fill("one two")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".head .tag")).to_have_text(["one", "two"])
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    page.wait_for_url(lambda url: job not in url)
+    expect(page.locator(".facts")).to_contain_text(job[-6:])
+    page.goto(f"/jobs/{job}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url(re.compile("/jobs$"))
+    assert http.get(f"/jobs/{job}").status_code == 410
+
+
+def test_many_events_are_shown_a_few_at_a_time(desk: Visit, bench: Bench, running: tuple[str, int]) -> None:
+    job, attempt = running
+    now = datetime.now(UTC)
+    for start in range(0, 1500, 500):
+        events = [EngineEvent(at=now, type="progress", message=f"message {start + i}") for i in range(500)]
+        bench.jobs.record(job, attempt, events, Progress(fraction=0.5))
+    page = desk.to(f"/jobs/{job}")
+    expect(page.locator("#log li").last).to_contain_text("message 1499")
+    expect(page.locator("#log li")).to_have_count(300)
+    expect(page.locator("#event-count")).to_have_text("1203 to 1502 of 1502")
+    page.get_by_role("button", name="Earlier").click()
+    expect(page.locator("#event-count")).to_have_text("903 to 1202 of 1502")
+    bench.tell(job, attempt, "the very last")
+    expect(page.locator("#event-count")).to_have_text("903 to 1202 of 1503")
+    page.get_by_role("button", name="Follow the newest").click()
+    expect(page.locator("#log li").last).to_contain_text("the very last")
+
+
+def test_a_fork_begins_on_the_page(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    page = desk.to(f"/jobs/{job}")
+    page.get_by_text("Run it again from one of its steps on").click()
+    expect(page.locator("#fork")).to_contain_text("Set “keep steps”")
+
+
+# ---- its report
+
+
+def test_the_report_is_framed_and_stays_locked_in(http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job, page=PAGE)
+    framed = http.get(f"/jobs/{job}/report/framed")
+    assert framed.content == PAGE and framed.headers["x-frame-options"] == "SAMEORIGIN"
+    rules = framed.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "sandbox", "frame-ancestors 'self'", "img-src data:"} <= set(rules)
+    assert not any(rule.startswith("script-src") for rule in rules)
+    around = http.get(f"/jobs/{job}/report").headers["content-security-policy"]
+    assert "frame-src 'self'" in around and "frame-ancestors 'none'" in around and "unsafe" not in around
+    alone = http.get(f"/v1/jobs/{job}/report", headers={"Accept": "text/html"})
+    assert "frame-ancestors 'none'" in alone.headers["content-security-policy"]
+
+
+def test_the_report_is_read(visits: object, visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job, page=PAGE)
+    page = visit.to(f"/jobs/{job}/report")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading")).to_have_text("Half as large")
+    inner = next(each for each in page.frames if each.url.endswith("/framed"))
+    assert inner.title() == "Report", "a script of a report ran"
+    assert all("script" in said.lower() or "192.0.2.1" in said for said in visit.complaints), visit.complaints
+    visit.complaints.clear()
+    visit.picture("report")
+    for name in ("HTML", "JSON"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert download.value.suggested_filename == f"report.{name.lower()}"
