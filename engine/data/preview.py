@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile
+from PIL import Image
 
 from engine.data import pictures, sounds
 from engine.data.addresses import address, thumbnail
