@@ -18,10 +18,11 @@ from bench.real_data import SHARED
 from engine.data.intake import stage_dataset
 from engine.jobdir import JobDir
 from pith.dataset import DatasetSchema
+from pith.faces.markdown import markdown
+from pith.report import Report
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "examples"
-KEPT = ("report.html", "report.md")
 ASKED = {"max_metric_drop": 0.02, "min_compression_ratio": 3, "min_speedup": 1.1}
 # Fewer epochs than the bench takes: the report is the example, not the model.
 EPOCHS = {"text (TREC, pith/text_cnn)": 4, "audio (FSDD, pith/ds_cnn)": 6, "table (Adult, pith/mlp)": 3}
@@ -37,8 +38,9 @@ def main(wanted: list[str]) -> None:
                 print(f"{name}: {SHARED} is not there; its report stays as it is")
                 continue
             (OUT / name).mkdir(parents=True, exist_ok=True)
-            for file in KEPT:
-                shutil.copyfile(folder.out / file, OUT / name / file)
+            shutil.copyfile(folder.report_html, OUT / name / "report.html")
+            report = Report.model_validate_json(folder.report_json.read_bytes())
+            (OUT / name / "report.md").write_text(markdown(report), encoding="utf-8")
             print(f"{name}: {OUT.relative_to(ROOT) / name}", flush=True)
 
 
