@@ -8,11 +8,7 @@ from pith.base import Frozen
 
 
 class ShownImage(Frozen):
-<<<<<<< HEAD
-    """A picture, at most 96 pixels wide and high, as the model takes it; of a spectrogram with low pitches below."""
-=======
     """A picture, at most 96 pixels wide and high, as the model takes it; or a spectrogram, low pitches below."""
->>>>>>> r6-lost
 
     kind: Literal["image"] = "image"
     address: str = Field(max_length=60_000, description="data:image/png;base64,…")
