@@ -25,9 +25,8 @@ def test_what_others_wrote_is_as_they_published_it() -> None:
 def test_an_installed_service_has_all_of_them() -> None:
     """Also the templates and the example."""
     package = static.FOLDER.parent
-    patterns = tomllib.loads((package.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
-        "app"
-    ]
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["app"]
     packed = {file for pattern in patterns for file in package.glob(pattern)}
     there = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
     assert there == {file for file in packed if file.is_file()}

@@ -12,8 +12,9 @@ import pytest
 
 from app import offered
 from pith.errors import PithError
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
-from tests.pages.browsing import Visit
+from tests.pages.browsing import Visit, Visits
 
 SCRIPT = "<script>alert(1)</script>"
 NAMED = {"name": SCRIPT.replace("/", "|")}
@@ -262,19 +263,26 @@ def test_what_the_api_refuses_is_told_at_the_field_by_keyboard_alone(desk: Visit
     desk.complaints[:] = [said for said in desk.complaints if "422" not in said]  # the answer that was wanted
 
 
-def test_the_example_is_compressed_without_a_terminal(desk: Visit, http: httpx.Client) -> None:
-    """In a service with nothing in it."""
-    for noun in ("jobs", "models", "datasets"):
-        for each in http.get(f"/v1/{noun}?limit=200").json()["data"]:
-            if noun == "jobs":
-                http.post(f"/v1/jobs/{each['id']}/cancel")
-            assert http.delete(f"/v1/{noun}/{each['id']}").status_code == 204
-    page = desk.to("/")
-    page.get_by_role("button", name="Compress the example").click()
-    page.wait_for_url(re.compile("/jobs/job_"))
-    job = http.get(f"/v1/jobs/{page.url.rpartition('/')[2]}").json()
-    assert [step["kind"] for step in job["spec"]["recipe"]] == ["prune.channel", "distill.logits", "quantize.static"]
-    desk.complaints[:] = [said for said in desk.complaints if "404" not in said]
+def test_the_example_is_compressed_without_a_terminal(api: ApiProcess, http: httpx.Client, visits: Visits) -> None:
+    """In a project with nothing in it."""
+    project = http.post("/v1/projects", json={"name": "new here"}).json()["id"]
+    secret = http.post("/v1/keys", json={"name": "it", "project": project}).json()["secret"]
+    headers = {"Authorization": f"Bearer {secret}"}
+    with visits.of(api.url, extra_http_headers=headers) as visit:
+        page = visit.to("/")
+        page.get_by_role("heading", name="What to do first").wait_for()
+        visit.holds("overview-first")
+        page.get_by_role("button", name="Compress the example").click()
+        page.wait_for_url(re.compile("/jobs/job_"))
+        job = http.get(f"/v1/jobs/{page.url.rpartition('/')[2]}", headers=headers).json()
+        assert [step["kind"] for step in job["spec"]["recipe"]] == [
+            "prune.channel",
+            "distill.logits",
+            "quantize.static",
+        ]
+        page.goto("/")
+        page.get_by_role("link", name="prune.channel → distill.logits → quantize.static").wait_for()
+        assert not page.get_by_role("button", name="Compress the example").is_visible()
 
 
 def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Bench) -> None:
