@@ -10,8 +10,13 @@ from pathlib import Path
 import httpx
 
 from bench.service import running
+from store.checks import Learnt, NewPart
+from store.database import Database
+from store.inputs import Upload
+from store.jobs import Jobs
+from store.settings import Settings
 
-MODELS, JOBS, VISITS = 200, 200, 30
+MODELS, JOBS, LAYERS, VISITS = 200, 200, 200, 30
 RECIPE = [{"kind": "quantize.dynamic"}]
 
 
@@ -23,6 +28,7 @@ def measure() -> Iterator[dict[str, float | str]]:
         httpx.Client(base_url=url, trust_env=False, headers={"Accept": "text/html"}) as http,
     ):
         model, dataset = _filled(http)
+        _learnt(Path(folder) / "data", http.get(f"/v1/models/{model}").json()["check"])
         for path in ("/", "/models", f"/models/{model}", "/datasets", f"/datasets/{dataset}", "/keys", "/webhooks"):
             yield _measured(http, path)
 
@@ -34,6 +40,30 @@ def _filled(http: httpx.Client) -> tuple[str, str]:
     for _ in range(JOBS):
         http.post("/v1/jobs", json={"model": model, "recipe": RECIPE})
     return str(model), str(dataset)
+
+
+def _learnt(data: Path, check: str) -> None:
+    """What a worker does: the model has as many layers as a large network."""
+    settings = Settings.model_validate({"data_dir": data})
+    db = Database(settings.database_url)
+    jobs = Jobs(db)
+    claim = jobs.claim(check, "bench", lease_seconds=600)
+    assert claim is not None and isinstance(claim.inputs, Upload) and claim.inputs.digest is not None
+    tensor = {"name": "x", "shape": [None, 3, 224, 224], "dtype": "float32"}
+    facts = {"format": "pt2", "trainable": True, "inputs": [tensor], "outputs": [tensor], "dtype": "float32"}
+    layers = [
+        {
+            "name": f"stage{n // 20}.block{n // 2}.conv{n}",
+            "kind": "Conv2d",
+            "shape": [n, 64, 3, 3],
+            "parameters": n,
+            "macs": n,
+        }
+        for n in range(1, LAYERS + 1)
+    ]
+    parts = (NewPart("model.pt2", claim.inputs.digest, 1),)
+    assert jobs.learn(check, claim.attempt, Learnt({**facts, "parameters": 10**7}, {"layers": layers}, parts))
+    db.close()
 
 
 def _measured(http: httpx.Client, path: str) -> dict[str, float | str]:

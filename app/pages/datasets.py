@@ -9,6 +9,7 @@ from app.pages.render import page
 from app.pages.visitor import pages_for
 from app.parameters import plausible
 from app.service import TheService
+from pith.dataset import DatasetFacts, Preview
 from pith.resources import ResourceStatus
 from pith.task import Task
 
@@ -39,12 +40,23 @@ def show_all(
 def show(request: Request, id: str, service: TheService) -> HTMLResponse:
     dataset = service.datasets.get(plausible(id, "dataset", "/v1/datasets"))
     facts = dataset.facts
+    preview = service.datasets.preview(dataset.id) if facts is not None else None
     return page(
         request,
         "dataset.html.j2",
         dataset=dataset,
-        preview=service.datasets.preview(dataset.id) if facts is not None else None,
+        preview=preview,
+        drawn=_pictures(preview, facts),
         types={column.name: column.type for column in facts.columns} if facts is not None else {},
         most=max((max(split.classes.values(), default=0) for split in facts.splits), default=0) if facts else 0,
         jobs=service.jobs.list(10, naming=(dataset.id,)).data,
     )
+
+
+def _pictures(preview: Preview | None, facts: DatasetFacts | None) -> tuple[str, ...]:
+    """The columns that can be looked at: pictures, and tensors that were drawn as some."""
+    if preview is None or facts is None or not preview.samples:
+        return ()
+    first = preview.samples[0]
+    drawn = {name for name, value in first.items() if isinstance(value, dict) and "picture" in value}
+    return tuple(column.name for column in facts.columns if column.type == "image" or column.name in drawn)

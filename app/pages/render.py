@@ -1,6 +1,7 @@
 """Templates to pages. Every value is escaped, a name that a template does not get is a fault, and a page may load
 nothing but what this service serves: no inline script, no inline style."""
 
+import gzip
 from collections.abc import Mapping
 
 from fastapi import Request
@@ -29,7 +30,10 @@ HEADERS = {
     "Content-Security-Policy": CSP,
     # With no-referrer a browser hides from us, too, that a form was ours.
     "Referrer-Policy": "same-origin",
+    "Vary": "Accept-Encoding",
 }
+SHORT = 4096
+"""Bytes that are not worth packing. A page holds no secret, so that its packed length tells nothing of one."""
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -61,7 +65,11 @@ def page(
     Besides ``values`` it is given ``caller`` (None for who is not let in), ``may``, the scopes of the caller,
     ``signed_in``, whether it is by a key that was typed in, and ``here``, the path.
     """
-    return HTMLResponse(fragment(request, template, **values), status, {**HEADERS, **(headers or {})})
+    html = fragment(request, template, **values).encode()
+    sent = {**HEADERS, **(headers or {})}
+    if len(html) > SHORT and "gzip" in request.headers.get("accept-encoding", ""):
+        html, sent["Content-Encoding"] = gzip.compress(html, 5, mtime=0), "gzip"
+    return HTMLResponse(html, status, sent)
 
 
 def fragment(request: Request, template: str, **values: object) -> str:

@@ -1,4 +1,5 @@
-"""A few samples to look at: pictures and sounds as small data: addresses, texts cut, tensors as figures."""
+"""A few samples to look at: pictures and sounds as small data: addresses, texts cut, tensors as figures, and drawn
+where they have the shape of a picture."""
 
 import base64
 import io
@@ -19,6 +20,7 @@ from pith.dataset import ColumnFacts, Preview
 
 SAMPLES = 8
 _SIDE, _RATE, _SECONDS, _TEXT, _COLUMNS = 96, 8000, 1.0, 300, 50
+_PLANE, _LARGEST = 8, 2048
 
 
 def preview(canonical: Canonical) -> Preview:
@@ -88,4 +90,19 @@ def _figures(values: np.ndarray[Any, Any]) -> dict[str, Any]:
         "max": float(numbers.max()),
         "mean": float(numbers.mean()),
         "first": [float(number) for number in numbers[:8]],
+        **({"picture": _drawn(values[0])} if _may_be_a_picture(values[0]) else {}),
     }
+
+
+def _may_be_a_picture(values: np.ndarray[Any, Any]) -> bool:
+    """One grey or three coloured planes, neither a line nor too much to look at."""
+    planes, *sides = values.shape if values.ndim == 3 else (0,)
+    return planes in (1, 3) and all(_PLANE <= side <= _LARGEST for side in sides) and bool(np.isfinite(values).all())
+
+
+def _drawn(values: np.ndarray[Any, Any]) -> str:
+    """From black, its least value, to white, its greatest."""
+    least, most = float(values.min()), float(values.max())
+    levels = (values.astype(np.float64) - least) / ((most - least) or 1.0)
+    planes = (255 * levels).round().astype(np.uint8)
+    return _picture(Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)))

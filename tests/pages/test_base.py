@@ -51,6 +51,14 @@ def test_nothing_else_is_sent(http: httpx.Client, name: str) -> None:
     assert http.get(f"/static/{static.digest()}/{name}").status_code == 404
 
 
+def test_a_long_page_is_sent_packed(http: httpx.Client) -> None:
+    with http.stream("GET", "/webhooks", headers={"Accept-Encoding": "gzip"}) as packed:
+        raw = b"".join(packed.iter_raw())
+    plain = http.get("/webhooks", headers={"Accept-Encoding": "identity"})
+    assert gzip.decompress(raw) == plain.content and len(raw) < len(plain.content) / 2
+    assert plain.headers["vary"] == "Accept-Encoding"
+
+
 def test_pages_run_no_script_but_ours(http: httpx.Client) -> None:
     page = http.get("/")
     policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))

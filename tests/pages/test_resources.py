@@ -97,12 +97,14 @@ def test_a_dataset_with_pictures_sounds_and_what_only_looks_so(
     types = columns(("picture", "image"), ("sound", "audio"), ("text", "text"), ("figures", "tensor"))
     figures = {"shape": [2], "min": 0.0, "max": 1.0, "mean": 0.5, "first": [0.0, 1.0]}
     sample = {"split": "train", "picture": IMAGE, "sound": SOUND, "text": IMAGE, "figures": figures}
-    monkeypatch.setattr("tests.app.by_hand.PREVIEW", {"splits": [], "samples": [sample, {**sample, "sound": None}]})
+    bare = {**sample, "sound": None, "figures": {**figures, "picture": IMAGE}}
+    monkeypatch.setattr("tests.app.by_hand.PREVIEW", {"splits": [], "samples": [sample, bare]})
     bench.learn(made["check"], columns=types, task="image-classification")
     text = http.get(f"/datasets/{made['id']}").text
     assert text.count(f'<img src="{IMAGE}"') == 2, "a text is no picture"
     assert text.count("<audio") == 1 and "missing" in text and "mean 0.5" in text
-    assert "4 classes" not in text and "image-classification" in text
+    assert text.count('class="drawn"') == 1, "what the check has drawn"
+    assert "image-classification" in text
 
 
 def test_where_a_model_comes_from_and_what_came_of_it(http: httpx.Client, bench: Bench) -> None:

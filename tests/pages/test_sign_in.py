@@ -12,6 +12,7 @@ from app import cookie
 from pith.access import NewKey, NewProject
 from pith.client import Pith
 from tests.app.api_process import ApiProcess, running
+from tests.app.by_hand import Bench
 from tests.pages.browsing import Visits
 
 OPERATOR = "an-operator-s-key-of-more-than-32-letters"
@@ -163,6 +164,7 @@ def test_what_a_key_may_not_do_is_not_offered_and_refused(browser: httpx.Client,
 def test_no_page_shows_anything_of_another_project(browser: httpx.Client, guarded: ApiProcess, operator: Pith) -> None:
     """The cross-tenant test of the API, for the pages: another's ids are as ids that are not there, and no list, graph
     or number tells of them."""
+    bench = Bench(guarded.data)
     mine, theirs = (operator.projects.create(NewProject(name=name)).id for name in ("mine", "zebra"))
     scopes = ("upload", "jobs", "delete", "admin")
     with httpx.Client(
@@ -171,13 +173,21 @@ def test_no_page_shows_anything_of_another_project(browser: httpx.Client, guarde
         model = their.put("/v1/models?name=zebra-model", content=b"the same bytes").json()["id"]
         dataset = their.put("/v1/datasets?name=zebra-data", content=b"of theirs").json()["id"]
         webhook = their.post("/v1/webhooks", json={"url": "https://zebra.example/", "name": "zebra-hook"}).json()["id"]
-        their.post("/v1/jobs", json={"model": model, "recipe": [{"kind": "quantize.dynamic"}]})
+        bench.learn_all()
+        job = their.post("/v1/jobs", json={"model": model, "recipe": [{"kind": "quantize.dynamic"}]}).json()["id"]
+        bench.succeed(job, bench.start(job), model_pt2=b"the same result", report_json=b"{}")
         their.post("/v1/uploads?name=zebra-upload", headers={"Upload-Length": "10", "Tus-Resumable": "1.0.0"})
     sign_in(browser, a_key(operator, *scopes, project=mine))
-    own = browser.put("/v1/models?name=mine", content=b"the same bytes", headers=PAGE_OF_OURS).json()["id"]
+    # A model with the bytes of their result, and a result with the bytes of their model: no graph may join them.
+    own = browser.put("/v1/models?name=mine", content=b"the same result", headers=PAGE_OF_OURS).json()["id"]
+    spec = {"model": own, "recipe": [{"kind": "quantize.dynamic"}]}
+    made = browser.post("/v1/jobs", json=spec, headers=PAGE_OF_OURS).json()["id"]
+    bench.succeed(made, bench.start(made), model_pt2=b"the same bytes", report_json=b"{}")
+    bench.db.close()
+    assert made in browser.get(f"/models/{own}").text
     for path in ("/", "/models", "/datasets", "/keys", "/webhooks", f"/models/{own}"):
         text = browser.get(path).text
-        assert not [word for word in ("zebra", theirs, model, dataset, webhook) if word in text], path
+        assert not [word for word in ("zebra", theirs, model, dataset, webhook, job) if word in text], path
     for listing, id in (("models", model), ("datasets", dataset), ("webhooks", webhook)):
         answer, nothing = (browser.get(f"/{listing}/{each}") for each in (id, id[:-4] + "0000"))
         assert answer.status_code == nothing.status_code == 404

@@ -1,6 +1,8 @@
 """What the schema says holds; what it leaves open is found; what contradicts it is refused in words."""
 
+import base64
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from pith.errors import PithError
 from tests.engine.data.uploads import (
@@ -164,6 +167,22 @@ def test_the_preview_shows_every_kind_of_value(tmp_path: Path) -> None:
     assert all(len(sample["text"]) == 300 for sample in text_preview.samples) and len(text_preview.samples) <= 8
     tensor_preview = check(tmp_path / "c", npz(x_test=np.full((3, 2), 2.5, "f4"))).preview
     assert tensor_preview.samples[0]["x"]["mean"] == 2.5 and tensor_preview.splits[0].name == "test"
+    assert "picture" not in tensor_preview.samples[0]["x"]
+
+
+@pytest.mark.parametrize(("shape", "type"), [((1, 8, 12), "float32"), ((3, 12, 8), "uint8"), ((3, 8, 8), "float64")])
+def test_a_tensor_of_the_shape_of_a_picture_is_drawn(tmp_path: Path, shape: tuple[int, ...], type: str) -> None:
+    values = np.arange(2 * math.prod(shape)).reshape(2, *shape) % 200
+    found = check(tmp_path, npz(x_test=values.astype(type))).preview.samples[0]["x"]["picture"]
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.removeprefix("data:image/png;base64,")))))
+    assert drawn.shape == (*shape[1:], 3)[: 2 + (shape[0] == 3)]
+    assert (drawn.min(), drawn.max()) == (0, 255), "from the least value to the greatest"
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 4, 8), (64,), (1, 8, 8, 8)])
+def test_another_tensor_is_not(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    found = check(tmp_path, npz(x_test=np.ones((2, *shape), "f4"))).preview.samples[0]["x"]
+    assert "picture" not in found and found["shape"] == list(shape)
 
 
 BAD_SCHEMAS: list[tuple[bytes, dict[str, Any], str]] = [
