@@ -1,12 +1,13 @@
 """The page of a job while ten thousand events arrive: how many frames a second a real browser shows."""
 
+import re
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from bench.service import running
 from pith.job import EngineEvent, Progress
@@ -68,10 +69,8 @@ def _events(start: int) -> list[EngineEvent]:
     ]
 
 
-def _until_all(page: object) -> None:
-    page.wait_for_function(  # type: ignore[attr-defined]
-        f"document.getElementById('event-count').textContent.endsWith('of {EVENTS + 2}')", timeout=120_000
-    )
+def _until_all(page: Page) -> None:
+    expect(page.locator("#event-count")).to_have_text(re.compile(f"of {EVENTS}$"), timeout=120_000)
 
 
 def _said(name: str, gaps: list[float]) -> dict[str, float]:

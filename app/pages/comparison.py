@@ -11,6 +11,7 @@ from pith.figures.parallel import Upright, parallel
 from pith.figures.pareto import Axis, Better, Point, pareto
 from pith.job import Job
 from pith.metrics import MetricName
+from pith.recipe import AnyStep
 from pith.report import Measurement, Report
 
 Told = Callable[[float], str]
@@ -64,10 +65,18 @@ def rows(results: Sequence[Result]) -> tuple[Row, ...]:
 
 
 def differences(results: Sequence[Result]) -> tuple[Difference, ...]:
-    flat = [dict(_flat(result.report.spec.model_dump(mode="json"), "")) for result in results]
-    places = dict.fromkeys(place for one in flat for place in one)
-    found = (Difference(place, tuple(one.get(place) for one in flat)) for place in places)
-    return tuple(each for each in found if len({*each.values}) > 1)
+    """Of steps that are of one kind, the options; of others, what each of them is."""
+    specs = [result.report.spec for result in results]
+    around = [spec.model_dump(mode="json", exclude={"recipe"}) for spec in specs]
+    found = list(_unlike([dict(_flat(each, "")) for each in around]))
+    for index in range(max(len(spec.recipe) for spec in specs)):
+        steps = [spec.recipe[index] if index < len(spec.recipe) else None for spec in specs]
+        if len({step and step.kind for step in steps}) > 1:
+            found.append(Difference(f"step {index + 1}", tuple(step and _described(step) for step in steps)))
+        else:
+            flat = [dict(_flat(step.model_dump(mode="json"), f"/recipe/{index}")) for step in steps if step]
+            found += _unlike(flat)
+    return tuple(found)
 
 
 def warnings(results: Sequence[Result]) -> tuple[str, ...]:
@@ -191,6 +200,19 @@ def _warnings(results: Sequence[Result]) -> Iterator[str]:
 def _where(report: Report) -> str:
     place = report.environment
     return f"{place.device_name}, {place.threads} threads, batches of {place.batch_size}"
+
+
+def _unlike(flat: Sequence[Mapping[str, str]]) -> Iterator[Difference]:
+    for place in dict.fromkeys(place for one in flat for place in one):
+        values = tuple(one.get(place) for one in flat)
+        if len({*values}) > 1:
+            yield Difference(place, values)
+
+
+def _described(step: AnyStep) -> str:
+    """``prune.channel, iterations 3, recovery/epochs 2``: what is not as it would be by itself."""
+    said = _flat(step.model_dump(mode="json", exclude_defaults=True, exclude={"kind"}), "")
+    return ", ".join([step.kind, *(f"{place[1:]} {value}" for place, value in said if place)])
 
 
 def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ const events = [];
 let end = 0; // of the lines that are shown
 let following = true;
 let due = false;
+let moved = false; // something has happened that the rest of the page shows too
 let source = null;
 
 // ---- events
@@ -45,8 +46,6 @@ function take(message) {
     requestAnimationFrame(frame);
   }
 }
-
-let moved = false;
 
 function frame() {
   due = false;
@@ -151,7 +150,7 @@ class Chart {
     if (!this.fresh) return;
     this.fresh = false;
     const known = this.values[1];
-    this.caption.textContent = `${this.title}: ${known.length} points, ${short(known[0])} at first, ${short(known.at(-1))} now`;
+    this.caption.textContent = `${this.title}: ${known.length} ${known.length === 1 ? "point" : "points"}, ${short(known[0])} at first, ${short(known.at(-1))} now`;
     if (this.made) this.made.setData(this.values);
     else this.make();
   }

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.pages.comparison import Result, differences, rows, warnings
-from pith.job import Job
+from pith.job import Job, JobSpec
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
 from tests.pages.made import a_report, submitted, succeeded
@@ -48,6 +48,19 @@ def test_the_best_of_each_row_is_told(bench: Bench, several: list[str]) -> None:
 def test_what_was_asked_differently_is_told(bench: Bench, several: list[str]) -> None:
     (found,) = differences(results(bench, several))
     assert (found.place, found.values) == ("/recipe/0/bits", ("4", "8", "6"))
+
+
+def test_steps_of_different_kinds_are_told_whole(bench: Bench, several: list[str]) -> None:
+    one, other, _ = results(bench, several)
+    assert isinstance(one.job.spec, JobSpec)
+    steps = [{"kind": "prune.channel", "recovery": {"epochs": 2}}, {"kind": "encode.entropy"}]
+    spec = JobSpec.model_validate({"model": one.job.spec.model, "recipe": steps, "constraints": {"min_speedup": 2}})
+    found = differences([one, Result("2", other.job, other.report.model_copy(update={"spec": spec}))])
+    assert [(each.place, each.values) for each in found] == [
+        ("/constraints/min_speedup", ("null", "2.0")),
+        ("step 1", ("quantize.weight_only, bits 4", "prune.channel, recovery/epochs 2")),
+        ("step 2", (None, "encode.entropy")),
+    ]
 
 
 def test_what_cannot_be_compared_is_said(bench: Bench, several: list[str]) -> None:
