@@ -80,14 +80,12 @@ def main(wanted: list[str]) -> None:
             )
     if "frames" in wanted:
         found = frames.measure()
-        print(
-            f"(m) a job's page        {found['live_rate']:.1f} frames/s, 10,000 events in {found['seconds']:.0f} s  "
-            f"(limit 60); {found['live_late']:.1%} of them late, the longest {found['live_worst']:.0f} ms"
-        )
-        print(
-            f"    loaded anew         {found['reload_rate']:.1f} frames/s until all are there, the longest "
-            f"{found['reload_worst']:.0f} ms; {found['lines']:.0f} lines in the page"
-        )
+        for name, said in (("rest", "at rest"), ("live", "10,000 events"), ("reload", "loaded anew")):
+            print(
+                f"(m) a job, {said:13} {found[f'{name}_rate']:.1f} frames/s  (limit 60), the longest "
+                f"{found[f'{name}_worst']:.0f} ms; its thread busy {found[f'{name}_busy']:.0%} of "
+                f"{found[f'{name}_seconds']:.1f} s"
+            )
     if "published" in wanted:
         for found in real_weights.measure():
             print(f"(g) {found['name']}: {found['before']:.2%} as it came (elsewhere {found['expected']:.2%}),")

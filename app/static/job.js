@@ -7,6 +7,8 @@
 import { localTimes } from "./pith.js";
 
 const SHOWN = 300;
+const EACH = 25; // lines at most in one frame, so that none takes long
+const APART = 250; // milliseconds, between two drawings of the curves
 const AGAIN = 3000; // milliseconds, before a stream that was refused is asked for again
 const MOVES = new Set(["queued", "started", "requeued", "step_started", "step_finished", "artifact", "pausing", "paused", "resumed", "cancelling"]);
 const LAST = new Set(["succeeded", "failed", "cancelled"]);
@@ -18,6 +20,7 @@ const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const events = [];
 let end = 0; // of the lines that are shown
 let following = true;
+let drawn = 0;
 let due = false;
 let moved = false; // something has happened that the rest of the page shows too
 let source = null;
@@ -41,21 +44,32 @@ function take(message) {
   if (event.type === "metric") plot(event);
   if (MOVES.has(event.type) || LAST.has(event.type)) moved = true;
   if (LAST.has(event.type)) source.close();
-  if (!due) {
-    due = true;
-    requestAnimationFrame(frame);
-  }
+  soon();
 }
 
-function frame() {
+function frame(now) {
   due = false;
-  if (following) show(events.length);
+  if (following) show(events.length - end > SHOWN ? events.length : Math.min(events.length, end + EACH));
   tell();
-  for (const chart of charts.values()) chart.draw();
+  const stale = [...charts.values()].filter((chart) => chart.fresh);
+  if (now - drawn > APART) {
+    drawn = now;
+    for (const chart of stale.splice(0)) chart.draw();
+  }
   if (moved) {
     moved = false;
     document.getElementById("now").dispatchEvent(new CustomEvent("pith:moved"));
   }
+  if (ahead() || stale.length) soon();
+}
+
+/** Whether there is more to show than is shown. */
+const ahead = () => following && end < events.length;
+
+function soon() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(frame);
 }
 
 /** The lines before `to`; those that are there already stay. */
@@ -73,17 +87,13 @@ function show(to) {
 
 const lines = (from, to) => events.slice(from, to).map(line);
 
+/** One text and no element in it: thousands of these are made while a job runs. */
 function line(event) {
   const made = document.createElement("li");
   made.className = event.type;
   const step = event.step === null || event.step === undefined ? "" : `${event.step + 1}. `;
-  const words = [["seq", event.seq], ["at", clock.format(new Date(event.at))], ["type", event.type], ["says", `${step}${event.message}`]];
-  for (const [name, text] of words) {
-    const part = document.createElement("span");
-    part.className = name;
-    part.textContent = text;
-    made.append(part);
-  }
+  const at = clock.format(new Date(event.at));
+  made.textContent = `${String(event.seq).padStart(5)}  ${at}  ${event.type.padEnd(13)} ${step}${event.message}`;
   return made;
 }
 
@@ -114,11 +124,11 @@ log.addEventListener("wheel", () => {
 
 const charts = new Map();
 const HEIGHT = 200;
-const APART = new Set(["epoch", "phase"]);
+const BESIDE = new Set(["epoch", "phase"]);
 
 function plot(event) {
   for (const [name, value] of Object.entries(event.data ?? {})) {
-    if (typeof value !== "number" || APART.has(name)) continue;
+    if (typeof value !== "number" || BESIDE.has(name)) continue;
     const key = `${event.step ?? ""} ${name}`;
     if (!charts.has(key)) charts.set(key, new Chart(event.step, name));
     charts.get(key).add(value);

@@ -46,6 +46,7 @@ async function look(act) {
   else marks(fresh);
   for (const id of ["problems", "plan", "lines", "sending"]) replace(id, fresh);
   if (typing?.id !== "json") by("json").value = by("json", fresh).value;
+  said.textContent = by("problems").querySelector("h2")?.textContent ?? "This job can run.";
   ready();
 }
 

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from pith.errors import PithError
 from pith.job import EngineEvent, Progress
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
 from tests.pages.made import submitted, succeeded
@@ -204,6 +205,21 @@ def test_many_events_are_shown_a_few_at_a_time(desk: Visit, bench: Bench, runnin
     expect(page.locator("#log li").last).to_contain_text("the very last")
 
 
+def test_nothing_is_lost_when_the_line_breaks(
+    desk: Visit, api: ApiProcess, bench: Bench, running: tuple[str, int]
+) -> None:
+    job, attempt = running
+    page = desk.to(f"/jobs/{job}")
+    bench.tell(job, attempt, "before", "also before")
+    expect(page.locator("#log")).to_contain_text("also before")
+    api.restart()
+    bench.tell(job, attempt, "meanwhile")
+    expect(page.locator("#log")).to_contain_text("meanwhile")
+    expect(page.locator("#event-count")).to_have_text("5")
+    assert [int(each.split()[0]) for each in page.locator("#log li").all_text_contents()] == [1, 2, 3, 4, 5]
+    desk.complaints.clear()  # the browser says that there was nobody
+
+
 def test_a_fork_begins_on_the_page(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
     job = submitted(http, model)
     page = desk.to(f"/jobs/{job}")
@@ -228,7 +244,7 @@ def test_the_report_is_framed_and_stays_locked_in(http: httpx.Client, bench: Ben
     assert "frame-ancestors 'none'" in alone.headers["content-security-policy"]
 
 
-def test_the_report_is_read(visits: object, visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+def test_the_report_is_read(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
     job = submitted(http, model)
     succeeded(http, bench, job, page=PAGE)
     page = visit.to(f"/jobs/{job}/report")
