@@ -39,7 +39,7 @@ class Layers(Frozen):
     """In the order of the graph."""
 
     rows: tuple[LayerReport, ...] = Field(max_length=2000)
-    samples: int = Field(0, ge=0, description="That sensitivity, and noise as far as there was time, were found on.")
+    samples: int = Field(0, ge=0, description="That sensitivity was found on, and noise on the first of them.")
     metric: MetricName | None = Field(
         None,
         description="What sensitivity is a fall of: agreement with the baseline's classes or, without classes, R², the "

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 import engine.reload
 from engine.data import Split
-from engine.findings import layer_noise
+from engine.findings import layer_noise, layer_sensitivity
 from engine.findings.layer_gains import without_gains
-from engine.findings.layer_noise import noise
-from engine.findings.layer_sensitivity import LAYERS, sensitivity
+from engine.findings.layer_sensitivity import LAYERS
 from engine.findings.layers import _merged
 from engine.measure import Samples
 from engine.objective import objective
 from engine.run import run
 from pith.findings.layers import LayerCost, LayerReport
+from pith.metrics import MetricName
 from pith.report import Report
 from tests.engine import onnx_files as files
 from tests.engine.test_onnx_jobs import onnx_job
@@ -32,6 +32,14 @@ EYE = np.eye(4, dtype=np.float32)
 
 def samples(x: Matrix, classes: bool) -> Samples:
     return Samples(Split((x,), None), (np.dtype("float32"),), classes, "training inputs", objective(None))
+
+
+def noise(before: Path, after: Path, data: Samples, macs: float = 32.0) -> layer_noise.Noise:
+    return layer_noise.noise(before, after, data, macs, 1)
+
+
+def sensitivity(before: Path, after: Path, data: Samples, macs: float = 32.0) -> layer_sensitivity.Sensitivity:
+    return layer_sensitivity.sensitivity(before, after, data, macs, 1)
 
 
 def chain(path: Path, *weights: Matrix, relu: bool = False) -> Path:
@@ -81,7 +89,7 @@ def test_noise_is_heard_where_shapes_are_equal_and_in_few_samples_at_a_time(
     x = CHANCE.standard_normal((100, 4)).astype(np.float32)
     found = noise(before, narrow, samples(x, False))
     assert list(found.sqnr_db) == ["1"] and found.samples == layer_noise.SAMPLES
-    assert noise(before, narrow, samples(x, False), seconds=0.0).samples == 1
+    assert noise(before, narrow, samples(x, False), macs=1e13).samples == 1
     monkeypatch.setattr(layer_noise, "MOST_BYTES", 1)
     assert noise(before, narrow, samples(x, False)).sqnr_db["1"] == pytest.approx(found.sqnr_db["1"], rel=1e-6)
 
@@ -146,8 +154,19 @@ def test_the_largest_layers_are_tried_first_and_the_rest_is_said(tmp_path: Path)
     found = sensitivity(before, after, samples(EYE, True))
     assert len(found.falls) == LAYERS and {str(len(weights)), str(len(weights) + 1)} <= found.falls.keys()
     assert found.lack == f"sensitivity of the {LAYERS} largest of {LAYERS + 3} layers alone"
-    few = sensitivity(before, after, samples(EYE, True), seconds=0.0)
-    assert list(few.falls) == [str(len(weights))]
+    few = sensitivity(before, after, samples(EYE, True), macs=layer_sensitivity.MOST_MACS / 32)
+    assert list(few.falls) == [str(len(weights))] and few.samples == 4
+    none = sensitivity(before, after, samples(EYE, True), macs=1e13)
+    assert none.falls == {} and none.lack is not None and none.lack.startswith("sensitivity of the 0 largest")
+
+
+@pytest.mark.parametrize(
+    ("layers", "macs", "wanted"),
+    [(2, 1e3, (2, 256)), (100, 1e3, (40, 256)), (21, 1.8e9, (16, 16)), (5, 1.8e9, (5, 46)), (5, 1e12, (0, 0))],
+)
+def test_more_layers_come_before_more_samples(layers: int, macs: float, wanted: tuple[int, int]) -> None:
+    most, count = layer_sensitivity._bounds(layers, macs)
+    assert (most, count) == wanted and (most + 1) * count * macs <= layer_sensitivity.MOST_MACS
 
 
 @pytest.mark.parametrize(
@@ -173,7 +192,7 @@ def rows(report: Report) -> dict[str, LayerReport]:
     return {row.name: row for row in report.layers.rows}
 
 
-def totals(report: Report, side: str) -> dict[str, float]:
+def totals(report: Report, side: str) -> dict[MetricName, float]:
     costs: list[LayerCost] = [cost for row in rows(report).values() if (cost := getattr(row, side)) is not None]
     return {
         "parameters": sum(cost.parameters for cost in costs),
@@ -203,7 +222,7 @@ def test_a_quantized_result_layer_by_layer(tmp_path: Path) -> None:
 
 
 def test_a_pruned_and_encoded_result_keeps_its_names(tmp_path: Path) -> None:
-    pruned = {"kind": "prune.channel", "pruning_ratio": 0.5, "round_to": 4, "recovery": None}
+    pruned: dict[str, Any] = {"kind": "prune.channel", "pruning_ratio": 0.5, "round_to": 4, "recovery": None}
     recipe = [pruned, {"kind": "quantize.codebook", "bits": 3, "recovery": None}, {"kind": "encode.entropy"}]
     report = ran(tmp_path, recipe, net=Cnn)
     found = rows(report)
