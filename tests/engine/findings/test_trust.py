@@ -81,6 +81,8 @@ def test_strengths_mean_what_their_units_say() -> None:
     grey = np.broadcast_to((form.low + form.high) / 2, x.shape).astype(np.float32)
     brighter = changes["brightness"].make(form, grey, 20, random)
     assert np.allclose((brighter - grey) / span, 0.2, atol=1e-5)
+    white = np.broadcast_to(form.high, x.shape).astype(np.float32)
+    assert (changes["brightness"].make(form, white, 20, random) == white).all(), "nothing is brighter than white"
     noisy = changes["noise"].make(form, grey, 10, random)
     assert ((noisy - grey) / span).std() == pytest.approx(0.1, rel=0.1)
     faint = changes["contrast"].make(form, x, 50, random)
@@ -257,6 +259,8 @@ def test_regression_is_judged_by_its_metric_and_attacked_by_its_cost(tmp_path: P
     assert found.metric == "r2" and found.clean_before == pytest.approx(1.0)
     values = {each.name: each.before for each in found.disturbances}
     assert values["missing values"] < values["noise"] < 1 and values["adversarial"] < 0.999
+    other = stressed(path, exam_of(samples, path), Form("table"), seed=1)
+    assert all(each.before != values[each.name] for each in other.disturbances), "another seed, other noise"
 
 
 def test_values_that_are_no_numbers_are_not_told(tmp_path: Path) -> None:
