@@ -31,7 +31,8 @@ def attacked(
     The tries follow from ``random`` alone. Each moves one part of all samples as far as it may go: a square, or a span
     where samples are ``flat``; what makes an answer no better stays.
     """
-    low, high = np.maximum(x - furthest, ends[0]), np.minimum(x + furthest, ends[1])
+    low = np.maximum(x - furthest, ends[0]).astype(x.dtype)
+    high = np.minimum(x + furthest, ends[1]).astype(x.dtype)
     worst = x.copy()
     left = margin(worst, np.arange(len(x)))
     for index in range(TRIES):
@@ -40,7 +41,7 @@ def attacked(
         if not len(active):
             break
         moved = np.where(up[active], high[active], low[active])
-        tried = np.where(part, moved, worst[active]).astype(x.dtype)
+        tried = np.where(part, moved, worst[active])
         found = margin(tried, active)
         better = found <= left[active]
         worst[active[better]], left[active[better]] = tried[better], found[better]

@@ -50,7 +50,7 @@ class Exam:
         return 0.0 if self.samples.classes else -np.inf
 
     def _costs(self, first: Outputs, rows: Rows) -> Outputs:
-        costs = self.samples.objective.cost(torch.from_numpy(first).float(), torch.from_numpy(self.right[rows]).float())
+        costs = self.samples.objective.cost(torch.from_numpy(first).float(), torch.from_numpy(self.right[rows]))
         found: Outputs = costs.double().numpy()
         return found
 
@@ -59,5 +59,5 @@ def exam(samples: Samples, before: Answers, rows: Rows) -> Exam:
     """Where there are no labels, what the baseline says of the undisturbed samples is right."""
     labels = before.chosen if samples.split.y is None else samples.split.y
     assert labels is not None
-    right = np.asarray(labels[rows], np.int64 if samples.classes else np.float32)
+    right = np.asarray(labels[rows], np.float32 if labels.dtype.kind == "f" else np.int64)
     return Exam(samples, taken(samples, rows), right)

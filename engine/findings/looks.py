@@ -41,7 +41,7 @@ def looks(evidence: Evidence) -> Looks:
     """
     samples, dataset, seed = evidence.samples, evidence.ctx.dataset, evidence.ctx.spec.seed
     if samples.origin == "random inputs":
-        raise LeftOut("there is no dataset, and in random inputs there is nothing to look at")
+        raise LeftOut("quality was measured on random inputs, in which there is nothing to look at")
     before, after = evidence.answers()
     form = form_of(samples, dataset)
     if form.kind in ("numbers", "codes"):

@@ -42,7 +42,7 @@ def check_data(samples: Samples) -> None:
         LeftOut: no dataset, or one without labels for a model without classes.
     """
     if samples.origin == "random inputs":
-        raise LeftOut("there is no dataset, and of random inputs nobody knows what is right")
+        raise LeftOut("quality was measured on random inputs, of which nobody knows what is right")
     if samples.quality is None:
         raise LeftOut("the dataset has no labels, and the outputs are no scores of classes")
 

@@ -7,9 +7,9 @@ from pith.findings.shown import Shown
 
 
 class Look(Frozen):
-    """One sample, its parts in reading order: ``rows`` by ``columns`` of a picture or a
-    spectrogram, spans of a sound, words of a text, columns of a table. Each number is how much the baseline's chosen class loses of its probability, or the first
-    output of its value, when that part is covered."""
+    """One sample, its parts in reading order: ``rows`` by ``columns`` of a picture or a spectrogram, spans of a sound,
+    words of a text, columns of a table. Each number is how much the baseline's chosen class loses of its probability,
+    or the first output of its value, when that part is covered."""
 
     sample: int = Field(ge=0, description="Its place in the split.")
     truth: str | None

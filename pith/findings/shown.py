@@ -8,7 +8,7 @@ from pith.base import Frozen
 
 
 class ShownImage(Frozen):
-    """A picture, at most 96 pixels wide and high, as the model takes it; or a spectrogram, low pitches at the bottom."""
+    """A picture, at most 96 pixels wide and high, as the model takes it; or a spectrogram, low pitches below."""
 
     kind: Literal["image"] = "image"
     address: str = Field(max_length=60_000, description="data:image/png;base64,…")

@@ -26,7 +26,7 @@ def of_form(kind: str) -> tuple[Form, NDArray[Any]]:
     random = np.random.default_rng(1)
     if kind == "image":
         form = pictured()
-        return form, (form.low + random.random((6, 3, 16, 16)) * (form.high - form.low)).astype(np.float32)
+        return form, (form.low + random.random((6, 3, 16, 32)) * (form.high - form.low)).astype(np.float32)
     if kind == "text":
         return worded(), np.concatenate([random.integers(3, 8, (6, 10)), np.zeros((6, 2), int)], axis=1)
     if kind == "table":
@@ -35,7 +35,7 @@ def of_form(kind: str) -> tuple[Form, NDArray[Any]]:
         values[np.arange(6), 3 + random.integers(0, 2, 6)] = 1
         return tabled(), values
     shape = {
-        "plain image": (1, 9, 9),
+        "plain image": (1, 9, 40),
         "wave": (1, 200),
         "spectrogram": (1, 20, 30),
         "numbers": (4, 5),
@@ -155,9 +155,9 @@ def two_bright_halves(count: int = 40) -> tuple[NDArray[Any], NDArray[Any]]:
     """Dark pictures of one channel whose left (0) or right half (1) is a little brighter."""
     random = np.random.default_rng(5)
     y = random.integers(0, 2, count)
-    x = random.random((count, 1, 8, 8)).astype(np.float32) * 0.1 + 0.4
+    x = random.random((count, 1, 8, 8)).astype(np.float32) * 0.02 + 0.4
     for row, side in zip(x, y, strict=True):
-        row[0, :, 4 * side : 4 * side + 4] += 0.04
+        row[0, :, 4 * side : 4 * side + 4] += 0.02
     return x, y
 
 
