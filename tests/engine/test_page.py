@@ -175,7 +175,7 @@ def test_words_from_elsewhere_stay_words(name: str, text: str) -> None:
     assert text in "".join(page.text)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["text", "tabular"]))
 def test_any_words_stay_words(text: str, name: str) -> None:
     found = reports.poisoned(reports.report(name), text)

@@ -35,7 +35,7 @@ FORMS: tuple[ResultFormat, ...] = ("onnx", "pt2", "safetensors", "pith")
 
 def used(root: Path, net: type[nn.Module], **spec: Any) -> dict[str, tuple[str, str]]:
     """Code and what it printed, by artifact."""
-    folder = job_folder(root, [{"kind": "quantize.weight_only"}], net=net, **spec)
+    folder = job_folder(root, [{"kind": "quantize.weight_only"}], net=net, report="short", **spec)
     report = run(folder.root, engine.reload.main)
     return {each.artifact: (each.code, each.printed) for each in report.usage}
 
@@ -66,7 +66,8 @@ def test_several_inputs_are_given_in_their_types(tmp_path: Path) -> None:
 
 
 def test_an_onnx_model_is_called_by_its_own_names(tmp_path: Path) -> None:
-    first = job_folder(tmp_path / "first", [{"kind": "quantize.weight_only"}], net=Tokens, outputs=["onnx"])
+    recipe = [{"kind": "quantize.weight_only"}]
+    first = job_folder(tmp_path / "first", recipe, net=Tokens, outputs=["onnx"], report="short")
     run(first.root, engine.reload.main)
     model = replace(lifted(Mlp), lifted=None, finished=first.output("onnx"))
     assert '"x": np.zeros(' in code_for("onnx", "model.onnx", model, None).text
@@ -118,7 +119,9 @@ def test_preprocessing_is_explained_in_a_sentence(how: Preprocessing, said: str)
 
 
 def test_code_that_does_not_run_is_an_artifact_that_does_not_load(tmp_path: Path) -> None:
-    folder = job_folder(tmp_path, [{"kind": "quantize.weight_only"}], net=Mlp, data=None, outputs=["onnx"])
+    folder = job_folder(
+        tmp_path, [{"kind": "quantize.weight_only"}], net=Mlp, data=None, outputs=["onnx"], report="short"
+    )
 
     def wrong(desk: Path) -> int:
         request = json.loads((desk / "request.json").read_text())
