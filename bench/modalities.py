@@ -3,6 +3,7 @@
 Accuracy is on the published test split, which no step sees. Peers are simple models trained by hand on the same data.
 """
 
+import hashlib
 import shutil
 import tempfile
 import time
@@ -145,6 +146,11 @@ def fresh_model(architecture: Architecture, folder: JobDir) -> None:
     desk.part("model.pt2").replace(folder.model)
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def run_job(
     folder: JobDir,
     recipe: list[dict[str, Any]],
@@ -154,6 +160,8 @@ def run_job(
     **more: Any,
 ) -> Report:
     spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation), "seed": seed, **more}
-    job = EngineJob(spec=JobSpec.model_validate(spec), model_digest="sha256:" + "0" * 64, device="cpu", threads=THREADS)
+    job = EngineJob(
+        spec=JobSpec.model_validate(spec), model_digest=_digest(folder.model), device="cpu", threads=THREADS
+    )
     folder.spec.write_text(job.model_dump_json())
     return run(folder.root)
