@@ -12,7 +12,6 @@ from pith.report import Comparison, Measurement, Metric, Report, Timing
 
 Columns = tuple[tuple[str, Measurement], ...]
 _DRAWN: tuple[MetricName, ...] = ("size_bytes", "latency_median_ms", "macs", "peak_memory_bytes")
-_TILES: tuple[MetricName, ...] = ("size_bytes", "latency_median_ms", "macs", "peak_memory_bytes")
 
 
 def columns(report: Report) -> Columns:
@@ -23,8 +22,7 @@ def columns(report: Report) -> Columns:
 def tiles(report: Report) -> Iterator[tuple[str, str, str, words.Change]]:
     """The figures that matter most: name, before, after, change."""
     quality: MetricName = report.comparison.quality or "sqnr_db"
-    names = (*_TILES[:2], quality, *_TILES[2:])
-    for name in names:
+    for name in (*_DRAWN[:2], quality, *_DRAWN[2:]):
         after = report.result.get(name)
         if after is not None:
             found = words.number(before(report, name), name), words.number(after, name)

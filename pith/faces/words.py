@@ -175,15 +175,6 @@ def factor(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 99.5 else f"{ratio:,.0f}"
 
 
-def ratio(value: float, less: str, more: str) -> Change:
-    """Of a compression ratio or a speedup."""
-    if abs(value - 1) < NOISE:
-        return Change("about the same", "same")
-    if value > 1:
-        return Change(f"{factor(value)} times {less}", "better")
-    return Change(f"{factor(1 / value) if value else '∞'} times {more}", "worse")
-
-
 def verdict(report: Report) -> str:
     """Met or not, how much of it, and which constraint binds."""
     results = report.constraints

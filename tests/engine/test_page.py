@@ -1,5 +1,6 @@
 """The page: whole by itself, in order, readable without eyes, and nobody's markup but its own."""
 
+import random
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -217,7 +218,7 @@ def ragged(report: Report) -> Report:
             "looks": report.looks.model_copy(update={"looks": (look,), "similarity": None}),
             "steps": report.steps[:1],
             "curves": (report.curves[0].model_copy(update={"step": 9, "points": ()}),),
-            "layers": reports.layers(1, reports.random.Random(1)).model_copy(update={"samples": 0}),
+            "layers": reports.layers(1, random.Random(1)).model_copy(update={"samples": 0}),
         }
     )
 
