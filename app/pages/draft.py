@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from app.pages.forms import Answers, Field, document, field
+from app.pages.answered import document
+from app.pages.forms import Answers, Field, field
 from app.pages.shapes import Shape, job_shape
 from app.planning import planned
 from app.service import Service

@@ -4,6 +4,7 @@ and so does the line for curl that it shows."""
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import groupby
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
@@ -12,8 +13,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
+from app.pages.answered import document
 from app.pages.draft import Draft, changed, curl, drafted, python, unreadable
-from app.pages.forms import answers, document, field
+from app.pages.forms import answers, field
 from app.pages.render import page
 from app.pages.shapes import job_shape
 from app.pages.visitor import pages_for
@@ -136,6 +138,7 @@ def _newest(service: Service) -> str | None:
     return ready[0].id if ready else None
 
 
+@cache
 def _families() -> list[tuple[str, str, list[Technique]]]:
     found = {family: list(each) for family, each in groupby(techniques(), key=lambda one: one.family)}
     order = [*FAMILIES, *(family for family in found if family not in FAMILIES)]
