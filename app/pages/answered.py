@@ -56,7 +56,7 @@ def _is_usual(member: Property, value: Any) -> bool:
 def _list(shape: Shape, given: Answers, name: str) -> Any:
     if name + COUNT not in given:
         return _ABSENT
-    count = min(int(text) if (text := given[name + COUNT]).isdecimal() else 0, LONGEST_LIST)
+    count = min(index_of(given[name + COUNT]) or 0, LONGEST_LIST)
     if shape.widget == "ranked":
         picked = [given.get(f"{name}/{i}", "") for i in range(count)]
         return [_loaded(each) for each in picked if each]
@@ -93,3 +93,8 @@ def _loaded(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     return found
+
+
+def index_of(text: str) -> int | None:
+    """A place in a list, or a length; None for what is none."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from app.pages.answered import document
+from app.pages.answered import document, index_of
 from app.pages.forms import Answers, Field, field
 from app.pages.shapes import Shape, job_shape
 from app.planning import planned
@@ -82,9 +82,9 @@ def changed(spec: Document, act: str) -> Document:
     if what == "add":
         return _added(spec, place, kind)
     holder, _, last = place.rpartition("/")
-    entries = _look(spec, holder)
-    if isinstance(entries, list) and last.isdecimal() and int(last) < len(entries):
-        _moved(entries, int(last), what)
+    entries, index = _look(spec, holder), index_of(last)
+    if isinstance(entries, list) and index is not None and index < len(entries):
+        _moved(entries, index, what)
     return spec
 
 
@@ -168,7 +168,7 @@ def _shape_at(shape: Shape, steps: Sequence[str], value: Any) -> Shape | None:
     if not steps:
         return shape
     if shape.items is not None:
-        index = int(steps[0]) if steps[0].isdecimal() else 0
+        index = index_of(steps[0]) or 0
         inner = value[index] if isinstance(value, list) and index < len(value) else None
         return _shape_at(shape.items, steps[1:], inner)
     member = shape.properties.get(steps[0])
@@ -179,12 +179,11 @@ def _shape_at(shape: Shape, steps: Sequence[str], value: Any) -> Shape | None:
 def _look(spec: Document, place: str) -> Any:
     found: Any = spec
     for step in place.split("/")[1:]:
-        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
-        elif isinstance(found, dict):
-            found = found.get(step)
+        if isinstance(found, list):
+            index = index_of(step)
+            found = found[index] if index is not None and index < len(found) else None
         else:
-            return None
+            found = found.get(step) if isinstance(found, dict) else None
     return found
 
 
