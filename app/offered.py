@@ -26,7 +26,7 @@ def brought_in(service: Service) -> Example:
     """
     model = _one(service, service.models, FOLDER / "model.pt2")
     dataset = _one(service, service.datasets, FOLDER / "dataset.npz")
-    return Example(model=model, dataset=dataset, spec=_spec(model, dataset))
+    return Example(model=model, dataset=dataset, spec=job_spec(model, dataset))
 
 
 def _one(service: Service, of: Resources[R], file: Path) -> R:
@@ -42,7 +42,7 @@ def _one(service: Service, of: Resources[R], file: Path) -> R:
     return made
 
 
-def _spec(model: Model, dataset: Dataset) -> JobSpec:
+def job_spec(model: Model, dataset: Dataset) -> JobSpec:
     return JobSpec.model_validate(
         {
             "model": model.id,

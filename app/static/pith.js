@@ -3,6 +3,7 @@
 //   <form data-send="POST /v1/keys" data-then="show">    its fields, as JSON; see `valueOf` for their types
 //   <button data-send="DELETE /v1/keys/key_…" data-ask="Revoke it?" data-then="reload">
 //   <button data-copy="#address-of-an-element">          copies its text
+//   <button data-take="/v1/jobs/job_…/artifacts/model.pt2" data-name="what to call it">  makes a model of an artifact
 //
 // `data-then` is `reload`, `go ADDRESS`, where {id} is taken from the answer, or `tell`, which only sends the event
 // `pith:done`, with the answer as its detail. A problem (RFC 9457) is shown at the field that its pointer names, or else
@@ -12,10 +13,11 @@
 
 const SCALARS = { integer: (text) => Number.parseInt(text, 10), number: Number, boolean: (text) => text === "true" };
 
-/** A request to this service. Its answer as JSON, or null; throws a Problem. */
+/** A request to this service, with a document or a Blob. Its answer as JSON, or null; throws a Problem. */
 export async function ask(method, path, body) {
   const init = { method, headers: { Accept: "application/json" } };
-  if (body !== undefined) {
+  if (body instanceof Blob) init.body = body;
+  else if (body !== undefined) {
     init.headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);
   }
@@ -95,7 +97,7 @@ export function mark(field, text) {
 }
 
 function fieldOf(form, pointer) {
-  const steps = pointer.replace(/^#/, "").split("/").filter(Boolean);
+  const steps = pointer.replace(/^#/, "").replace(/^\/query\//, "/").split("/").filter(Boolean);
   for (let length = steps.length; length > 0; length -= 1) {
     const found = form.elements.namedItem(steps.slice(0, length).join("/"));
     if (found) return found instanceof RadioNodeList ? found[0] : found;
@@ -203,10 +205,26 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-send], button[data-copy]");
+  const button = event.target.closest("button[data-send], button[data-copy], button[data-take]");
   if (button?.dataset.send) send(button);
+  else if (button?.dataset.take) take(button);
   else if (button) copy(button);
 });
+
+/** An artifact goes through the browser and comes back as a model, which knows by its bytes where it comes from. */
+async function take(button) {
+  quiet();
+  button.disabled = true;
+  try {
+    const found = await fetch(button.dataset.take);
+    if (!found.ok) throw new Problem(await found.json());
+    const made = await ask("PUT", `/v1/models?name=${encodeURIComponent(button.dataset.name)}`, await found.blob());
+    location.assign(`/models/${encodeURIComponent(made.id)}`);
+  } catch (problem) {
+    notice(problem.message);
+    button.disabled = false;
+  }
+}
 
 async function copy(button) {
   const text = document.querySelector(button.dataset.copy).textContent;

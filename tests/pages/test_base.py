@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import tomllib
 
 import httpx
 import pytest
@@ -19,6 +20,16 @@ def test_what_others_wrote_is_as_they_published_it() -> None:
     assert found == sums
     scripts = {name.split("-")[0] for name in sums if name.endswith((".js", ".css"))}
     assert {name for name in scripts if f"{name}.LICENSE.txt" not in sums} == set()
+
+
+def test_an_installed_service_has_all_of_them() -> None:
+    """Also the templates and the example."""
+    package = static.FOLDER.parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["app"]
+    packed = {file for pattern in patterns for file in package.glob(pattern)}
+    there = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert there == {file for file in packed if file.is_file()}
 
 
 @pytest.mark.parametrize("name", sorted(static.names()))

@@ -1,5 +1,6 @@
 """The overview, models, datasets and webhooks: as HTML, and in a browser."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ import pytest
 
 from app import offered
 from pith.errors import PithError
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
-from tests.pages.browsing import Visit
+from tests.pages.browsing import Visit, Visits
 
 SCRIPT = "<script>alert(1)</script>"
 NAMED = {"name": SCRIPT.replace("/", "|")}
@@ -213,6 +215,8 @@ def test_an_upload_is_paused_goes_on_after_a_reload_and_is_checked(desk: Visit, 
 def test_a_file_is_dropped_and_a_wrong_word_is_told_at_its_field(desk: Visit) -> None:
     page = desk.to("/models")
     page.get_by_text("Weights without a graph").click()
+    page.get_by_label("Architecture", exact=True).focus()
+    page.locator("#architectures option[value='timm/resnet18']").wait_for(state="attached")
     page.get_by_label("Its arguments").fill("{not json")
     drop = """() => {
         const data = new DataTransfer();
@@ -228,6 +232,25 @@ def test_a_file_is_dropped_and_a_wrong_word_is_told_at_its_field(desk: Visit) ->
     page.get_by_role("list", name="Transfers").get_by_role("link", name="Open").wait_for()
 
 
+def test_an_architecture_is_named_after_the_check_asked_for_it(desk: Visit, http: httpx.Client, bench: Bench) -> None:
+    made = http.put("/v1/models", content=os.urandom(64)).json()
+    bench.reject(made["check"], PithError("architecture_missing", count=7, way_out="say pith/resnet20").problem)
+    page = desk.to(f"/models/{made['id']}")
+    desk.picture("model-rejected")
+    field = page.get_by_label("Architecture", exact=True)
+    field.fill("nonsense")
+    page.locator("#recheck").get_by_role("button", name="Check again").click()
+    page.locator("#recheck .wrong").wait_for()
+    assert field.get_attribute("aria-invalid") == "true"
+    field.fill("pith/resnet20")
+    page.keyboard.press("Enter")
+    page.get_by_text("A worker is looking at this model").wait_for()
+    bench.learn_all()
+    page.get_by_role("heading", name="Facts").wait_for()
+    page.get_by_text("pith/resnet20").wait_for()
+    desk.complaints[:] = [said for said in desk.complaints if "422" not in said]
+
+
 def test_what_the_api_refuses_is_told_at_the_field_by_keyboard_alone(desk: Visit) -> None:
     page = desk.to("/webhooks")
     page.get_by_label("Address").fill("https://user:password@example.org/")
@@ -240,19 +263,39 @@ def test_what_the_api_refuses_is_told_at_the_field_by_keyboard_alone(desk: Visit
     desk.complaints[:] = [said for said in desk.complaints if "422" not in said]  # the answer that was wanted
 
 
-def test_the_example_is_compressed_without_a_terminal(desk: Visit, http: httpx.Client) -> None:
-    """In a service with nothing in it."""
-    for noun in ("jobs", "models", "datasets"):
-        for each in http.get(f"/v1/{noun}?limit=200").json()["data"]:
-            if noun == "jobs":
-                http.post(f"/v1/jobs/{each['id']}/cancel")
-            assert http.delete(f"/v1/{noun}/{each['id']}").status_code == 204
-    page = desk.to("/")
-    page.get_by_role("button", name="Compress the example").click()
-    page.wait_for_url(re.compile("/jobs/job_"))
-    job = http.get(f"/v1/jobs/{page.url.rpartition('/')[2]}").json()
-    assert [step["kind"] for step in job["spec"]["recipe"]] == ["prune.channel", "distill.logits", "quantize.static"]
-    desk.complaints[:] = [said for said in desk.complaints if "404" not in said]
+def test_the_example_is_compressed_without_a_terminal(api: ApiProcess, http: httpx.Client, visits: Visits) -> None:
+    """In a project with nothing in it."""
+    project = http.post("/v1/projects", json={"name": "new here"}).json()["id"]
+    secret = http.post("/v1/keys", json={"name": "it", "project": project}).json()["secret"]
+    headers = {"Authorization": f"Bearer {secret}"}
+    with visits.of(api.url, extra_http_headers=headers) as visit:
+        page = visit.to("/")
+        page.get_by_role("heading", name="What to do first").wait_for()
+        visit.holds("overview-first")
+        page.get_by_role("button", name="Compress the example").click()
+        page.wait_for_url(re.compile("/jobs/job_"))
+        job = http.get(f"/v1/jobs/{page.url.rpartition('/')[2]}", headers=headers).json()
+        assert [step["kind"] for step in job["spec"]["recipe"]] == [
+            "prune.channel",
+            "distill.logits",
+            "quantize.static",
+        ]
+        page.goto("/")
+        page.get_by_role("link", name="prune.channel → distill.logits → quantize.static").wait_for()
+        assert not page.get_by_role("button", name="Compress the example").is_visible()
+
+
+def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Bench) -> None:
+    model = http.put("/v1/models?name=before", content=os.urandom(64)).json()["id"]
+    job = http.post("/v1/jobs", json={"model": model, "recipe": [{"kind": "quantize.dynamic"}]}).json()["id"]
+    result = os.urandom(64)
+    bench.succeed(job, bench.start(job), model_pt2=result, report_json=b"{}")
+    page = desk.to(f"/models/{model}")
+    page.get_by_role("button", name="Take its result").click()
+    page.get_by_role("heading", name=f"model.pt2 of {job}").wait_for()
+    page.get_by_role("link", name="before").first.wait_for()
+    taken = http.get(f"/v1/models/{page.url.rpartition('/')[2]}").json()
+    assert taken["digest"] == f"sha256:{hashlib.sha256(result).hexdigest()}"
 
 
 def test_what_is_deleted_is_asked_for_first(desk: Visit, http: httpx.Client, model: str) -> None:
