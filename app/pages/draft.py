@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from app.pages.answered import document, index_of
-from app.pages.forms import Answers, Field, field
+from app.pages.forms import Answers, Field, answers, field
 from app.pages.shapes import Shape, job_shape
 from app.planning import planned
 from app.service import Service
@@ -69,6 +69,12 @@ def unreadable(text: str, given: Answers, why: str) -> Draft:
     """The JSON beside the form is none; the form stays as it was."""
     says = f"The JSON cannot be read: {why}. The form is as it was before."
     return Draft(field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None)
+
+
+def shortest(spec: JobSpec) -> Document:
+    """As somebody would write it: without what is so by itself."""
+    found: Document = document(job_shape(), dict(answers(field(job_shape(), spec.model_dump(mode="json")))))
+    return found
 
 
 def changed(spec: Document, act: str) -> Document:

@@ -14,8 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from app.pages.answered import document
-from app.pages.draft import Draft, changed, curl, drafted, python, unreadable
-from app.pages.forms import answers, field
+from app.pages.draft import Draft, changed, curl, drafted, python, shortest, unreadable
 from app.pages.render import page
 from app.pages.shapes import job_shape
 from app.pages.visitor import pages_for
@@ -55,8 +54,7 @@ def begin(
 ) -> HTMLResponse:
     """From nothing, from a model, or from another job's spec."""
     if like is not None:
-        whole = refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))).model_dump(mode="json")
-        spec = document(job_shape(), dict(answers(field(job_shape(), whole))))
+        spec = shortest(refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))))
     else:
         named = {"model": model or _newest(service), "dataset": dataset}
         spec = {key: value for key, value in named.items() if value is not None}
