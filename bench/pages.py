@@ -17,6 +17,7 @@ from store.jobs import Jobs
 from store.settings import Settings
 
 MODELS, JOBS, LAYERS, VISITS = 200, 200, 200, 30
+NEW = "/jobs/new?preset=smallest"
 RECIPE = [{"kind": "quantize.dynamic"}]
 
 
@@ -29,7 +30,17 @@ def measure() -> Iterator[dict[str, float | str]]:
     ):
         model, dataset = _filled(http)
         _learnt(Path(folder) / "data", http.get(f"/v1/models/{model}").json()["check"])
-        for path in ("/", "/models", f"/models/{model}", "/datasets", f"/datasets/{dataset}", "/keys", "/webhooks"):
+        for path in (
+            "/",
+            "/models",
+            f"/models/{model}",
+            "/datasets",
+            f"/datasets/{dataset}",
+            "/jobs",
+            NEW,
+            "/keys",
+            "/webhooks",
+        ):
             yield _measured(http, path)
 
 

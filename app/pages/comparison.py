@@ -72,7 +72,9 @@ def differences(results: Sequence[Result]) -> tuple[Difference, ...]:
     for index in range(max(len(spec.recipe) for spec in specs)):
         steps = [spec.recipe[index] if index < len(spec.recipe) else None for spec in specs]
         if len({step and step.kind for step in steps}) > 1:
-            found.append(Difference(f"step {index + 1}", tuple(step and _described(step) for step in steps)))
+            found.append(
+                Difference(f"step {index + 1}", tuple(None if step is None else _described(step) for step in steps))
+            )
         else:
             flat = [dict(_flat(step.model_dump(mode="json"), f"/recipe/{index}")) for step in steps if step]
             found += _unlike(flat)

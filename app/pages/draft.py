@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from app.pages.forms import Answers, Field, document, field
+from app.pages.answered import document, index_of
+from app.pages.forms import Answers, Field, answers, field
 from app.pages.shapes import Shape, job_shape
 from app.planning import planned
 from app.service import Service
@@ -70,6 +71,12 @@ def unreadable(text: str, given: Answers, why: str) -> Draft:
     return Draft(field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None)
 
 
+def shortest(spec: JobSpec) -> Document:
+    """As somebody would write it: without what is so by itself."""
+    found: Document = document(job_shape(), dict(answers(field(job_shape(), spec.model_dump(mode="json")))))
+    return found
+
+
 def changed(spec: Document, act: str) -> Document:
     """What a button of the form does: ``add:PLACE:KIND``, ``remove:PLACE``, ``up:PLACE``, ``down:PLACE``,
     ``preset:NAME``. What makes no sense does nothing."""
@@ -81,9 +88,9 @@ def changed(spec: Document, act: str) -> Document:
     if what == "add":
         return _added(spec, place, kind)
     holder, _, last = place.rpartition("/")
-    entries = _look(spec, holder)
-    if isinstance(entries, list) and last.isdecimal() and int(last) < len(entries):
-        _moved(entries, int(last), what)
+    entries, index = _look(spec, holder), index_of(last)
+    if isinstance(entries, list) and index is not None and index < len(entries):
+        _moved(entries, index, what)
     return spec
 
 
@@ -167,7 +174,7 @@ def _shape_at(shape: Shape, steps: Sequence[str], value: Any) -> Shape | None:
     if not steps:
         return shape
     if shape.items is not None:
-        index = int(steps[0]) if steps[0].isdecimal() else 0
+        index = index_of(steps[0]) or 0
         inner = value[index] if isinstance(value, list) and index < len(value) else None
         return _shape_at(shape.items, steps[1:], inner)
     member = shape.properties.get(steps[0])
@@ -178,12 +185,11 @@ def _shape_at(shape: Shape, steps: Sequence[str], value: Any) -> Shape | None:
 def _look(spec: Document, place: str) -> Any:
     found: Any = spec
     for step in place.split("/")[1:]:
-        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
-        elif isinstance(found, dict):
-            found = found.get(step)
+        if isinstance(found, list):
+            index = index_of(step)
+            found = found[index] if index is not None and index < len(found) else None
         else:
-            return None
+            found = found.get(step) if isinstance(found, dict) else None
     return found
 
 

@@ -1,11 +1,10 @@
-"""A document as the fields of a form, and the answers of a form as a document.
+"""A document as the fields of a form; ``app.pages.answered`` leads back.
 
 A field is named by the place of its value (RFC 6901). Beside it ``#of`` says which of several shapes a place has, and
-``#n`` how long a list is. What is as it would be by itself is left out of the document.
+``#n`` how long a list is.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,6 @@ from app.pages.shapes import NONE, Property, Shape, Widget
 Answers = Mapping[str, str]
 OF, COUNT = "#of", "#n"
 LONGEST_LIST = 100
-_WHOLE = re.compile(r"[+-]?\d{1,30}")
-_ABSENT: Any = object()
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def _filled(shape: Shape, value: Any, name: str, given: Answers) -> tuple[str, t
             inner = (field(shape.branches[text], value, name, None, given),) if text in shape.branches else ()
             return text, tuple(Choice(key, _words(key)) for key in shape.branches), inner
         case "list":
-            items = _items(shape)
+            items = shape.entry
             held = (field(items, each, f"{name}/{i}", None, given) for i, each in enumerate(listed[:LONGEST_LIST]))
             return str(min(len(listed), LONGEST_LIST)), (), tuple(held)
         case "ranked":
@@ -140,12 +137,6 @@ def answers(field: Field) -> Iterator[tuple[str, str]]:
         yield from answers(child)
 
 
-def document(shape: Shape, given: Answers) -> Any:
-    """What the answers say. What is no number stays the text that it is, for the contract to refuse."""
-    found = _read(shape, given, "")
-    return {} if found is _ABSENT else found
-
-
 def _members(shape: Shape, value: Any, name: str, given: Answers) -> Iterator[Field]:
     have = value if isinstance(value, Mapping) else {}
     for key, member in shape.properties.items():
@@ -160,82 +151,6 @@ def _unsaid(member: Property, picked: str) -> Any:
     """What is there by itself; nothing, where another shape than that one's was picked."""
     other = picked and member.shape.widget == "branch" and _branch(member.shape, member.default, "") != picked
     return None if other else member.default
-
-
-def _read(shape: Shape, given: Answers, name: str) -> Any:
-    if shape.widget == "group":
-        return dict(_properties(shape, given, name))
-    if shape.widget == "branch":
-        branch = shape.branches.get(given.get(name + OF, ""))
-        return _ABSENT if branch is None else _read(branch, given, name)
-    if shape.widget in ("list", "ranked"):
-        return _list(shape, given, name)
-    if shape.widget == "fixed":
-        return shape.choices[0]
-    text = given.get(name, "")
-    if text == "":
-        return None if shape.nullable else [] if shape.widget == "lines" and name in given else _ABSENT
-    return _value(shape, text)
-
-
-def _properties(shape: Shape, given: Answers, name: str) -> Iterator[tuple[str, Any]]:
-    for key, member in shape.properties.items():
-        value = _read(member.shape, given, f"{name}/{key}")
-        if value is _ABSENT:
-            continue
-        if key == "kind" or member.required or not _is_usual(member, value):
-            yield key, value
-
-
-def _is_usual(member: Property, value: Any) -> bool:
-    if member.shape.widget == "group":
-        return not value
-    if isinstance(value, bool) or isinstance(member.default, bool):
-        return value is member.default
-    same: bool = value == member.default
-    return same
-
-
-def _list(shape: Shape, given: Answers, name: str) -> Any:
-    if name + COUNT not in given:
-        return _ABSENT
-    count = min(int(text) if (text := given[name + COUNT]).isdecimal() else 0, LONGEST_LIST)
-    if shape.widget == "ranked":
-        picked = [given.get(f"{name}/{i}", "") for i in range(count)]
-        return [_loaded(each) for each in picked if each]
-    found = [_read(_items(shape), given, f"{name}/{i}") for i in range(count)]
-    return [None if each is _ABSENT else each for each in found]
-
-
-def _value(shape: Shape, text: str) -> Any:
-    if shape.widget == "number":
-        return _numeric(text)
-    if shape.widget == "lines":
-        lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-        return [_value(_items(shape), line) for line in lines]
-    if shape.widget in ("choice", "json"):
-        return _loaded(text)
-    return text
-
-
-def _numeric(text: str) -> Any:
-    plain = text.strip()
-    if _WHOLE.fullmatch(plain):
-        return int(plain)
-    try:
-        number = float(plain)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) else text
-
-
-def _loaded(text: str) -> Any:
-    try:
-        found = json.loads(text)
-        json.dumps(found, allow_nan=False)
-    except (ValueError, RecursionError):
-        return text
-    return found
 
 
 def _branch(shape: Shape, value: Any, picked: str) -> str:
@@ -264,11 +179,6 @@ def _has_all(shape: Shape, value: Mapping[str, Any]) -> bool:
     return value.keys() <= shape.properties.keys() and all(
         key in value for key, member in shape.properties.items() if member.required
     )
-
-
-def _items(shape: Shape) -> Shape:
-    assert shape.items is not None
-    return shape.items
 
 
 def _pickable(shape: Shape) -> tuple[Any, ...]:

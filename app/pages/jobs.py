@@ -1,5 +1,6 @@
 """The pages of jobs: the list, one job as it goes, and its report in a frame."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, NamedTuple, get_args
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import StringConstraints
 
 from app.download import send
+from app.pages.draft import shortest
 from app.pages.render import CSP, page
 from app.pages.visitor import pages_for
 from app.parameters import JobPath, TheJob
@@ -110,7 +112,8 @@ def _job_page(request: Request, job: Job, service: Service, template: str) -> HT
         phases=tuple(phases(job)),
         over=job.status in FINAL,
         event_types=EVENT_TYPES,
-        spec=job.spec.model_dump_json(indent=2, exclude_defaults=True),
+        base=str(request.base_url),
+        spec="" if isinstance(job.spec, IntakeSpec) else json.dumps(shortest(job.spec), indent=2),
     )
 
 

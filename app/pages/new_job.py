@@ -4,6 +4,7 @@ and so does the line for curl that it shows."""
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import groupby
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
@@ -12,8 +13,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from app.pages.draft import Draft, changed, curl, drafted, python, unreadable
-from app.pages.forms import answers, document, field
+from app.pages.answered import document
+from app.pages.draft import Draft, changed, curl, drafted, python, shortest, unreadable
 from app.pages.render import page
 from app.pages.shapes import job_shape
 from app.pages.visitor import pages_for
@@ -53,8 +54,7 @@ def begin(
 ) -> HTMLResponse:
     """From nothing, from a model, or from another job's spec."""
     if like is not None:
-        whole = refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))).model_dump(mode="json")
-        spec = document(job_shape(), dict(answers(field(job_shape(), whole))))
+        spec = shortest(refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))))
     else:
         named = {"model": model or _newest(service), "dataset": dataset}
         spec = {key: value for key, value in named.items() if value is not None}
@@ -136,6 +136,7 @@ def _newest(service: Service) -> str | None:
     return ready[0].id if ready else None
 
 
+@cache
 def _families() -> list[tuple[str, str, list[Technique]]]:
     found = {family: list(each) for family, each in groupby(techniques(), key=lambda one: one.family)}
     order = [*FAMILIES, *(family for family in found if family not in FAMILIES)]

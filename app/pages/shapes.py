@@ -41,6 +41,12 @@ class Shape:
     says: str = ""
     limits: str = ""
 
+    @property
+    def entry(self) -> "Shape":
+        """What a list holds, where it is one."""
+        assert self.items is not None
+        return self.items
+
 
 @dataclass(frozen=True)
 class Property:

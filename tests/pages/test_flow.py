@@ -1,5 +1,6 @@
 """The whole road of somebody with a browser alone, on a service with a worker: from files to a smaller model."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_from_files_to_a_smaller_model(visit: Visit, tmp_path: Path) -> None:
     page.get_by_role("button", name=FASTER.aim).click()
     page.get_by_label("max metric drop").fill("0.5")
     expect(page.locator("#json")).to_have_value(re.compile("max_metric_drop"))
+    presets_can_run(page)
     second = sent(page)
     expect(page.locator("#curves figcaption").first).to_contain_text("loss", timeout=LONG)
     visit.picture("flow-running")
@@ -83,6 +85,15 @@ def uploaded(visit: Visit, what: str, file: Path, named: Path) -> None:
     page.get_by_label("Files").set_input_files(named)
     page.get_by_role("list", name="Transfers").get_by_role("link", name="Open").click()
     expect(page.get_by_role("link", name=re.compile("Compress it|Use it in a job"))).to_be_visible(timeout=LONG)
+
+
+def presets_can_run(page: Page) -> None:
+    """On the model and the dataset that are picked."""
+    picked = json.loads(page.locator("#json").input_value())
+    dry_run = page.url.partition("/jobs")[0] + "/v1/jobs?dry_run=true"
+    for preset in PRESETS:
+        plan = httpx.post(dry_run, json={"model": picked["model"], "dataset": picked["dataset"], **preset.part}).json()
+        assert plan["possible"], (preset.name, plan)
 
 
 def sent(page: Page) -> str:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.pages.answered import document
 from app.pages.draft import changed, curl, python
-from app.pages.forms import Field, answers, document, field
+from app.pages.forms import Field, answers, field
 from app.pages.shapes import job_shape
 from pith.job import JobSpec
 from pith.recipe import step_classes

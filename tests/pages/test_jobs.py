@@ -1,8 +1,10 @@
 """The list of jobs, one job as it goes, its report in a frame: as pages, and in a browser."""
 
+import json
 import os
 import re
 from datetime import UTC, datetime
+from html import unescape
 
 import httpx
 import pytest
@@ -108,6 +110,9 @@ def test_a_job_s_page(http: httpx.Client, running: tuple[str, int]) -> None:
     answer = http.get(f"/jobs/{running[0]}")
     assert answer.status_code == 200
     assert "<script>alert" not in answer.text and "&lt;script&gt;alert(1)" in answer.text
+    asked = re.search(r'<code id="spec">(.*?)</code>', answer.text, re.DOTALL)
+    assert asked is not None
+    assert json.loads(unescape(asked[1]))["recipe"] == [TRAINED, {"kind": "quantize.static"}]
     now = http.get(f"/jobs/{running[0]}/now")
     assert now.status_code == 200 and "<html" not in now.text and 'data-status="running"' in now.text
     for path in ("", "/now", "/report", "/report/framed"):
@@ -176,6 +181,10 @@ def test_what_can_be_done_with_a_job(desk: Visit, http: httpx.Client, bench: Ben
     page.get_by_label("Tags, with").fill("one two")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".head .tag")).to_have_text(["one", "two"])
+    page.get_by_text("Tags", exact=True).click()
+    page.get_by_label("Tags, with").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".head .tag")).to_have_count(0)
     page.get_by_role("button", name="Replay").click()
     page.get_by_role("dialog").get_by_role("button", name="Replay").click()
     page.wait_for_url(lambda url: job not in url)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from pith.presets import PRESETS
 from tests.app.by_hand import Bench
@@ -124,8 +124,21 @@ def test_nonsense_is_told_and_nothing_breaks(http: httpx.Client, text: str) -> N
     assert "<script>&lt" not in answer.text and 'value="<script>' not in answer.text
 
 
+LONG = b"9" * 5000
+
+
 @pytest.mark.parametrize(
-    "body", [b"%ff=%fe&do=json&json=%ff", b"&&&=", b"/recipe%23n=99999999999&/recipe/0=x", b"\xff\xfe"]
+    "body",
+    [
+        b"%ff=%fe&do=json&json=%ff",
+        b"&&&=",
+        b"/recipe%23n=99999999999&/recipe/0=x",
+        b"\xff\xfe",
+        b"/recipe%23n=" + LONG,
+        b"/recipe%23n=1&/recipe/0%23of=prune.nm&do=remove:/recipe/" + LONG,
+        b"/recipe%23n=1&/recipe/0%23of=prune.nm&do=add:/recipe/" + LONG + b"/hints",
+        b"/recipe%23n=1&/recipe/0%23of=prune.nm&/recipe/0/n=" + LONG,
+    ],
 )
 def test_a_form_of_rubbish_is_a_page(http: httpx.Client, body: bytes) -> None:
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -220,7 +233,12 @@ def test_without_a_script_its_buttons_work_too(visits: Any, api: Any, model: str
 
 def test_what_is_typed_while_a_button_works_is_kept(desk: Visit, model: str) -> None:
     page = desk.to(f"/jobs/new?model={model}")
-    page.route("**/jobs/new", lambda route: (page.wait_for_timeout(300), route.continue_()))
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/jobs/new", slowly)
     page.get_by_role("button", name=PRESETS[0].aim).click()
     page.get_by_label("min speedup").fill("3")
     expect(page.locator("#json")).to_have_value(re.compile("weight_only.*min_speedup", re.DOTALL))
