@@ -154,8 +154,10 @@ def _not_met(result: ConstraintResult) -> str:
 
 def _trade(comparison: Comparison) -> list[str]:
     faster = _times(comparison.speedup, "faster", "the latency unchanged")
+    low, high = comparison.speedup_interval or (1.0, 1.0)
     if not _certain(comparison):
-        low, high = comparison.speedup_interval or (0.0, 0.0)
+        faster = "the latency unchanged"
+    if not _certain(comparison) and max(1 - low, high - 1) > ALIKE:
         faster = f"the latency unchanged as far as can be told (95 % interval {low:.2f} to {high:.2f} times as fast)"
     parts = [_times(comparison.compression_ratio, "smaller", "the size unchanged"), faster]
     said = ", ".join(part for part in parts if part)

@@ -16,6 +16,7 @@ ROWS: tuple[tuple[MetricName, str], ...] = (
     ("macs", "Multiply-accumulates"),
     ("latency_median_ms", "Latency, median"),
     ("latency_p95_ms", "Latency, 95th percentile"),
+    ("peak_memory_bytes", "Peak memory"),
     ("accuracy", "Accuracy"),
     ("agreement", "Agreement with the baseline"),
     ("r2", "R²: explained part of the variance"),
@@ -46,7 +47,7 @@ def figure(value: float | None, name: MetricName) -> str:
     """A number as people read it, with its unit."""
     if value is None:
         return "–"
-    if name == "size_bytes":
+    if name in ("size_bytes", "peak_memory_bytes"):
         return _scaled(value, (("MB", 1e6), ("kB", 1e3)), "bytes")
     if name in ("parameters", "nonzero_parameters", "macs"):
         return _scaled(value, (("G", 1e9), ("M", 1e6), ("k", 1e3)), "")

@@ -16,6 +16,8 @@ DATA_IN_MEMORY_BYTES = 2 << 30
 FASTEST, SLOWEST = 0.05, 3.0
 # Exporting, measuring and loading back, for the baseline and for each step.
 LEAST_AROUND, MOST_AROUND = 0.3, 30.0
+# What a whole report runs each candidate for, in samples, and where it stops: larger batches, more threads, layers.
+REPORT_RUNS, MOST_REPORT = 3000, 30.0
 
 
 class Seconds(Frozen):
@@ -43,15 +45,18 @@ def _runner(asked: Asked, index: int, own: Estimate) -> Estimate:
 
 
 def all_seconds(asked: Asked, times: list[Seconds | None]) -> Seconds | None:
-    """The steps, and measuring: every sample of the test split by every candidate."""
+    """The steps, and measuring: every sample of the test split by every candidate, and what a whole report adds."""
     known = [time for time in times if time]
     if not asked.model or not asked.model.estimate or not known or len(known) < len(times):
         return None
     test = (split_of(asked.data, "test") or split_of(asked.data, "train")) if asked.data else None
     measuring = (test.samples if test else 0) * (len(times) + 1) * asked.model.estimate.inference_seconds
+    runs = REPORT_RUNS * (len(times) + 1) if asked.spec.report == "full" else 0
+    report = runs * asked.model.estimate.inference_seconds
+    least, most = (measuring * pace + min(report * pace, MOST_REPORT) for pace in (FASTEST, SLOWEST))
     return Seconds(
-        least=round(sum(time.least for time in known) + measuring * FASTEST + LEAST_AROUND, 1),
-        most=round(sum(time.most for time in known) + measuring * SLOWEST + MOST_AROUND, 1),
+        least=round(sum(time.least for time in known) + least + LEAST_AROUND, 1),
+        most=round(sum(time.most for time in known) + most + MOST_AROUND, 1),
     )
 
 

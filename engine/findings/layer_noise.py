@@ -3,7 +3,6 @@
 Both files are run with these values as further outputs, on as few samples at a time as have room.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from engine.onnx_model.holdings import Holding, holdings
 from engine.session import Arrays, open_session
 
 SAMPLES = 64
-SECONDS = 4.0
+MOST_MACS = 2.5e11
+"""Of all runs of one model; a bound in seconds would give another report on another machine."""
 MOST_BYTES = 128 << 20
 """Of the values that one run gives."""
 
@@ -31,13 +31,14 @@ class Noise:
     samples: int = 0
 
 
-def noise(before: Path, after: Path, samples: Samples, seconds: float = SECONDS) -> Noise:
-    """Of every layer that gives floating-point numbers of the same shape in both files; at least one sample is run."""
-    mine, theirs = _Tapped(before), _Tapped(after)
+def noise(before: Path, after: Path, samples: Samples, macs: float, threads: int) -> Noise:
+    """Of every layer that gives floating-point numbers of the same shape in both files; at least one sample is run.
+    ``macs`` are those of one sample."""
+    mine, theirs = _Tapped(before, threads), _Tapped(after, threads)
     powers = {name: _Powers(mine.layers[name], theirs.layers[name]) for name in mine.layers if name in theirs.layers}
-    x = samples.take(SAMPLES)
-    done, size, started = 0, 1, time.perf_counter()
-    while powers and done < len(x[0]) and (not done or time.perf_counter() - started < seconds):
+    x = samples.take(max(1, int(min(SAMPLES, MOST_MACS / max(1.0, macs)))))
+    done, size = 0, 1
+    while powers and done < len(x[0]):
         portion = tuple(array[done : done + size] for array in x)
         signals = mine.run(powers, portion)
         for each, signal, other in zip(powers.values(), signals, theirs.run(powers, portion), strict=True):
@@ -89,13 +90,13 @@ class _Powers:
 class _Tapped:
     """A model that gives what its ``layers`` give."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
         proto = onnx.load(path)
         self.layers = {each.name: each for each in holdings(proto.graph) if each.output}
         there = {value.name for value in proto.graph.output}
         added = sorted({each.output for each in self.layers.values()} - there)
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in added)
-        self._session = open_session(proto.SerializeToString(), 1)
+        self._session = open_session(proto.SerializeToString(), threads)
 
     def run(self, names: Iterable[str], x: Arrays) -> list[NDArray[np.generic]]:
         inputs = [value.name for value in self._session.get_inputs()]

@@ -5,7 +5,6 @@ nothing has to be opened anew. Where the first output has no scores of classes, 
 what falls is R², the baseline's outputs being the truth.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +20,11 @@ from engine.onnx_model.holdings import Holding, Part, holdings
 from engine.session import Arrays, open_session
 from pith.metrics import MetricName
 
-SAMPLES = 256
-FEWEST = 16
+SAMPLES = range(16, 257)
 AT_ONCE = 32
 LAYERS = 40
-SECONDS = 4.0
+MOST_MACS = 5e11
+"""Of all runs; a bound in seconds would give another report on another machine."""
 
 Numbers = dict[str, NDArray[np.float32]]
 """New values of parameters, by the names that the graph reads."""
@@ -33,7 +32,7 @@ Numbers = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Falls by the layers' names. ``lack`` says which layers have none for want of time."""
+    """Falls by the layers' names. ``lack`` says that some layers were too many."""
 
     falls: dict[str, float] = field(default_factory=dict)
     samples: int = 0
@@ -41,25 +40,29 @@ class Sensitivity:
     lack: str | None = None
 
 
-def sensitivity(before: Path, after: Path, samples: Samples, seconds: float = SECONDS) -> Sensitivity:
-    """Of every layer whose numbers have the same shapes in both files, those with the most bytes first."""
+def sensitivity(before: Path, after: Path, samples: Samples, macs: float, threads: int) -> Sensitivity:
+    """Of every layer whose numbers have the same shapes in both files, those with the most bytes first. ``macs`` are
+    those of one sample."""
     proto = onnx.load(before)
     pairs = _pairs(holdings(proto.graph), holdings(onnx.load(after).graph))
-    metric: MetricName = "agreement" if samples.classes else "r2"
-    started = time.perf_counter()
-    model = _Changeable(proto, [part for old, _ in pairs for part in old.parts.values() if part.plain])
-    x, truth = model.begin(samples.take(SAMPLES), seconds / (1 + min(LAYERS, len(pairs))))
+    most, count = _bounds(len(pairs), macs)
+    model = _Changeable(proto, [part for old, _ in pairs for part in old.parts.values() if part.plain], threads)
+    x = samples.take(count)
+    truth = model.run(x, {}) if most else np.zeros(0, np.float32)
     falls: dict[str, float | None] = {}
-    tried = 0
-    for old, new in pairs:
-        if tried == LAYERS or (tried and time.perf_counter() - started > seconds):
-            break
+    for old, new in pairs[:most]:
         numbers = _changed(old, new)
-        tried += bool(numbers)
         falls[old.name] = _fall(truth, model.run(x, numbers), samples.classes) if numbers else 0.0
     found = {name: fall for name, fall in falls.items() if fall is not None}
-    lack = f"sensitivity of the {len(falls)} largest of {len(pairs)} layers alone" if len(falls) < len(pairs) else None
-    return Sensitivity(found, len(truth) if found else 0, metric, lack)
+    lack = f"sensitivity of the {most} largest of {len(pairs)} layers alone" if most < len(pairs) else None
+    return Sensitivity(found, len(truth) if found else 0, "agreement" if samples.classes else "r2", lack)
+
+
+def _bounds(layers: int, macs: float) -> tuple[int, int]:
+    """How many layers may be tried, and on how many samples: first more layers, then more samples."""
+    runs = int(min(1e9, MOST_MACS / max(1.0, macs)))
+    most = min(LAYERS, layers, max(0, runs // SAMPLES.start - 1))
+    return most, min(SAMPLES[-1], runs // (most + 1))
 
 
 def _pairs(before: list[Holding], after: list[Holding]) -> list[tuple[Holding, Holding]]:
@@ -110,22 +113,12 @@ def _fall(truth: NDArray[np.float32], found: NDArray[np.float32], classes: bool)
 class _Changeable:
     """A model whose parameters may be given with each run; those that are not are its own."""
 
-    def __init__(self, proto: ModelProto, parts: Iterable[Part]) -> None:
+    def __init__(self, proto: ModelProto, parts: Iterable[Part], threads: int) -> None:
         self._output = proto.graph.output[0].name
         for part in parts:
             port = helper.make_tensor_value_info(part.value, TensorProto.FLOAT, part.tensor.dims)
             proto.graph.input.append(port)
-        self._session = open_session(proto.SerializeToString(), 1)
-
-    def begin(self, x: Arrays, seconds: float) -> tuple[Arrays, NDArray[np.float32]]:
-        """As many of these samples as there is time for, and what the model says of them as it is."""
-        started = time.perf_counter()
-        first = tuple(array[:FEWEST] for array in x)
-        self.run(first, {})
-        each = (time.perf_counter() - started) / len(first[0])
-        count = max(FEWEST, int(seconds / max(each, 1e-9)))
-        chosen = tuple(array[:count] for array in x)
-        return chosen, self.run(chosen, {})
+        self._session = open_session(proto.SerializeToString(), threads)
 
     def run(self, x: Arrays, numbers: Numbers) -> NDArray[np.float32]:
         """The first output."""

@@ -16,6 +16,7 @@ from engine.onnx_model.weights import macs, shapes
 from pith.findings.layers import LayerCost, LayerReport, Layers
 
 MOST = 2000
+UNKNOWN_MACS = 1e9
 
 
 def layers(evidence: Evidence) -> Layers:
@@ -107,8 +108,9 @@ def _ran(evidence: Evidence, last: int) -> tuple[Noise, Sensitivity]:
         evidence.lacks("layers", f"noise and sensitivity: {reason}")
         return Noise(), Sensitivity()
     after = evidence.candidates[max(last, evidence.since)].onnx
-    heard = noise(before, after, evidence.samples)
-    tried = sensitivity(before, after, evidence.samples)
+    macs = evidence.candidates[evidence.since].counts.get("macs", UNKNOWN_MACS)
+    how = (before, after, evidence.samples, macs, evidence.ctx.job.threads)
+    heard, tried = noise(*how), sensitivity(*how)
     if tried.lack:
         evidence.lacks("layers", tried.lack)
     return heard, tried

@@ -26,12 +26,12 @@ class LayerReport(Frozen):
     sqnr_db: float | None = Field(
         None,
         description="Signal to noise of its outputs against the baseline's on the same samples, with everything before "
-        "it compressed too; null where shapes differ.",
+        "it compressed too, and without gains that were moved between layers; null where shapes differ.",
     )
     sensitivity: float | None = Field(
         None,
-        description="How much agreement with the baseline falls when this layer alone has its new weights; null where "
-        "shapes differ or it was not tried.",
+        description="How much agreement with the baseline falls when this layer alone has its new weights, without "
+        "gains that were moved between layers; null where shapes differ or it was not tried.",
     )
 
 
@@ -39,5 +39,9 @@ class Layers(Frozen):
     """In the order of the graph."""
 
     rows: tuple[LayerReport, ...] = Field(max_length=2000)
-    samples: int = Field(0, ge=0, description="That noise and sensitivity were found on.")
-    metric: MetricName | None = Field(None, description="What sensitivity is a fall of.")
+    samples: int = Field(0, ge=0, description="That sensitivity was found on, and noise on the first of them.")
+    metric: MetricName | None = Field(
+        None,
+        description="What sensitivity is a fall of: agreement with the baseline's classes or, without classes, R², the "
+        "baseline's outputs being the truth.",
+    )

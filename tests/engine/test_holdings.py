@@ -10,7 +10,8 @@ from onnx import ModelProto, TensorProto
 from torch import nn
 
 from engine.export import write_onnx
-from engine.onnx_model.holdings import Holding, holdings
+from engine.model import Model
+from engine.onnx_model.holdings import Holding, Part, holdings
 from engine.onnx_model.weights import parameters
 from tests.engine import onnx_files as files
 from tests.engine.conformance import applied
@@ -35,6 +36,11 @@ def one(nodes: list[Any], weights: list[TensorProto], width: int = 3) -> Holding
     return found
 
 
+def same(part: Part, wanted: Any) -> bool:
+    real = part.real()
+    return real is not None and np.array_equal(real, wanted)
+
+
 def written(net: type[nn.Module], folder: Path) -> ModelProto:
     write_onnx(lifted(net), folder / "model.onnx")
     return onnx.load(folder / "model.onnx")
@@ -49,7 +55,7 @@ def test_layers_have_their_dotted_names_and_the_numbers_of_their_modules(net: ty
         assert found[name].kind == type(layer).__name__ and weight.shape == tuple(layer.weight.shape)
         assert bias is None if len(layer.weight) == 1 else bias is not None and bias.shape == (len(layer.weight),)
         if name not in ("stem.0", "block.0"):  # a batch norm is folded into these
-            assert np.array_equal(weight.real(), layer.weight.detach().numpy())
+            assert same(weight, layer.weight.detach().numpy())
     kinds = {each.kind for each in found.values()}
     assert ("Embedding" in kinds) is (net is Tokens) and ("LayerNorm" in kinds) is (net is Transformer)
 
@@ -62,7 +68,7 @@ def test_numbers_of_a_plain_matrix() -> None:
     weight = found.parts["weight"]
     assert (found.name, found.kind, found.output, weight.plain, weight.bits()) == ("a", "Linear", "y", True, 32.0)
     assert (weight.numbers, weight.nonzero(), weight.size_bytes(), weight.shape) == (12, 11, 48, (4, 3))
-    assert np.array_equal(weight.real(), REAL)
+    assert same(weight, REAL)
 
 
 def test_the_outputs_of_a_matrix_come_first_and_its_bias_is_its_own() -> None:
@@ -70,7 +76,7 @@ def test_the_outputs_of_a_matrix_come_first_and_its_bias_is_its_own() -> None:
     turned = np.ascontiguousarray(REAL.T)
     found = one(nodes, [files.weight("onnx::MatMul_7", turned), files.weight("a.bias", SCALES)])
     assert (found.name, found.output) == ("a", "y"), "numbered weights are called after the bias"
-    assert found.parts["weight"].shape == (4, 3) and np.array_equal(found.parts["weight"].real(), REAL)
+    assert found.parts["weight"].shape == (4, 3) and same(found.parts["weight"], REAL)
 
 
 def test_a_sum_with_something_else_is_no_bias() -> None:
@@ -97,7 +103,7 @@ def test_integers_with_scales_stand_for_what_they_are_multiplied_to() -> None:
     ]
     found = one(nodes, weights)
     weight = found.parts["weight"]
-    assert np.array_equal(weight.real(), REAL) and not weight.plain
+    assert same(weight, REAL) and not weight.plain
     assert (found.name, weight.bits(), weight.nonzero(), weight.size_bytes()) == ("a", 8.0, 11, 12 + 16 + 4)
 
 
@@ -118,7 +124,7 @@ def test_products_of_integers_are_followed_to_where_they_are_scaled() -> None:
     ]
     found = one(nodes, weights)
     assert (found.name, found.output, list(found.parts)) == ("a", "y", ["weight", "bias"])
-    assert np.array_equal(found.parts["weight"].real(), REAL) and found.parts["weight"].shape == (4, 3)
+    assert same(found.parts["weight"], REAL) and found.parts["weight"].shape == (4, 3)
 
 
 def test_a_norm_that_stands_behind_its_convolution_is_part_of_what_it_gives() -> None:
@@ -141,6 +147,10 @@ def test_a_weight_that_is_used_twice_is_one_layer() -> None:
     assert [node.output[0] for node in found.nodes] == ["m", "y"] and found.output == "m"
 
 
+def _module(model: Model, name: str) -> Any:
+    return model.graph.get_submodule(name)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "bits"),
     [
@@ -159,7 +169,7 @@ def test_every_way_of_storing_stands_for_the_weights_of_the_model(
     found = of(onnx.load(tmp_path / "after.onnx"))
     assert list(found) == ["layers.1", "layers.3"]
     for name, each in found.items():
-        weight, layer = each.weight, after.graph.get_submodule(name)
+        weight, layer = each.weight, _module(after, name)
         real = weight.real()
         assert weight.bits() == pytest.approx(bits, abs=0.1) and real is not None
         held = layer.stored_weights()[0] if hasattr(layer, "stored_weights") else layer.weight

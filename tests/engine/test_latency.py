@@ -89,7 +89,7 @@ def test_a_batch_that_has_no_room_is_left_out(files: list[Path], monkeypatch: py
     def scarce(session: object, x: tuple[np.ndarray, ...]) -> object:
         if len(x[0]) > 8:
             raise RuntimeError("Failed to allocate memory for requested buffer")
-        return run(session, x)  # type: ignore[arg-type]
+        return run(session, x)
 
     monkeypatch.setattr(latency, "run_session", scarce)
     found = timings(files, SAMPLE, 1, latencies(files, SAMPLE, seconds=0.0))
