@@ -12,7 +12,7 @@ from engine.findings.evidence import Evidence, LeftOut
 from engine.findings.layer_noise import Noise, noise
 from engine.findings.layer_sensitivity import Sensitivity, sensitivity
 from engine.onnx_model.holdings import Holding, holdings
-from engine.onnx_model.weights import macs, shapes
+from engine.onnx_model.weights import macs, printable, shapes
 from pith.findings.layers import LayerCost, LayerReport, Layers
 
 MOST = 2000
@@ -36,7 +36,7 @@ def layers(evidence: Evidence) -> Layers:
     heard, tried = _ran(evidence, last)
     rows = [
         LayerReport(
-            name=name,
+            name=printable(name),
             kind=(after.get(name) or before[name])[0],
             before=_cost(before, name),
             after=_cost(after, name),

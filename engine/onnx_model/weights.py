@@ -73,7 +73,7 @@ class Layer:
         """The dotted name where the exporter kept it."""
         stem, dot, last = self.weight.name.rpartition(".")
         name = stem if dot and last.startswith("weight") else self.node.name or self.weight.name
-        return "".join(letter if letter.isprintable() else "?" for letter in name)
+        return printable(name)
 
     @property
     def kind(self) -> str:
@@ -108,6 +108,11 @@ def layers(graph: GraphProto) -> Iterator[Layer]:
             weight = _behind(_input(node, at), arrays, sources)
             if weight is not None and len(weight.dims) >= 2:
                 yield Layer(node, weight, _behind(_input(node, bias), arrays, sources))
+
+
+def printable(name: str) -> str:
+    """A name out of a file, as it may be shown."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def integer_layers(graph: GraphProto) -> int:
