@@ -148,6 +148,12 @@ class Chart {
     document.getElementById("curves").append(this.figure);
     document.getElementById("curves-card").hidden = false;
     this.made = null;
+    // Another figure beside it leaves it less room.
+    new ResizeObserver(() => this.made?.setSize({ width: this.width(), height: HEIGHT })).observe(this.figure);
+  }
+
+  width() {
+    return this.figure.clientWidth || 320;
   }
 
   add(value) {
@@ -172,7 +178,7 @@ class Chart {
     this.made?.destroy();
     this.made = new uPlot(
       {
-        width: this.figure.clientWidth || 320,
+        width: this.width(),
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false },
@@ -193,11 +199,6 @@ const short = (value) => Number(value).toPrecision(4).replace(/\.?0+$/, "");
 function again() {
   for (const chart of charts.values()) if (chart.made) chart.make();
 }
-let turned = 0;
-addEventListener("resize", () => {
-  clearTimeout(turned);
-  turned = setTimeout(again, 150);
-});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 
 // ---- what a button of the page has done shows at once

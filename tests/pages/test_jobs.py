@@ -145,6 +145,21 @@ def test_a_job_is_watched(visit: Visit, bench: Bench, running: tuple[str, int]) 
     expect(page.locator("#curves figcaption")).to_contain_text("3 points")
 
 
+def test_curves_make_room_for_one_another(visit: Visit, bench: Bench, running: tuple[str, int]) -> None:
+    job, attempt = running
+    page = visit.to(f"/jobs/{job}")
+    bench.jobs.record(job, attempt, losses(1.0, 0.5), Progress(fraction=0.25, step=0, message="epoch 2"))
+    expect(page.locator("#curves figure")).to_have_count(1)
+    expect(page.locator("#curves canvas")).to_have_count(1)
+    later = [event.model_copy(update={"step": 1}) for event in losses(0.3, 0.2)]
+    bench.jobs.record(job, attempt, later, Progress(fraction=0.5, step=1, message="epoch 2"))
+    expect(page.locator("#curves canvas")).to_have_count(2)
+    page.wait_for_function(
+        "[...document.querySelectorAll('#curves figure')].every((figure) =>"
+        " figure.querySelector('.uplot').getBoundingClientRect().width <= figure.clientWidth + 1)"
+    )
+
+
 def test_it_ends_before_one_s_eyes(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
     job = submitted(http, model)
     page = visit.to(f"/jobs/{job}")
