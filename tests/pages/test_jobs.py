@@ -151,8 +151,7 @@ def test_curves_make_room_for_one_another(visit: Visit, bench: Bench, running: t
     bench.jobs.record(job, attempt, losses(1.0, 0.5), Progress(fraction=0.25, step=0, message="epoch 2"))
     expect(page.locator("#curves figure")).to_have_count(1)
     expect(page.locator("#curves canvas")).to_have_count(1)
-    later = [event.model_copy(update={"step": 1}) for event in losses(0.3, 0.2)]
-    bench.jobs.record(job, attempt, later, Progress(fraction=0.5, step=1, message="epoch 2"))
+    bench.jobs.record(job, attempt, losses(0.3, 0.2, step=1), Progress(fraction=0.5, step=1, message="epoch 2"))
     expect(page.locator("#curves canvas")).to_have_count(2)
     page.wait_for_function(
         "[...document.querySelectorAll('#curves figure')].every((figure) =>"
