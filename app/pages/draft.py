@@ -39,6 +39,7 @@ class Draft:
     text: str
     wrong: tuple[Wrong, ...]
     plan: Plan | None
+    readable: bool = True
 
     def at(self, field: Field) -> list[str]:
         """What is wrong with this very field."""
@@ -68,7 +69,9 @@ def drafted(service: Service, spec: object, text: str | None = None, given: Answ
 def unreadable(text: str, given: Answers, why: str) -> Draft:
     """The JSON beside the form is none; the form stays as it was."""
     says = f"The JSON cannot be read: {why}. The form is as it was before."
-    return Draft(field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None)
+    return Draft(
+        field(job_shape(), document(job_shape(), given), given=given), text, (Wrong(says),), None, readable=False
+    )
 
 
 def shortest(spec: JobSpec) -> Document:

@@ -38,10 +38,12 @@ def sign_in_page(request: Request, problem: Problem | None, back_to: str) -> Res
         200 if problem is None else problem.status,
         refused=refused,
         back_to=back_to,
+        was_in=cookie.carried(request.headers, request.url.scheme) is not None,
         # A browser sends no strict cookie along with a link from elsewhere, but with what our own page asks for.
         again=request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET",
     )
-    if refused is not None:
+    # A part of a page that asks by itself is not read by anybody: the page is going to be, and says why.
+    if refused is not None and request.headers.get("sec-fetch-dest", "document") == "document":
         cookie.drop(answer, request.url.scheme)
     return answer
 

@@ -4,7 +4,7 @@
 // Ten thousand events must not hold the page up: what arrives is put aside and shown once a frame, no more than SHOWN lines
 // are in the page at once, and each line is made when it is shown.
 
-import { localTimes } from "./pith.js";
+import { ask, localTimes, notice, quiet, refresh } from "./pith.js";
 
 const SHOWN = 300;
 const EACH = 25; // lines at most in one frame, so that none takes long
@@ -24,15 +24,30 @@ let drawn = 0;
 let due = false;
 let moved = false; // something has happened that the rest of the page shows too
 let source = null;
+let away = false; // the service, as far as this page knows
 
 // ---- events
 
 function listen() {
   source = new EventSource(`/v1/jobs/${place.dataset.job}/events?after=${events.at(-1)?.seq ?? 0}`);
   for (const type of place.dataset.types.split(" ")) source.addEventListener(type, take);
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED && !over()) setTimeout(listen, AGAIN);
+  source.addEventListener("open", () => {
+    if (away) quiet();
+    away = false;
   });
+  source.addEventListener("error", lost);
+}
+
+/** The browser asks again by itself, or else this does; the reader is told, or has to sign in again. */
+async function lost() {
+  if (over()) return;
+  if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+  try {
+    await ask("GET", `/v1/jobs/${place.dataset.job}`);
+  } catch (problem) {
+    away = true;
+    notice(`${problem.message} What stands here is what was last known; it goes on by itself.`, "warn");
+  }
 }
 
 const over = () => LAST.has(document.getElementById("now").dataset.status);
@@ -43,7 +58,10 @@ function take(message) {
   events.push(event);
   if (event.type === "metric") plot(event);
   if (MOVES.has(event.type) || LAST.has(event.type)) moved = true;
-  if (LAST.has(event.type)) source.close();
+  if (LAST.has(event.type)) {
+    source.close();
+    refresh("fork"); // from what its steps have kept
+  }
   soon();
 }
 

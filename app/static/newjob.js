@@ -44,7 +44,8 @@ async function look(act) {
   const typing = document.activeElement;
   if (act === "json" || !alike(fresh)) replace("fields", fresh);
   else marks(fresh);
-  for (const id of ["problems", "plan", "lines", "sending"]) replace(id, fresh);
+  for (const id of ["problems", "plan", "lines", "sending", "json-wrong"]) replace(id, fresh);
+  by("json").toggleAttribute("aria-invalid", by("json", fresh).hasAttribute("aria-invalid"));
   if (typing?.id !== "json") by("json").value = by("json", fresh).value;
   said.textContent = by("problems").querySelector("h2")?.textContent ?? "This job can run.";
   ready();

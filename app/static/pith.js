@@ -35,7 +35,7 @@ export async function ask(method, path, body) {
     /* told below */
   }
   if (answer.ok) return told;
-  if (answer.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (answer.status === 401) location.reload(); // the page says why, and asks for a key
   throw new Problem(told ?? { detail: `The service answered ${answer.status}.`, code: "unknown" });
 }
 
@@ -146,8 +146,9 @@ export function confirmed(question, yes = "Yes") {
   const row = document.createElement("form");
   row.method = "dialog";
   row.className = "actions";
-  for (const [value, label, kind] of [["yes", yes, "primary"], ["no", "Cancel", ""]]) {
+  for (const [value, label, kind] of [["yes", yes, "primary"], ["no", "No, leave it", ""]]) {
     const button = document.createElement("button");
+    button.autofocus = value === "no";
     button.value = value;
     button.textContent = label;
     button.className = kind;

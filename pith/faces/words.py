@@ -82,6 +82,13 @@ def number(value: float | None, name: str) -> str:
     return minus(f"{value:.4g}" if name in ("rmse", "mae") else f"{value:.4f}")
 
 
+def difference(value: float | None, name: str) -> str:
+    """Of two values of a metric, with its sign and unit."""
+    if value is None:
+        return "–"
+    return f"{'−' if value < 0 else '+'}{number(abs(value), name)}" if value else "none"
+
+
 def size(value: float) -> str:
     return scaled(value, _DECIMAL, "bytes")
 

@@ -17,6 +17,8 @@ LINE = 15
 """Between the middles of two labels, so that neither covers the other."""
 _LETTER = 6.6
 _TICKS = 5
+# What differs by less than this share is one place on the paper.
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class _Scale:
     @classmethod
     def of(cls, values: Sequence[float], start: float, end: float) -> "_Scale":
         low, high = min(values), max(values)
-        room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+        apart = high - low > _ALIKE * max(abs(low), abs(high))
+        room = (high - low) * 0.08 if apart else abs(high) * 0.1 or 1.0
         step = _step((high - low + 2 * room) / _TICKS)
         low = max(0.0, low - room) if low >= 0 else low - room
         return cls(floor(low / step) * step, ceil((high + room) / step) * step, step, start, end)

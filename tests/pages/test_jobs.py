@@ -235,9 +235,13 @@ def test_nothing_is_lost_when_the_line_breaks(
     page = desk.to(f"/jobs/{job}")
     bench.tell(job, attempt, "before", "also before")
     expect(page.locator("#log")).to_contain_text("also before")
-    api.restart()
+    api.stop()
     bench.tell(job, attempt, "meanwhile")
-    expect(page.locator("#log")).to_contain_text("meanwhile")
+    expect(page.locator("#notices")).to_contain_text("The service does not answer")
+    api.start()
+    api.wait_until_it_answers()
+    expect(page.locator("#log")).to_contain_text("meanwhile", timeout=30_000)
+    expect(page.locator("#notices")).to_be_empty()
     expect(page.locator("#event-count")).to_have_text("5")
     assert [int(each.split()[0]) for each in page.locator("#log li").all_text_contents()] == [1, 2, 3, 4, 5]
     desk.complaints.clear()  # the browser says that there was nobody

@@ -124,6 +124,13 @@ def test_nonsense_is_told_and_nothing_breaks(http: httpx.Client, text: str) -> N
     assert "<script>&lt" not in answer.text and 'value="<script>' not in answer.text
 
 
+def test_json_that_is_none_is_told_beside_it(http: httpx.Client) -> None:
+    told = worked(http, "json", json='{"model": ').text
+    assert re.search(r'<textarea id="json"[^>]* aria-invalid="true"', told)
+    assert '<p class="wrong" id="json-wrong">The JSON cannot be read' in told
+    assert '<p class="wrong" id="json-wrong"></p>' in worked(http, "json", json="{}").text
+
+
 LONG = b"9" * 5000
 
 

@@ -301,7 +301,7 @@ def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Be
 def test_what_is_deleted_is_asked_for_first(desk: Visit, http: httpx.Client, model: str) -> None:
     page = desk.to(f"/models/{model}")
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="No, leave it").click()
     assert http.get(f"/v1/models/{model}").status_code == 200
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete it").click()

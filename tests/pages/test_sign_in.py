@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -96,6 +98,7 @@ def test_nobody_is_led_elsewhere(browser: httpx.Client, operator: Pith, next: st
 def test_a_wrong_key_is_refused_in_words(browser: httpx.Client, key: str) -> None:
     answer = browser.post("/sign-in", data={"key": key})
     assert answer.status_code == 401 and "Sign in" in answer.text and "<script>alert" not in answer.text
+    assert "signed out" not in answer.text, "who was never in"
     assert not browser.cookies.get(cookie.PLAIN)
 
 
@@ -226,3 +229,20 @@ def test_on_loopback_there_is_no_sign_in(http: httpx.Client) -> None:
     answer = http.get("/sign-in")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "Sign out" not in http.get("/").text
+
+
+def test_who_watches_a_job_is_told_that_the_key_is_revoked(
+    visits: Visits, guarded: ApiProcess, operator: Pith, tmp_path: Path
+) -> None:
+    (tmp_path / "model.pt2").write_bytes(b"none")
+    model = operator.models.upload(tmp_path / "model.pt2")
+    key = a_key(operator)
+    with visits.of(guarded.url, "desktop") as visit:
+        page = visit.to(f"/jobs/{model.check}")
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#log")).to_contain_text("queued")
+        revoked = next(each for each in operator.keys.list() if key.startswith(each.begins))
+        operator.keys.revoke(revoked.id)
+        expect(page.locator("p[role=alert]")).to_contain_text("was revoked on", timeout=30_000)
+        visit.complaints.clear()  # the browser says that it was not let in
