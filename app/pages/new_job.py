@@ -75,7 +75,7 @@ def _worked(request: Request, service: Service, body: bytes) -> HTMLResponse:
     except ValueError as fault:
         raise PithError("malformed_request", wrong="The form is wrong", summary=str(fault)) from fault
     given = dict(pairs)
-    act, tags = given.get("do", ""), tuple(given.get("tags", "").split())
+    act, tags = given.get("do", ""), tuple(given.get("tags", "").replace(",", " ").split())
     if act != "json":
         spec = changed(document(job_shape(), given), act)
         # What has moved is not where it was answered.

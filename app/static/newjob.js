@@ -131,7 +131,7 @@ function after(act) {
 }
 
 async function submit() {
-  const tags = by("tags").value.split(/\s+/).filter(Boolean);
+  const tags = by("tags").value.split(/[\s,]+/).filter(Boolean);
   const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join("&");
   by("send").disabled = true;
   try {
@@ -186,7 +186,7 @@ form.addEventListener("click", (event) => {
 
 /** Options whose words do not hold what is looked for are put away. */
 function find(field) {
-  const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = field.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
   for (const option of by(field.dataset.search).options) {
     const text = option.textContent.toLowerCase();
     option.hidden = option.disabled = option.value !== "" && !option.selected && !wanted.every((word) => text.includes(word));

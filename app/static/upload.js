@@ -180,7 +180,7 @@ class Row {
     this.bar.value = 1;
     this.pause.remove();
     this.cancel.remove();
-    this.told.replaceChildren("arrived; a worker is looking at it. ");
+    this.told.replaceChildren("arrived. What a worker finds in it stands in the list. ");
     this.told.setAttribute("role", "status");
     if (!id) return;
     const link = document.createElement("a");

@@ -84,6 +84,11 @@ def test_an_option_that_has_no_effect_is_told_too(http: httpx.Client, model: str
     assert place.startswith("f-recipe-0")
 
 
+def test_tags_stand_between_spaces_or_commas(http: httpx.Client, model: str) -> None:
+    answer = worked(http, "preset:smaller", **{"/model": model, "tags": "one, two three"})
+    assert "?tag=one&amp;tag=two&amp;tag=three" in answer.text
+
+
 def test_the_plan_is_shown(http: httpx.Client, model: str) -> None:
     answer = worked(http, "preset:smaller", **{"/model": model})
     assert "Can run" in answer.text and "Stores 8 weights of all 1 layers as 8-bit integers." in answer.text
