@@ -85,12 +85,8 @@ TheJob = Annotated[Job, Depends(_there)]
 """Looked up before the body is read: of what is not there, nothing is told by the way in which a body is wrong."""
 
 
-async def _json_body(request: Request, service: TheService) -> bytes:
-    """The body, if it says that it is JSON and is not too long."""
-    kind = request.headers.get("content-type", "")
-    if kind.split(";")[0].strip().lower() != "application/json":
-        given = repr(kind[:100]) if kind else "nothing about it"
-        raise PithError("media_type_not_supported", path=request.url.path, wanted="application/json", given=given)
+async def whole_body(request: Request, service: Service) -> bytes:
+    """Raises PithError ``body_too_large``."""
     limit = service.settings.max_body_bytes
     body = bytearray()
     async for piece in request.stream():
@@ -98,6 +94,15 @@ async def _json_body(request: Request, service: TheService) -> bytes:
         if len(body) > limit:
             raise PithError("body_too_large", limit=limit)
     return bytes(body)
+
+
+async def _json_body(request: Request, service: TheService) -> bytes:
+    """The body, if it says that it is JSON and is not too long."""
+    kind = request.headers.get("content-type", "")
+    if kind.split(";")[0].strip().lower() != "application/json":
+        given = repr(kind[:100]) if kind else "nothing about it"
+        raise PithError("media_type_not_supported", path=request.url.path, wanted="application/json", given=given)
+    return await whole_body(request, service)
 
 
 def json_of(kind: type[T]) -> Callable[..., T]:

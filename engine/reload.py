@@ -62,6 +62,7 @@ def _use(files: dict[str, Path], codes: dict[str, str], folder: Path) -> int:
 def _printed(code: str, beside: Path) -> str:
     said = io.StringIO()
     with contextlib.chdir(beside), contextlib.redirect_stdout(said):
+        # safe: engine.usage wrote it; what comes from the model stands in it as quoted texts and numbers alone
         exec(compile(code, "usage.py", "exec"), {"__name__": "__main__"})
     return said.getvalue()
 

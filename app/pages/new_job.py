@@ -18,7 +18,7 @@ from app.pages.draft import Draft, changed, curl, drafted, python, shortest, unr
 from app.pages.render import page
 from app.pages.shapes import job_shape
 from app.pages.visitor import pages_for
-from app.parameters import plausible
+from app.parameters import plausible, whole_body
 from app.service import Service, TheService
 from pith.errors import PithError
 from pith.fork import refuse_check
@@ -65,7 +65,7 @@ def begin(
 @router.post("")
 async def work(request: Request, service: TheService) -> HTMLResponse:
     """The form as it stands, and what its buttons do with it."""
-    body = await _body(request, service)
+    body = await whole_body(request, service)
     return await run_in_threadpool(_worked, request, service, body)
 
 
@@ -141,13 +141,3 @@ def _families() -> list[tuple[str, str, list[Technique]]]:
     found = {family: list(each) for family, each in groupby(techniques(), key=lambda one: one.family)}
     order = [*FAMILIES, *(family for family in found if family not in FAMILIES)]
     return [(family, FAMILIES.get(family, ""), found[family]) for family in order if family in found]
-
-
-async def _body(request: Request, service: Service) -> bytes:
-    limit = service.settings.max_body_bytes
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise PithError("body_too_large", limit=limit)
-    return bytes(body)
