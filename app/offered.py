@@ -1,6 +1,7 @@
 """The example: two files that come with the service (``app/example``), brought in as if somebody had uploaded them."""
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,16 +17,19 @@ R = TypeVar("R", Model, Dataset)
 FOLDER = Path(__file__).parent / "example"
 NAMES = {"model.pt2": "example digits.pt2", "dataset.npz": "example digits.npz"}
 TAG = "example"
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def brought_in(service: Service) -> Example:
-    """Once: what is there already, and was not rejected, is taken again.
+    """Once: what is there already, and was not rejected, is taken again. Only two machines that are asked in the same
+    moment would each bring it in.
 
     Raises:
         PithError: ``storage_full``, ``quota_exceeded``.
     """
-    model = _one(service, service.models, FOLDER / "model.pt2")
-    dataset = _one(service, service.datasets, FOLDER / "dataset.npz")
+    with _ONE_AT_A_TIME:
+        model = _one(service, service.models, FOLDER / "model.pt2")
+        dataset = _one(service, service.datasets, FOLDER / "dataset.npz")
     return Example(model=model, dataset=dataset, spec=job_spec(model, dataset))
 
 
@@ -33,7 +37,7 @@ def _one(service: Service, of: Resources[R], file: Path) -> R:
     digest = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     for found in of.of_bytes({digest}):
         if found.status != "rejected":
-            return found
+            return of.get(found.id)
     service.uploads.room(service.settings.max_upload_bytes).check(file.stat().st_size)
     stored = poured(file, service.blobs.writer)
     made = of.create(NAMES[file.name], *stored, tagged=(TAG,))
