@@ -88,8 +88,7 @@ def now(request: Request, job: TheJob, service: TheService) -> HTMLResponse:
 def report(request: Request, job: TheJob, service: TheService) -> HTMLResponse:
     """Raises PithError ``report_not_ready``."""
     stored_report(service, job.id, "html")
-    names = _names(service, [job])
-    return page(request, "report.html.j2", headers=FRAMING, job=job, names=names, named=named(job))
+    return page(request, "report.html.j2", headers=FRAMING, job=job, named=named(job), base=str(request.base_url))
 
 
 @router.get("/{id}/report/framed")

@@ -15,7 +15,7 @@ from pith.job import EngineEvent, Progress
 from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
-from tests.pages.made import submitted, succeeded
+from tests.pages.made import QUANTIZE, submitted, succeeded
 
 EVIL = "<script>alert(1)<script>"
 TRAINED = {"kind": "prune.magnitude", "recovery": {"epochs": 3}}
@@ -281,8 +281,52 @@ def test_the_report_is_read(visit: Visit, http: httpx.Client, bench: Bench, mode
     assert inner.title() == "Report", "a script of a report ran"
     assert all("script" in said.lower() or "192.0.2.1" in said for said in visit.complaints), visit.complaints
     visit.complaints.clear()
-    visit.picture("report")
     for name in ("HTML", "JSON"):
+        page.get_by_text("Download", exact=True).click()
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         assert download.value.suggested_filename == f"report.{name.lower()}"
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("link", name=name)).to_be_hidden()
+
+
+LONG = b"<!doctype html><html lang=en><title>Report</title><h1>Long</h1><a href='#end'>To the end</a>"
+LONG += b"<p>A line.</p>" * 300 + b"<h2 id=end>The end</h2>"
+
+
+def test_only_the_report_scrolls_and_it_has_the_window(
+    visit: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    job = submitted(http, model, *[{"kind": "prune.magnitude"}] * 5, QUANTIZE)
+    succeeded(http, bench, job, page=LONG)
+    page = visit.to(f"/jobs/{job}/report")
+    inner = page.frame_locator("iframe")
+    expect(inner.get_by_role("heading", name="Long")).to_be_visible()
+    scrolls = """() => [...document.querySelectorAll("*")].filter((each) => each.scrollHeight > each.clientHeight &&
+        (each === document.scrollingElement || /auto|scroll/.test(getComputedStyle(each).overflowY))).length"""
+    assert page.evaluate(scrolls) == 0
+    box, size = page.locator("iframe").bounding_box(), page.viewport_size
+    assert box is not None and size is not None
+    assert (box["x"], box["width"], box["y"] + box["height"]) == (0, size["width"], size["height"])
+    assert box["height"] > 0.75 * size["height"]
+    inner.get_by_role("link", name="To the end").click()
+    expect(inner.get_by_role("heading", name="The end")).to_be_in_viewport()
+    visit.holds("report")
+
+
+def test_a_report_alone_is_an_ordinary_page_that_prints_whole(
+    desk: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job, page=LONG)
+    page = desk.to(f"/jobs/{job}/report")
+    page.emulate_media(media="print")
+    expect(page.locator("iframe")).to_be_hidden()
+    expect(page.locator(".paper")).to_contain_text(f"/jobs/{job}/report/framed")
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="Open it alone").click()
+    page.wait_for_url(re.compile("/framed$"))
+    page.get_by_role("link", name="To the end").click()
+    expect(page.get_by_role("heading", name="The end")).to_be_in_viewport()
+    sheets = re.findall(rb"/Type\s*/Page\b", page.pdf())
+    assert len(sheets) > 5
