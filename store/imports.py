@@ -1,6 +1,7 @@
-"""What is to be fetched, and what was: the column ``imported`` of models and datasets. Also of what was a job's artifact.
+"""What is to be fetched, and what was: the column ``imported`` of models and datasets.
 
 Until it is fetched an address is kept whole, also a query that is a secret; afterwards only what may be shown.
+What was a job's artifact says so there.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ import os
 import re
 from datetime import UTC, datetime
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from playwright.sync_api import expect
 
 from pith.errors import PithError
 from pith.job import EngineEvent, Progress
+from pith.report import ConstraintResult, Replay
 from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
@@ -103,6 +105,75 @@ def test_the_list_moves_by_itself_and_marks_stay(visit: Visit, http: httpx.Clien
     page.wait_for_url(re.compile(rf"/compare\?job={waiting}&job={done}"))
 
 
+def missed(limit: float) -> dict[str, Any]:
+    constraint = {"name": "min_compression_ratio", "limit": limit, "value": 4.0, "met": False, "margin": 4.0 - limit}
+    return {"verdict": "not_met", "constraints": (ConstraintResult.model_validate(constraint),)}
+
+
+def test_the_list_says_what_was_gained_and_opens_no_report(
+    visit: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    good, bad = submitted(http, model), submitted(http, model)
+    succeeded(http, bench, good, accuracy=0.935)
+    succeeded(http, bench, bad, size=5e6, latency=16.0, accuracy=0.9, further=missed(8))
+    page = visit.to(f"/jobs?model={model}")
+    said = page.locator(f"#{good} .gained span")
+    expect(said).to_have_text(["4.00× smaller", "2.00× faster", "accuracy +0.50\u00a0points"])
+    expect(page.locator(f"#{good} .worse")).to_have_count(0)
+    expect(page.locator(f"#{bad} .worse")).to_have_text(["1.25× larger", "2.00× slower", "accuracy −3.00\u00a0points"])
+    expect(page.locator(f"#{bad}")).to_contain_text("constraints not met")
+    visit.holds("jobs-done")
+    page.goto(f"/jobs/{bad}")
+    result = page.get_by_role("region", name="Result")
+    expect(result).to_contain_text("not met Times smaller, at least 8.00: it is 4.00")
+    expect(result.locator(".worse")).to_have_count(3)
+    visit.holds("job-not-met")
+    assert "1.25× larger" in http.get("/").text, "the overview says it too"
+    stored = next(each for each in bench.jobs.get(good).artifacts if each.name == "report.json")
+    bench.blobs.delete(stored.digest, lambda digest: False)
+    assert "4.00× smaller" in http.get("/jobs", params={"model": model}).text
+
+
+@pytest.mark.parametrize(
+    ("identical", "says"), [(True, "The same bytes."), (False, "Other bytes."), (None, "Not compared.")]
+)
+def test_a_replay_says_whether_it_has_the_same_bytes(
+    http: httpx.Client, bench: Bench, model: str, identical: bool | None, says: str
+) -> None:
+    first = submitted(http, model)
+    again = http.post(f"/v1/jobs/{first}/replay").json()["id"]
+    replay = Replay(job=first, status="succeeded", verdict=f"As told <of> {first}.", identical=identical)
+    succeeded(http, bench, again, further={"replay": replay})
+    text = http.get(f"/jobs/{again}").text
+    assert says in text and f"As told &lt;of&gt; {first}." in text
+    assert http.get(f"/v1/jobs/{again}").json()["outcome"]["identical"] is identical
+
+
+def test_a_result_is_used_as_a_model_once(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job)
+    page = visit.to(f"/jobs/{job}/report")
+    page.get_by_role("button", name="Use as model").click()
+    page.wait_for_url(re.compile("/models/mdl_"))
+    made = page.url.rpartition("/")[2]
+    assert http.get(f"/v1/models/{made}").json()["source"]["uri"] == f"/v1/jobs/{job}/artifacts/model.onnx"
+    page.goto(f"/jobs/{job}")
+    page.get_by_role("link", name="Its model").click()
+    page.wait_for_url(re.compile("/models/mdl_"))
+
+
+def test_who_presses_twice_has_one_model(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job)
+    page = desk.to(f"/jobs/{job}/report")
+    twice = """form => { for (let i = 0; i < 2; i++)
+        form.dispatchEvent(new SubmitEvent("submit", {bubbles: true, cancelable: true})) }"""
+    page.locator("form[data-once]").evaluate(twice)
+    page.wait_for_url(re.compile("/models/mdl_"))
+    found = http.get("/v1/models", params={"limit": 200}).json()["data"]
+    assert len([each for each in found if each["source"] and job in each["source"]["uri"]]) == 1
+
+
 # ---- a job
 
 
@@ -143,6 +214,25 @@ def test_a_job_is_watched(visit: Visit, bench: Bench, running: tuple[str, int]) 
     page.reload()
     expect(page.locator("#event-count")).to_have_text("6")
     expect(page.locator("#curves figcaption")).to_contain_text("3 points")
+
+
+def test_notes_are_quiet_and_curves_say_which_training_they_are_of(
+    desk: Visit, bench: Bench, running: tuple[str, int]
+) -> None:
+    job, attempt = running
+    page = desk.to(f"/jobs/{job}")
+    bench.tell(job, attempt, "Two layers stay as they are.", type="warning")
+    now = datetime.now(UTC)
+    trained = [{"epoch": i % 2 + 1, "phase": i // 2, "loss": 1 / (i + 1)} for i in range(6)]
+    events = [EngineEvent(at=now, type="metric", message="loss", step=0, data=data) for data in trained]
+    bench.jobs.record(job, attempt, events, Progress(fraction=0.5, step=0))
+    note = page.locator("#log .warning")
+    expect(note).to_contain_text("note          Two layers stay")
+    ink = "each => getComputedStyle(each).color"
+    assert note.evaluate(ink) == page.locator(".soft").first.evaluate(ink)
+    expect(page.locator("#curves figcaption")).to_contain_text("in 3 trainings of this step")
+    expect(page.locator("#curves figcaption")).to_contain_text("1. prune.magnitude")
+    desk.picture("job-trainings")
 
 
 def test_curves_make_room_for_one_another(visit: Visit, bench: Bench, running: tuple[str, int]) -> None:
