@@ -1,5 +1,5 @@
-"""What a page says in the place of one that cannot be shown: for people, with a link that leads on. The API says the same
-for programs."""
+"""What a page says in the place of one that cannot be shown: for people, with a link that leads on. The API says
+the same for programs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,7 +8,14 @@ from fastapi import Request
 
 from pith.errors import Problem
 
-PLACES = {"jobs": "job", "models": "model", "datasets": "dataset", "webhooks": "webhook", "keys": "key"}
+PLACES = {
+    "jobs": "job",
+    "models": "model",
+    "datasets": "dataset",
+    "webhooks": "webhook",
+    "keys": "key",
+    "projects": "project",
+}
 """Where lists are, and what one thing of them is called."""
 
 

@@ -107,6 +107,7 @@ function fieldOf(form, pointer) {
 /** The fields of a form as a document: `quotas/jobs_at_once` is a field of a field; what is empty is left out. */
 export function documentOf(form) {
   const made = {};
+  for (const part of form.querySelectorAll("[data-object]")) made[part.dataset.object] = {}; // also when all of it is empty
   for (const field of form.elements) {
     if (!field.name || field.disabled) continue;
     const value = valueOf(field);
@@ -265,7 +266,7 @@ async function awaitChecks() {
 }
 
 // On a phone the navigation is wider than the screen.
-const there = document.querySelector(".top [aria-current]");
+const there = document.querySelector(".top nav [aria-current]");
 if (there) there.closest("ul").scrollLeft = there.offsetLeft - there.closest("ul").clientWidth / 2;
 
 // Times are written in UTC by the server, and in the reader's own zone where there is a script.
