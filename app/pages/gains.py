@@ -1,6 +1,7 @@
 """What a job has gained and lost, as a list can say it: a few words each, with a tone."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pith.faces import words
 from pith.faces.words import Change, Tone
@@ -11,12 +12,24 @@ _LOWER = ("loss", "rmse", "mae")
 _SHORT: dict[MetricName, str] = {"r2": "R²", "sqnr_db": "signal to noise"}
 
 
-def gains(outcome: Outcome) -> Iterator[tuple[str, Change]]:
+class Gain(NamedTuple):
+    """``text`` is for below the name, ``alone`` for where there is no name."""
+
+    name: str
+    text: str
+    alone: str
+    tone: Tone
+
+
+def gains(outcome: Outcome) -> Iterator[Gain]:
     """Size, speed and, where there were data, quality."""
-    yield "Size", _times(outcome.compression_ratio, "smaller", "larger")
-    yield "Speed", _speed(outcome)
+    size, speed = _times(outcome.compression_ratio, "smaller", "larger"), _speed(outcome)
+    yield Gain("Size", size.text, size.text, size.tone)
+    yield Gain("Speed", speed.text, speed.text, speed.tone)
     if outcome.quality is not None and outcome.quality_drop is not None:
-        yield "Quality", _quality(outcome.quality, outcome.quality_drop)
+        called = _SHORT.get(outcome.quality, outcome.quality.replace("_", " "))
+        moved = _quality(outcome.quality, outcome.quality_drop)
+        yield Gain(called[0].upper() + called[1:], moved.text, f"{called} {moved.text}", moved.tone)
 
 
 def reached(each: Reached) -> str:
@@ -48,8 +61,6 @@ def _quality(name: MetricName, drop: float) -> Change:
     moved = drop if name in _LOWER else -drop
     text = f"{words.signed(100 * moved, '.2f')}{words.SPACE}points" if name in ("accuracy", "agreement") else ""
     text = text or words.signed(moved)
-    called = _SHORT.get(name, name.replace("_", " "))
     if not any(digit in text for digit in "123456789"):
-        return Change(f"{called} unchanged", "same")
-    tone: Tone = "worse" if drop > 0 else "better"
-    return Change(f"{called} {text}", tone)
+        return Change("unchanged", "same")
+    return Change(text, "worse" if drop > 0 else "better")

@@ -19,7 +19,7 @@ from app.service import Service, TheService
 from pith.errors import PithError
 from pith.intake import IntakeSpec
 from pith.job import EVENT_TYPES, FINAL, Job, JobStatus
-from pith.results import BY_ITSELF, READABLE
+from pith.results import BY_ITSELF
 from pith.tags import MOST
 
 PER_PAGE = 25
@@ -114,7 +114,7 @@ def _job_page(request: Request, job: Job, service: Service, template: str) -> HT
         phases=tuple(phases(job)),
         over=job.status in FINAL,
         models=_models(service, job),
-        readable=READABLE,
+        readable=BY_ITSELF,
         event_types=EVENT_TYPES,
         base=str(request.base_url),
         spec="" if isinstance(job.spec, IntakeSpec) else json.dumps(shortest(job.spec), indent=2),

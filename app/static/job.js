@@ -205,6 +205,7 @@ class Chart {
     ctx.save();
     ctx.strokeStyle = ctx.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
     ctx.setLineDash([4, 4]);
+    ctx.textAlign = "left";
     for (const [index, mark] of this.marks.entries()) {
       const x = Math.round(plot.valToPos(mark, "x", true));
       ctx.beginPath();

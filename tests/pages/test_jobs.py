@@ -372,7 +372,7 @@ def test_the_report_is_read(visit: Visit, http: httpx.Client, bench: Bench, mode
     assert all("script" in said.lower() or "192.0.2.1" in said for said in visit.complaints), visit.complaints
     visit.complaints.clear()
     for name in ("HTML", "JSON"):
-        page.get_by_text("Download", exact=True).click()
+        page.get_by_text("More", exact=True).click()
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         assert download.value.suggested_filename == f"report.{name.lower()}"
