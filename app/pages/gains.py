@@ -59,7 +59,7 @@ def _speed(outcome: Outcome) -> Change:
 
 def _quality(name: MetricName, drop: float) -> Change:
     moved = drop if name in _LOWER else -drop
-    text = f"{words.signed(100 * moved, '.2f')}{words.SPACE}points" if name in ("accuracy", "agreement") else ""
+    text = f"{words.signed(100 * moved, '.2f')} points" if name in ("accuracy", "agreement") else ""
     text = text or words.signed(moved)
     if not any(digit in text for digit in "123456789"):
         return Change("unchanged", "same")
