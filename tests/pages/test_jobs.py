@@ -297,7 +297,8 @@ def test_what_can_be_done_with_a_job(desk: Visit, http: httpx.Client, bench: Ben
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url(re.compile("/jobs$"))
-    assert http.get(f"/jobs/{job}").status_code == 410
+    gone = http.get(f"/jobs/{job}")
+    assert gone.status_code == 410 and "<h1>This job was deleted</h1>" in gone.text
 
 
 def test_many_events_are_shown_a_few_at_a_time(desk: Visit, bench: Bench, running: tuple[str, int]) -> None:
@@ -402,6 +403,9 @@ def test_only_the_report_scrolls_and_it_has_the_window(
     inner.get_by_role("link", name="To the end").click()
     expect(inner.get_by_role("heading", name="The end")).to_be_in_viewport()
     visit.holds("report")
+    page.set_viewport_size({"width": 844, "height": 390})
+    on_its_side = page.locator("iframe").bounding_box()
+    assert on_its_side is not None and on_its_side["height"] > 0.75 * 390 and page.evaluate(scrolls) == 0
 
 
 def test_a_report_alone_is_an_ordinary_page_that_prints_whole(
