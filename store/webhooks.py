@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from pith.access import DEFAULT_PROJECT
 from pith.errors import PithError
@@ -319,20 +319,24 @@ def _contracts(session: Session, rows: Sequence[WebhookRow]) -> tuple[Webhook, .
     mine = DeliveryRow.webhook_id.in_([row.id for row in rows])
     newest = select(func.max(DeliveryRow.id)).where(mine).group_by(DeliveryRow.webhook_id)
     last = {each.webhook_id: each for each in session.scalars(select(DeliveryRow).where(DeliveryRow.id.in_(newest)))}
+    sent, after = aliased(DeliveryRow), aliased(DeliveryRow)
     arrived = (
-        select(DeliveryRow.webhook_id, func.max(DeliveryRow.id).label("id"))
-        .where(mine, DeliveryRow.delivered_at.is_not(None))
-        .group_by(DeliveryRow.webhook_id)
-        .subquery()
+        select(sent.id)
+        .where(sent.webhook_id == WebhookRow.id, sent.delivered_at.is_not(None))
+        .order_by(sent.id.desc())
+        .limit(1)
+        .correlate(WebhookRow)
+        .scalar_subquery()
     )
     failing = (
-        select(DeliveryRow.webhook_id, func.count())
-        .outerjoin(arrived, arrived.c.webhook_id == DeliveryRow.webhook_id)
-        .where(mine, DeliveryRow.delivered_at.is_(None), DeliveryRow.last_error.is_not(None))
-        .where(or_(arrived.c.id.is_(None), DeliveryRow.id > arrived.c.id))
-        .group_by(DeliveryRow.webhook_id)
+        select(func.count())
+        .where(after.webhook_id == WebhookRow.id, after.id > func.coalesce(arrived, ""))
+        .where(after.delivered_at.is_(None), after.last_error.is_not(None))
+        .correlate(WebhookRow)
+        .scalar_subquery()
     )
-    counts = {each[0]: int(each[1]) for each in session.execute(failing)}
+    counted = select(WebhookRow.id, failing).where(WebhookRow.id.in_([row.id for row in rows]))
+    counts: dict[str, int] = {id: count for id, count in session.execute(counted)}  # noqa: C416
     return tuple(_contract(row, last.get(row.id), counts.get(row.id, 0)) for row in rows)
 
 
