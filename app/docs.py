@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from pith.errors import ERRORS
-from pith.imports import DatasetImport, Import, ModelImport
+from pith.imports import DatasetImport, ModelImport
+from pith.results import ModelOfJob
 
 EVERYWHERE = (
     "malformed_request",
@@ -67,7 +68,7 @@ _PARTS = {
 }
 
 
-def _inline(kind: type[Import]) -> dict[str, Any]:
+def _inline(kind: type[BaseModel]) -> dict[str, Any]:
     """Its schema; what that refers to is described with the resources."""
     schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
     return {name: part for name, part in schema.items() if name != "$defs"}
@@ -75,9 +76,12 @@ def _inline(kind: type[Import]) -> dict[str, Any]:
 
 _IMPORTED = {"summary": "Fetched from elsewhere", "value": {"source": "https://files.example.org/resnet20.pt2"}}
 _FRESH = {"summary": "Fresh weights", "value": {"name": "pith/resnet20", "arguments": {"num_classes": 10}}}
+_OF_JOB = {"summary": "What a job has made", "value": {"job": "job_01jd0000000000000000000000"}}
 _MODEL_JSON: dict[str, Any] = {
-    "schema": {"oneOf": [_inline(ModelImport), {"$ref": "#/components/schemas/Architecture"}]},
-    "examples": {"import": _IMPORTED, "resnet20": _FRESH},
+    "schema": {
+        "oneOf": [_inline(ModelImport), {"$ref": "#/components/schemas/Architecture"}, _inline(ModelOfJob)],
+    },
+    "examples": {"import": _IMPORTED, "resnet20": _FRESH, "of a job": _OF_JOB},
 }
 _DATASET_JSON: dict[str, Any] = {
     "schema": _inline(DatasetImport),

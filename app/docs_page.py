@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from app.pages import static
+
 Spec = Mapping[str, Any]
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;
-margin:2rem auto;padding:0 1rem;color-scheme:light dark}
-pre{overflow:auto;padding:.7rem;border:1px solid #8886;border-radius:.3rem;font-size:.85rem}summary{cursor:pointer}
-details{margin:.4rem 0 .4rem .5rem}h2 code{font-size:1rem}td{padding:.1rem .8rem .1rem 0;vertical-align:top}"""
+WAYS = (("/", "Overview"), ("/jobs", "Jobs"), ("/models", "Models"), ("/datasets", "Datasets"))
 
 
 def page(title: str, body: str) -> str:
+    ways = "".join(f"<li><a href='{path}'>{name}</a></li>" for path, name in WAYS)
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style><body>{body}</body></html>"
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        f"<link rel=icon href='{static.address('pith.svg')}' type='image/svg+xml'>"
+        f"<link rel=stylesheet href='{static.address('pith.css')}'></head><body>"
+        f"<header class=top><a class=brand href='/'>Pith</a><nav aria-label=Main><ul>{ways}</ul></nav></header>"
+        f"<main class=docs>{body}</main></body></html>"
     )
 
 
@@ -26,15 +30,31 @@ def render(openapi: Spec, base_url: str, with_key: bool = False) -> str:
     body = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"]
     body += [f"<p>{_marked(part)}</p>" for part in info["description"].split("\n\n")]
     body.append("<p>The same for programs: <a href='/openapi.json'>/openapi.json</a>.</p>")
+    body.append(_contents(openapi["paths"]))
     for path, methods in openapi["paths"].items():
         for method, route in methods.items():
             body.extend(_route(method.upper(), path, route, base_url.rstrip("/"), with_key))
     for name, schema in openapi["components"]["schemas"].items():
         shown = escape(json.dumps(schema, indent=2, ensure_ascii=False))
         body.append(
-            f"<details id='{escape(name)}'><summary>Schema <b>{escape(name)}</b></summary><pre>{shown}</pre></details>"
+            f"<details id='{escape(name)}'><summary>Schema <b>{escape(name)}</b></summary>"
+            f"<pre tabindex=0>{shown}</pre></details>"
         )
     return page(f"{info['title']}: routes", "".join(body))
+
+
+def _contents(paths: Spec) -> str:
+    lines = (
+        f"<li><a href='#{_anchor(method, path)}'><code>{method.upper()} {escape(path)}</code></a> "
+        f"{escape(route.get('summary', ''))}</li>"
+        for path, methods in paths.items()
+        for method, route in methods.items()
+    )
+    return f"<details><summary>All routes</summary><ul class=plain>{''.join(lines)}</ul></details>"
+
+
+def _anchor(method: str, path: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", f"{method} {path}".lower()).strip("-")
 
 
 def curl(method: str, path: str, route: Spec, base_url: str, with_key: bool = False) -> str:
@@ -68,9 +88,10 @@ def _example_of(parameter: Spec) -> object:
 
 
 def _route(method: str, path: str, route: Spec, base_url: str, with_key: bool) -> Iterator[str]:
-    yield f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(route.get('summary', ''))}"
+    yield f"<h2 id='{_anchor(method, path)}'><code>{method} {escape(path)}</code></h2>"
+    yield f"<p>{escape(route.get('summary', ''))}"
     yield f"<br>{_marked(route['description'])}</p>" if "description" in route else "</p>"
-    yield f"<pre>{escape(curl(method, path, route, base_url, with_key))}</pre>"
+    yield f"<pre tabindex=0>{escape(curl(method, path, route, base_url, with_key))}</pre>"
     if (body := route.get("requestBody", {}).get("content", {})) and "application/json" in body:
         schema = body["application/json"]["schema"]
         named = " or ".join(map(_document, schema.get("oneOf", [schema])))

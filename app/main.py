@@ -9,7 +9,7 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from app import problems
 from app.docs import with_bodies
 from app.guard import Guard
-from app.pages import compare, datasets, keys, models, new_job, overview, sign_in, static
+from app.pages import compare, datasets, import_page, keys, models, new_job, overview, projects, sign_in, static
 from app.pages import jobs as job_pages
 from app.pages import webhooks as webhook_pages
 from app.routes import (
@@ -102,6 +102,8 @@ def create_app(
         models.router,
         datasets.router,
         keys.router,
+        projects.router,
+        import_page.router,
         webhook_pages.router,
     ):
         app.include_router(router)

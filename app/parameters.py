@@ -16,6 +16,7 @@ from pith.imports import DatasetImport, ModelImport
 from pith.intake import Architecture
 from pith.job import Job, JobSpec
 from pith.pointers import malformed
+from pith.results import ModelOfJob
 from pith.tags import MOST, Tag
 
 T = TypeVar("T", bound=BaseModel)
@@ -114,15 +115,17 @@ def json_of(kind: type[T]) -> Callable[..., T]:
     return read
 
 
-async def model_body(request: Request, service: Service) -> Architecture | ModelImport:
+async def model_body(request: Request, service: Service) -> Architecture | ModelImport | ModelOfJob:
     """A JSON body in the place of a model's file. Raises PithError ``malformed_request``, ``body_too_large``."""
     body = await _json_body(request, service)
     document = _document(body, "")
-    if isinstance(document, dict) and not {"name", "source"} & document.keys():
-        message = "has neither a source, to be fetched, nor the name of an architecture, to be built"
+    if isinstance(document, dict) and not {"name", "source", "job"} & document.keys():
+        message = "has neither a source, to be fetched, nor the name of an architecture, to be built, nor a job"
         raise malformed([{"loc": (), "type": "value_error", "msg": message}], document, Architecture)
     if isinstance(document, dict) and "source" in document:
         return await _clean(ModelImport, body)
+    if isinstance(document, dict) and "job" in document:
+        return await _clean(ModelOfJob, body)
     return await _clean(Architecture, body)
 
 
@@ -133,7 +136,11 @@ async def dataset_body(request: Request, service: Service) -> DatasetImport:
 
 async def _clean(kind: type[T], body: bytes) -> T:
     found = await run_in_threadpool(_read, kind, body)
-    said = found.given() if isinstance(found, ModelImport | DatasetImport) else found
+    said: BaseModel | None = found
+    if isinstance(found, ModelImport | DatasetImport):
+        said = found.given()
+    elif isinstance(found, ModelOfJob):
+        said = found.architecture
     if said is not None:
         check_clean(said, lambda rule: malformed([{"loc": (), "type": "value_error", "msg": rule}], {}, kind))
     return found

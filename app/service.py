@@ -25,6 +25,7 @@ from store.dispatch import dispatch
 from store.jobs import Jobs
 from store.queue import Queue
 from store.rates import Rates
+from store.reach import Reach
 from store.resources import Resources, datasets, models
 from store.settings import Settings
 from store.uploads import Uploads, open_uploads
@@ -67,6 +68,7 @@ class Premises:
     feed: Feed
     checks: Checks
     receiver: Receiver
+    reach: Reach
     logs_requests: bool
     probes: Mapping[str, Probe]
 
@@ -80,7 +82,7 @@ class Premises:
             blobs=self.blobs,
             keys=Keys(self.db, None if "operate" in caller.scopes else project),
             projects=Projects(self.db),
-            webhooks=Webhooks(self.db, project),
+            webhooks=Webhooks(self.db, project, self.reach),
             models=models(self.db, self.blobs, project),
             datasets=datasets(self.db, self.blobs, project),
             jobs=Jobs(self.db, self.store.max_attempts, project=project),
@@ -139,6 +141,7 @@ def opened(settings: ApiSettings, store: Settings, stopping: Callable[[], bool])
             feed=Feed(jobs, Keys(db), stopping),
             checks=Checks(*found, stopping),
             receiver=Receiver(uploads, settings, completed),
+            reach=Reach.of_webhooks(store),
             probes=probes(store, db, blobs, queue),
             logs_requests=store.log_format == "json" if settings.log_requests is None else settings.log_requests,
         )

@@ -60,6 +60,27 @@ class Pith:
             Model, self._wire.call("POST", "/v1/models", params=query(name=name), content=body, headers=headers)
         )
 
+    def take(
+        self,
+        job: str,
+        artifact: str | None = None,
+        name: str | None = None,
+        given: Architecture | None = None,
+        key: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Model:
+        """A job's artifact as a model of its own, without its bytes coming here; see ``pith.results.ModelOfJob``.
+        ``key`` as in ``Uploads.upload``.
+
+        Raises:
+            PithError: ``not_found``, ``result_not_model``, ``quota_exceeded``.
+        """
+        said = {"job": job, "artifact": artifact, "name": name, **_document(given)}
+        body = json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+        headers = {"Content-Type": "application/json", **keyed(key)}
+        params = {"tag": list(tags)}
+        return decode(Model, self._wire.call("POST", "/v1/models", params=params, content=body, headers=headers))
+
     def preview(self, dataset: str) -> Preview:
         """Class counts and a few samples. Raises PithError ``not_ready`` unless the dataset is ready."""
         return decode(Preview, self._wire.call("GET", f"/v1/datasets/{quote(dataset, safe='')}/preview"))

@@ -137,6 +137,9 @@ ERRORS: dict[str, Row] = {
     "report_not_ready": Row(
         409, "No report yet", "The job {id!r} is {status}; a report exists once a job has succeeded{why}"
     ),
+    "result_not_model": Row(
+        409, "No such result", "The job {id!r} is {status} and has no {wanted} that could be a model; {way_out}."
+    ),
     "report_unreadable": Row(
         406,
         "Report of another version",

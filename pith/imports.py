@@ -101,9 +101,11 @@ class DatasetImport(Import):
 class Source(Frozen):
     """Where something came from. What may be a secret in an address, its query, is left out."""
 
-    uri: str = Field(description="As it was asked for, without a query.")
+    uri: str = Field(
+        description="As it was asked for, without a query; /v1/jobs/ID/artifacts/NAME of what a job has made."
+    )
     revision: str | None = Field(
-        None, description="What that was when it was fetched: a version, a commit, or the file's ETag."
+        None, description="What that was when it was fetched: a version, a commit, the file's ETag, or its digest."
     )
 
 

@@ -13,6 +13,7 @@ from pith.dataset import Preprocessing
 from pith.errors import PithError, Problem
 from pith.ids import DatasetId, JobId, ModelId, WebhookId
 from pith.intake import IntakeSpec
+from pith.outcome import Outcome
 from pith.recipe import MAX_STEPS, Recipe, finished_problems, order_problems
 
 Id = TypeVar("Id", bound=str)
@@ -224,6 +225,9 @@ class Job(Frozen):
         None, ge=0, description="Until it ends, if the rest goes as fast as this attempt; only shown of a single job."
     )
     verdict: Verdict | None = Field(None, description="Whether the constraints were met; null until it succeeds.")
+    outcome: Outcome | None = Field(
+        None, description="What it has gained and lost, in short; null until it succeeds. The report says it in full."
+    )
     error: Problem | None = Field(None, description="Why the job failed.")
     artifacts: tuple[Artifact, ...] = ()
     replays: JobId | None = Field(None, description="The job whose spec this one runs again.")

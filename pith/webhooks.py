@@ -64,28 +64,6 @@ class WebhookChange(Frozen):
     enabled: bool | None = None
 
 
-class Webhook(Frozen):
-    """A webhook of a project. It is disabled when the other side has answered 410, until somebody enables it."""
-
-    id: WebhookId
-    project: ProjectId
-    name: Name
-    url: str
-    events: tuple[Happening, ...]
-    every_job: bool
-    enabled: bool
-    created_at: datetime
-
-
-class IssuedWebhook(Webhook):
-    """A webhook whose secret has just been made."""
-
-    secret: str | None = Field(
-        description="Verifies signatures (whsec_ and base64). Shown this once; null where the request was sent before, "
-        "under the same Idempotency-Key. After a rotation the one before signs too, for a day."
-    )
-
-
 class Delivery(Frozen):
     """One message to one webhook. ``id`` is its webhook-id, the same each time that it is sent."""
 
@@ -100,3 +78,27 @@ class Delivery(Frozen):
     delivered_at: datetime | None
     last_status: int | None = Field(description="The HTTP status of the last answer.")
     last_error: str | None = Field(description="Why there was no answer, or why it was not taken for one.")
+
+
+class Webhook(Frozen):
+    """A webhook of a project. It is disabled when the other side has answered 410, until somebody enables it."""
+
+    id: WebhookId
+    project: ProjectId
+    name: Name
+    url: str
+    events: tuple[Happening, ...]
+    every_job: bool
+    enabled: bool
+    created_at: datetime
+    last_delivery: Delivery | None = Field(None, description="Its newest message, and what became of it.")
+    failing: int = Field(0, ge=0, description="How many messages have failed since one arrived.")
+
+
+class IssuedWebhook(Webhook):
+    """A webhook whose secret has just been made."""
+
+    secret: str | None = Field(
+        description="Verifies signatures (whsec_ and base64). Shown this once; null where the request was sent before, "
+        "under the same Idempotency-Key. After a rotation the one before signs too, for a day."
+    )

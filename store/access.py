@@ -49,6 +49,7 @@ class Caller:
     name: str
     key: KeyId | None = None
     requests_per_minute: int | None = None
+    project_name: str = ""
 
 
 TRUSTED = Caller(DEFAULT_PROJECT, frozenset(SCOPES), "whoever reaches this service")
@@ -139,10 +140,12 @@ class Keys:
                 raise PithError("key_refused", reason=f"{row.begins}… was revoked on {row.revoked_at:%Y-%m-%d} (UTC)")
             if row.expires_at is not None and row.expires_at <= now:
                 raise PithError("key_refused", reason=f"{row.begins}… expired on {row.expires_at:%Y-%m-%d} (UTC)")
-            rate = quotas.of(session, row.project).requests_per_minute
+            project = session.get(ProjectRow, row.project)
+            limits = Quotas.model_validate({} if project is None else project.quotas)
         self._seen(row.id)
         scopes = frozenset(cast(Sequence[Scope], row.scopes.split()))
-        return Caller(row.project, scopes, row.name, row.id, rate)
+        called = "" if project is None else project.name
+        return Caller(row.project, scopes, row.name, row.id, limits.requests_per_minute, called)
 
     def any(self) -> bool:
         """Whether there is a key that opens something."""

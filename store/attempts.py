@@ -15,6 +15,7 @@ from pith.artifact import Artifact, ArtifactKind, Digest
 from pith.errors import PithError, Problem
 from pith.ids import JobId, new_id
 from pith.job import EngineEvent, Job, Progress, Verdict
+from pith.outcome import Outcome
 from store import checkpoints, checks, clock, endings, history, imports, inputs, job_view, lineage, quotas
 from store.blobs import Blobs
 from store.clean import clean_progress, clean_text
@@ -128,13 +129,22 @@ class Attempts(JobBase):
             delete_unreferred(self._db, blobs, digest)
         return "fenced" if row is None else cast(Beat, row.status)
 
-    def succeed(self, id: JobId, attempt: int, artifacts: Sequence[NewArtifact], verdict: Verdict) -> bool:
+    def succeed(
+        self,
+        id: JobId,
+        attempt: int,
+        artifacts: Sequence[NewArtifact],
+        verdict: Verdict,
+        outcome: Outcome | None = None,
+    ) -> bool:
         """The end, with the results, or False and nothing is written."""
         with self._db.session() as session:
-            done = Progress(fraction=1).model_dump(mode="json")
-            row = endings.end(
-                session, id, attempt, "succeeded", data={"verdict": verdict}, verdict=verdict, progress=done
-            )
+            values = {
+                "verdict": verdict,
+                "outcome": None if outcome is None else outcome.model_dump(mode="json"),
+                "progress": Progress(fraction=1).model_dump(mode="json"),
+            }
+            row = endings.end(session, id, attempt, "succeeded", data={"verdict": verdict}, **values)
             if row is not None:
                 session.add_all(_artifact_row(id, new, clock.now(session)) for new in artifacts)
             return row is not None

@@ -1,6 +1,7 @@
 """What is to be fetched, and what was: the column ``imported`` of models and datasets.
 
 Until it is fetched an address is kept whole, also a query that is a secret; afterwards only what may be shown.
+What was a job's artifact says so there.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any, cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pith.artifact import Digest
+from pith.artifact import Artifact, Digest
 from pith.imports import Import, Source, shown
+from pith.results import source_of
 from store import quotas
 from store.tables import DatasetRow, JobRow, ModelRow
 
@@ -35,6 +37,11 @@ class Fetched:
 def wanted(asked: Import) -> dict[str, Any]:
     """The column of what is still to be fetched."""
     return {"source": asked.source, "expected": asked.expected()}
+
+
+def taken(artifact: Artifact) -> dict[str, Any]:
+    """The column of what was a job's artifact."""
+    return {"source": source_of(artifact), "revision": artifact.digest}
 
 
 def source(imported: dict[str, Any] | None) -> Source | None:

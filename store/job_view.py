@@ -11,6 +11,7 @@ from pith.artifact import Artifact, ArtifactKind
 from pith.errors import PithError, Problem
 from pith.intake import IntakeSpec
 from pith.job import ForkedFrom, Job, JobSpec, JobStatus, Progress, Verdict
+from pith.outcome import Outcome
 from store import clock, deletions, lanes, listing, tags, workers
 from store.tables import ArtifactRow, JobRow, StepRow
 from store.transitions import HELD
@@ -80,6 +81,7 @@ def _job(row: JobRow, artifacts: tuple[Artifact, ...], kept_steps: tuple[int, ..
         checkpoint_at=row.checkpoint_at,
         progress=Progress.model_validate(row.progress),
         verdict=cast(Verdict | None, row.verdict),
+        outcome=None if row.outcome is None else Outcome.model_validate(row.outcome),
         error=None if row.error is None else Problem.model_validate(row.error),
         artifacts=artifacts,
         replays=row.replays,

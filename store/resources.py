@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, object_session, undefer
 
 from pith.access import DEFAULT_PROJECT
-from pith.artifact import Digest, Name
+from pith.artifact import Artifact, Digest, Name
 from pith.dataset import DatasetSchema, Preview
 from pith.errors import PithError
 from pith.ids import JobId, Prefix, ProjectId, new_id
@@ -19,7 +19,7 @@ from pith.intake import Architecture
 from pith.job import FINAL
 from pith.resources import Dataset, Model, Page, ResourceStatus
 from pith.tags import ResourceChange
-from store import clock, deletions, endings, idempotency, imports, listing, quotas, tags
+from store import clock, deletions, endings, idempotency, imports, job_view, listing, quotas, tags
 from store.blobs import Blobs
 from store.checks import queue_check
 from store.database import Database
@@ -97,33 +97,48 @@ class Resources(Generic[R]):
         name = _NAME.validate_python(name)
         if digest is not None:
             self._blobs.size(digest)
-        project = self._project or DEFAULT_PROJECT
         with self._unnamed_again(digest), self._db.session() as session:
-            id = new_id(self._kind.prefix)
-            before = None if key is None else idempotency.taken(session, project, key, id)
-            if before is not None:
-                return self._contract(self._find(session, before))
-            row = self._kind.table(
-                id=id,
-                project=project,
-                name=name,
-                digest=digest,
-                size_bytes=size_bytes,
-                created_at=clock.now(session),
-                status="checking",
-                check_id=queue_check(session, id, project).id,
-                declared=None if given is None else given.model_dump(mode="json"),
-                imported=None if imported is None else imports.wanted(imported),
-            )
-            session.add(row)
-            session.flush()
-            tags.write(session, id, tagged)
-            also(session, id)
-            quotas.check_storage(session, project)
+            row, made_now = self._row(session, name, given, key)
+            if not made_now:
+                return self._contract(row)
+            row.digest, row.size_bytes = digest, size_bytes
+            row.imported = None if imported is None else imports.wanted(imported)
+            self._write(session, row, tagged, also)
             made = self._contract(row)
         if digest is not None:
             self._blobs.settle(digest)
         return made
+
+    def take(
+        self,
+        name: str,
+        artifact: Artifact,
+        given: Architecture | None = None,
+        key: Key | None = None,
+        tagged: Sequence[str] = (),
+    ) -> R:
+        """Name the bytes of a job's artifact, and queue their check, as ``create`` does. They are shared, and stay when
+        the job is deleted.
+
+        Raises:
+            PithError: ``not_found`` and ``gone`` for the job, ``idempotency_key_reused``, ``quota_exceeded``.
+        """
+        name = _NAME.validate_python(name)
+        with self._db.session() as session:
+            row, made_now = self._row(session, name, given, key)
+            if made_now:
+                # While the job is locked nobody takes its bytes away; afterwards this row refers to them.
+                job_view.find(session, artifact.job, lock=True, project=self._project)
+                row.digest, row.size_bytes = artifact.digest, artifact.size_bytes
+                row.imported = imports.taken(artifact)
+                self._write(session, row, tagged)
+            return self._contract(row)
+
+    def made(self, key: Key) -> R | None:
+        """What was made under this key. Raises PithError ``idempotency_key_reused``, ``gone``."""
+        with self._db.reader() as session:
+            id = idempotency.found(session, self._project or DEFAULT_PROJECT, key)
+            return None if id is None else self._contract(self._find(session, id))
 
     def get(self, id: str) -> R:
         """With all that was learnt. Raises PithError ``not_found``."""
@@ -231,6 +246,40 @@ class Resources(Generic[R]):
         # Only now, when the row is gone for good: should we die here, a sweep finds the blobs.
         for digest in cast(set[Digest], digests):
             delete_unreferred(self._db, self._blobs, digest)
+
+    def _row(
+        self, session: Session, name: str, given: Architecture | DatasetSchema | None, key: Key | None
+    ) -> tuple[Row, bool]:
+        """A new row that is not written yet, and True; or the one that was made under this key before."""
+        project = self._project or DEFAULT_PROJECT
+        id = new_id(self._kind.prefix)
+        before = None if key is None else idempotency.taken(session, project, key, id)
+        if before is not None:
+            return self._find(session, before), False
+        row = self._kind.table(
+            id=id,
+            project=project,
+            name=name,
+            created_at=clock.now(session),
+            status="checking",
+            declared=None if given is None else given.model_dump(mode="json"),
+        )
+        return row, True
+
+    def _write(
+        self,
+        session: Session,
+        row: Row,
+        tagged: Sequence[str],
+        also: Callable[[Session, str], None] = lambda session, id: None,
+    ) -> None:
+        """With its check, if the project has room for it."""
+        row.check_id = queue_check(session, row.id, row.project).id
+        session.add(row)
+        session.flush()
+        tags.write(session, row.id, tagged)
+        also(session, row.id)
+        quotas.check_storage(session, row.project)
 
     def _cancel_check(self, job: JobId) -> None:
         """In a transaction of its own: an intake job is locked before what it looks at, never after."""

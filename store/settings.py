@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -76,6 +76,16 @@ def refusal(error: PithError | ValidationError) -> str:
     return "\n".join(f"PITH_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}." for one in wrong)
 
 
+def words(value: object) -> object:
+    """Those of a list with commas, each once."""
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(word.strip() for word in value.split(",") if word.strip()))
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
+
+
 class Settings(BaseSettings):
     """Read once by each process: ``Settings()``. Refuses to be made from values that cannot work."""
 
@@ -137,6 +147,13 @@ class Settings(BaseSettings):
         le=65531,
         description="Port of its own for /metrics (Prometheus) and /livez of a process; none without it. Under pith up "
         "it is the API's, and the next four are those of scheduler, worker, checker and courier.",
+    )
+
+    private_hosts: Words = Field(
+        (), description="Hosts and networks (10.0.0.0/8) that may be private and speak plain http, with commas."
+    )
+    webhook_hosts: Words = Field(
+        ("*",), description="Hosts that webhooks may go to, with commas: names, .example.org for all below, * for any."
     )
 
     @model_validator(mode="after")

@@ -255,6 +255,7 @@ class JobRow(Table):
     losses: Mapped[int] = mapped_column(default=0)
     progress: Mapped[dict[str, Any]]
     verdict: Mapped[str | None] = mapped_column(String(16))
+    outcome: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     lease_owner: Mapped[str | None] = mapped_column(String(255))
     lease_expires_at: Mapped[datetime | None]

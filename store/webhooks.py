@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from pith.access import DEFAULT_PROJECT
 from pith.errors import PithError
@@ -32,6 +32,7 @@ from store import clock, idempotency, listing
 from store.clean import clean_text
 from store.database import Database
 from store.idempotency import Key
+from store.reach import Reach
 from store.tables import DeliveryRow, JobRow, WebhookRow
 
 LISTING = "/v1/webhooks"
@@ -77,14 +78,17 @@ def new_secret() -> str:
 
 
 class Webhooks:
-    """Those of one project, or of all for None."""
+    """Those of one project, or of all for None. ``reach``: where a new address may lead, as far as its words tell;
+    the courier holds each message to it again, and to the address that the name has then."""
 
-    def __init__(self, db: Database, project: ProjectId | None = None) -> None:
+    def __init__(self, db: Database, project: ProjectId | None = None, reach: Reach | None = None) -> None:
         self._db = db
         self._project = project
+        self._reach = reach
 
     def create(self, asked: NewWebhook, key: Key | None = None) -> IssuedWebhook:
-        """Raises PithError ``idempotency_key_reused``."""
+        """Raises PithError ``address_refused``, ``idempotency_key_reused``."""
+        self._check(asked.url)
         project = self._project or DEFAULT_PROJECT
         with self._db.session() as session:
             id = new_id("whk")
@@ -109,7 +113,7 @@ class Webhooks:
     def get(self, id: str) -> Webhook:
         """Raises PithError ``not_found``."""
         with self._db.reader() as session:
-            return _contract(self._find(session, id))
+            return _contracts(session, [self._find(session, id)])[0]
 
     def list(self, limit: int = 50, cursor: str | None = None) -> Page[Webhook]:
         """Newest first. Raises PithError ``bad_cursor``."""
@@ -119,16 +123,17 @@ class Webhooks:
         with self._db.reader() as session:
             query = listing.page_of(query, WebhookRow.id, "whk", limit, cursor)
             rows, after = listing.cut(session.scalars(query).all(), limit)
-            return Page(data=tuple(map(_contract, rows)), next_cursor=after)
+            return Page(data=_contracts(session, rows), next_cursor=after)
 
     def change(self, id: str, change: WebhookChange) -> Webhook:
-        """Messages that wait already go where it says now. Raises PithError ``not_found``."""
+        """Messages that wait already go where it says now. Raises PithError ``not_found``, ``address_refused``."""
+        self._check(change.url)
         with self._db.session() as session:
             row = self._find(session, id, lock=True)
             for name, value in change.model_dump(exclude_none=True).items():
                 setattr(row, name, _joined(value) if name == "events" else value)
             session.flush()
-            return _contract(row)
+            return _contracts(session, [row])[0]
 
     def rotate(self, id: str) -> IssuedWebhook:
         """A new secret; for a day the one before signs too. Raises PithError ``not_found``."""
@@ -176,6 +181,10 @@ class Webhooks:
             row.attempts, row.next_at, row.delivered_at = 0, clock.now(session), None
             session.flush()
             return _delivery(row)
+
+    def _check(self, url: str | None) -> None:
+        if url is not None and self._reach is not None:
+            self._reach.check(url)
 
     def _find(self, session: Session, id: str, lock: bool = False) -> WebhookRow:
         query = select(WebhookRow).where(WebhookRow.id == id)
@@ -305,7 +314,33 @@ def _joined(events: Sequence[str]) -> str:
     return " ".join(event for event in HAPPENINGS if event in events)
 
 
-def _contract(row: WebhookRow) -> Webhook:
+def _contracts(session: Session, rows: Sequence[WebhookRow]) -> tuple[Webhook, ...]:
+    """With what became of the last message of each, and how many have failed since one arrived."""
+    mine = DeliveryRow.webhook_id.in_([row.id for row in rows])
+    newest = select(func.max(DeliveryRow.id)).where(mine).group_by(DeliveryRow.webhook_id)
+    last = {each.webhook_id: each for each in session.scalars(select(DeliveryRow).where(DeliveryRow.id.in_(newest)))}
+    sent, after = aliased(DeliveryRow), aliased(DeliveryRow)
+    arrived = (
+        select(sent.id)
+        .where(sent.webhook_id == WebhookRow.id, sent.delivered_at.is_not(None))
+        .order_by(sent.id.desc())
+        .limit(1)
+        .correlate(WebhookRow)
+        .scalar_subquery()
+    )
+    failing = (
+        select(func.count())
+        .where(after.webhook_id == WebhookRow.id, after.id > func.coalesce(arrived, ""))
+        .where(after.delivered_at.is_(None), after.last_error.is_not(None))
+        .correlate(WebhookRow)
+        .scalar_subquery()
+    )
+    counted = select(WebhookRow.id, failing).where(WebhookRow.id.in_([row.id for row in rows]))
+    counts: dict[str, int] = {id: count for id, count in session.execute(counted)}  # noqa: C416
+    return tuple(_contract(row, last.get(row.id), counts.get(row.id, 0)) for row in rows)
+
+
+def _contract(row: WebhookRow, last: DeliveryRow | None = None, failing: int = 0) -> Webhook:
     return Webhook(
         id=row.id,
         project=row.project,
@@ -315,11 +350,13 @@ def _contract(row: WebhookRow) -> Webhook:
         every_job=row.every_job,
         enabled=row.enabled,
         created_at=row.created_at,
+        last_delivery=None if last is None else _delivery(last),
+        failing=failing,
     )
 
 
 def _issued(row: WebhookRow, shown: bool) -> IssuedWebhook:
-    return IssuedWebhook(**_contract(row).model_dump(), secret=row.secret if shown else None)
+    return IssuedWebhook(**dict(_contract(row)), secret=row.secret if shown else None)
 
 
 def _delivery(row: DeliveryRow) -> Delivery:

@@ -21,10 +21,10 @@ from store import logs
 from store.database import Database
 from store.metrics import REGISTRY
 from store.port import Life, open_port
+from store.reach import Reach
 from store.settings import Settings, refusal
 from store.webhooks import Message, Outbox
-from worker.outward import Outward, Reach, Resolve, resolve
-from worker.settings import WorkerSettings
+from worker.outward import Outward, Resolve, resolve
 
 AT_ONCE = 8
 LOOK_SECONDS = 1.0
@@ -116,7 +116,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings, own = Settings(), WorkerSettings()
+        settings = Settings()
         logs.set_up(settings, "courier")
         open_port(settings, life)
     except (ValidationError, PithError) as error:
@@ -125,7 +125,7 @@ def main() -> int:
         return 2
     db = Database(settings.database_url)
     log.info("ready.")
-    Courier(Outbox(db), Reach.of(own.webhook_hosts, own.private_hosts, setting="PITH_WEBHOOK_HOSTS")).run(stop, life)
+    Courier(Outbox(db), Reach.of_webhooks(settings)).run(stop, life)
     db.close()
     return 0
 

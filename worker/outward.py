@@ -12,8 +12,6 @@ anew. Nothing is taken from the environment: no proxy, no .netrc.
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_network
 from types import TracebackType
 from typing import Any
 
@@ -21,9 +19,9 @@ import httpcore
 import httpx
 
 from pith.errors import PithError
-from worker.addresses import Address, Network, is_among, is_public, parse
+from store.addresses import Address, parse
+from store.reach import Reach
 
-PORTS = frozenset({443, 8443})
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 POLL_SECONDS = 0.25
 MOST_REDIRECTS = 5
@@ -42,55 +40,23 @@ def _go_on() -> None:
     """Nothing watches."""
 
 
-@dataclass(frozen=True)
-class Reach:
-    """Where requests may go.
+def checked(reach: Reach, url: httpx.URL, resolve: Resolve) -> Sequence[Address]:
+    """The addresses that this may be asked at.
 
-    ``hosts`` are names, ``.example.org`` for all below, or ``*``; empty allows none. ``private_hosts`` and
-    ``private_networks`` may lie inside, and then be asked by plain http and on any port. ``origins`` are addresses
-    (``https://host:port``) that the operator himself has set: these may be asked whatever the rest says.
+    Raises:
+        PithError: ``address_refused``.
+        httpx.ConnectError: the name has none.
     """
-
-    hosts: tuple[str, ...]
-    private_hosts: tuple[str, ...] = ()
-    private_networks: tuple[Network, ...] = ()
-    origins: frozenset[str] = field(default_factory=frozenset)
-    setting: str = "PITH_IMPORT_HOSTS"
-
-    @classmethod
-    def of(
-        cls, hosts: Iterable[str], private: Iterable[str], *urls: str | None, setting: str = "PITH_IMPORT_HOSTS"
-    ) -> "Reach":
-        """From the words of settings: hosts, private hosts and networks, and the operator's own addresses."""
-        networks = {word: found for word in private if (found := _network(word)) is not None}
-        names = tuple(word.lower() for word in private if word not in networks)
-        origins = frozenset(origin_of(httpx.URL(url)) for url in urls if url is not None)
-        return cls(tuple(word.lower() for word in hosts), names, tuple(networks.values()), origins, setting)
-
-    def checked(self, url: httpx.URL, resolve: Resolve) -> Sequence[Address]:
-        """The addresses that this may be asked at.
-
-        Raises:
-            PithError: ``address_refused``.
-            httpx.ConnectError: the name has none.
-        """
-        host, port = url.raw_host.decode("ascii"), url.port or _default_port(url)
-        trusted = origin_of(url) in self.origins
-        if url.scheme not in ("http", "https") or url.userinfo or not host:
-            raise refused(url, "it is no plain http or https address")
-        if not trusted and not _named(host, self.hosts):
-            raise refused(url, f"{self.setting} does not name it" if self.hosts else f"{self.setting} is not set")
-        found = _addresses(host, port, resolve)
-        if trusted or _named(host, self.private_hosts) or all(is_among(one, self.private_networks) for one in found):
-            return found
-        if url.scheme != "https":
-            raise refused(url, "only https is spoken, except to what PITH_PRIVATE_HOSTS names")
-        if port not in PORTS:
-            raise refused(url, f"port {port} is neither 443 nor 8443, and PITH_PRIVATE_HOSTS does not name it")
-        inner = [one for one in found if not is_public(one) and not is_among(one, self.private_networks)]
-        if inner:
-            raise refused(url, f"{inner[0]} is no public address, and PITH_PRIVATE_HOSTS does not name it")
-        return found
+    host, port = url.raw_host.decode("ascii"), url.port or _default_port(url)
+    if url.scheme not in ("http", "https") or url.userinfo or not host:
+        raise refused(url, "it is no plain http or https address")
+    # What is refused whatever its addresses are is not looked up: no name of it goes out.
+    if (reason := reach.refusal(url.scheme, host, port, None)) is not None:
+        raise refused(url, reason)
+    found = _addresses(host, port, resolve)
+    if (reason := reach.refusal(url.scheme, host, port, found)) is not None:
+        raise refused(url, reason)
+    return found
 
 
 class Transport(httpx.BaseTransport):
@@ -106,7 +72,7 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        self._network.allow(url, self._reach.checked(url, self._resolve))
+        self._network.allow(url, checked(self._reach, url, self._resolve))
         assert isinstance(request.stream, httpx.SyncByteStream)
         outgoing = httpcore.Request(
             method=request.method,
@@ -196,7 +162,8 @@ def refused(url: httpx.URL, reason: str) -> PithError:
 
 
 def origin_of(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.host}:{url.port or _default_port(url)}"
+    """As ``Reach.origins`` has them."""
+    return f"{url.scheme}://{url.raw_host.decode('ascii')}:{url.port or _default_port(url)}"
 
 
 class _Checked(httpcore.NetworkBackend):
@@ -292,18 +259,6 @@ def _addresses(host: str, port: int, resolve: Resolve) -> Sequence[Address]:
     if not known or len(known) != len(found):
         raise httpx.ConnectError("the name has no address")
     return known
-
-
-def _named(host: str, names: Iterable[str]) -> bool:
-    host = host.lower().rstrip(".")
-    return any(name == "*" or host == name or (name.startswith(".") and host.endswith(name)) for name in names)
-
-
-def _network(word: str) -> Network | None:
-    try:
-        return ip_network(word, strict=False)
-    except ValueError:
-        return None
 
 
 def _default_port(url: httpx.URL) -> int:

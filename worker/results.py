@@ -14,6 +14,7 @@ from pith.artifact import ArtifactKind
 from pith.dataset import FittedPreprocessing
 from pith.errors import ERRORS, FieldProblem, PithError, Problem
 from pith.job import Verdict
+from pith.outcome import Outcome, Reached
 from pith.report import OutputReport, Report
 from store.attempts import Claim, NewArtifact
 from store.blob_writer import Stored
@@ -32,6 +33,7 @@ _CHUNK = 1 << 20
 class Results(NamedTuple):
     artifacts: tuple[NewArtifact, ...]
     verdict: Verdict
+    outcome: Outcome
 
 
 def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
@@ -47,7 +49,24 @@ def collect(folder: JobDir, claim: Claim, blobs: Blobs) -> Results:
         made = list(_preprocessing(out, folder, blobs))
     text = report.model_dump_json(indent=2).encode()
     reports = [_stored("report", "report.json", text, blobs), _stored("report", "report.html", page, blobs)]
-    return Results((*models, *made, *reports), report.verdict)
+    return Results((*models, *made, *reports), report.verdict, outcome_of(report))
+
+
+def outcome_of(report: Report) -> Outcome:
+    """What is kept of a report beside the job."""
+    found = report.comparison
+    return Outcome(
+        compression_ratio=found.compression_ratio,
+        speedup=found.speedup,
+        speedup_interval=found.speedup_interval,
+        quality=found.quality,
+        quality_drop=found.quality_drop,
+        constraints=tuple(
+            Reached(name=each.name, limit=each.limit, value=each.value, met=each.met) for each in report.constraints
+        ),
+        replay=None if report.replay is None else plain_text(report.replay.verdict, DETAIL),
+        identical=None if report.replay is None else report.replay.identical,
+    )
 
 
 def problem(folder: JobDir) -> Problem:

@@ -8,15 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pith.worker import WorkerQueue
+from store.settings import Words, words
 
-
-def _words(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(dict.fromkeys(word.strip() for word in value.split(",") if word.strip()))
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -55,7 +48,7 @@ class WorkerSettings(BaseSettings):
     drain_seconds: float = Field(
         20, ge=0, description="How long a job that is to stop has to save a checkpoint; then the last one counts."
     )
-    worker_queues: Annotated[tuple[WorkerQueue, ...], NoDecode, BeforeValidator(_words)] = Field(
+    worker_queues: Annotated[tuple[WorkerQueue, ...], NoDecode, BeforeValidator(words)] = Field(
         ("intake", "jobs"),
         min_length=1,
         description="What a worker does, with commas: jobs (for its device or for any), own (for its device alone), "
@@ -67,12 +60,6 @@ class WorkerSettings(BaseSettings):
     )
     import_buckets: Words = Field((), description="Buckets that may be imported from (s3://…), with commas.")
     import_time_seconds: float = Field(7200, gt=0, description="How long the fetching of an import may take.")
-    private_hosts: Words = Field(
-        (), description="Hosts and networks (10.0.0.0/8) that may be private and speak plain http, with commas."
-    )
-    webhook_hosts: Words = Field(
-        ("*",), description="Hosts that webhooks may go to, with commas: names, .example.org for all below, * for any."
-    )
     mlflow_tracking_uri: str | None = Field(
         None, pattern="^https?://", description="MLflow's tracking server, for models:/NAME/VERSION."
     )

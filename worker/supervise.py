@@ -241,7 +241,8 @@ class Attempt:
         return written
 
     def _succeed(self, found: results.Results) -> bool:
-        written = self.place.jobs.succeed(self.claim.job.id, self.claim.attempt, found.artifacts, found.verdict)
+        id, attempt = self.claim.job.id, self.claim.attempt
+        written = self.place.jobs.succeed(id, attempt, found.artifacts, found.verdict, found.outcome)
         for artifact in found.artifacts if written else ():
             self.place.blobs.settle(artifact.digest)
         return written

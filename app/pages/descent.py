@@ -64,10 +64,12 @@ def descent(service: Service, model: Model) -> Drawing | None:
 
 
 def _before(service: Service, model: Model) -> Iterator[tuple[Node, Edge]]:
-    if model.source is not None:
-        node = Node("source", -1, "imported", model.source.uri, None, "source")
+    made = service.jobs.that_made(model.digest, 3) if model.digest is not None else ()
+    if model.source is not None and not any(model.source.uri.startswith(f"/v1/jobs/{job.id}/") for job in made):
+        title = "a job that is deleted" if model.source.uri.startswith("/v1/jobs/") else "imported"
+        node = Node("source", -1, title, model.source.uri, None, "source")
         yield node, Edge(node.key, model.id)
-    for job in service.jobs.that_made(model.digest, 3) if model.digest is not None else ():
+    for job in made:
         yield _job(job, -1), Edge(job.id, model.id)
         for parent in _named(service, job):
             if parent.id != model.id:

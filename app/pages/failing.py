@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from app import cookie
 from app.accept import preferred
 from app.doors import ASKED
+from app.pages.refusals import refusal
 from app.pages.render import page
 from pith.errors import Problem
 
@@ -25,7 +26,8 @@ def wants_page(request: Request) -> bool:
 
 def error_page(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     if problem.code not in NOT_LET_IN:
-        return page(request, "problem.html.j2", problem.status, headers, problem=problem)
+        told = refusal(request, problem)
+        return page(request, "problem.html.j2", problem.status, headers, problem=problem, refusal=told)
     return sign_in_page(request, problem, back_to=here(request))
 
 

@@ -19,6 +19,7 @@ from app.service import Service, TheService
 from pith.errors import PithError
 from pith.intake import IntakeSpec
 from pith.job import EVENT_TYPES, FINAL, Job, JobStatus
+from pith.results import BY_ITSELF
 from pith.tags import MOST
 
 PER_PAGE = 25
@@ -88,8 +89,9 @@ def now(request: Request, job: TheJob, service: TheService) -> HTMLResponse:
 def report(request: Request, job: TheJob, service: TheService) -> HTMLResponse:
     """Raises PithError ``report_not_ready``."""
     stored_report(service, job.id, "html")
-    names = _names(service, [job])
-    return page(request, "report.html.j2", headers=FRAMING, job=job, names=names, named=named(job))
+    takes = any(each.name in BY_ITSELF for each in job.artifacts)
+    base = str(request.base_url)
+    return page(request, "report.html.j2", headers=FRAMING, job=job, named=named(job), takes=takes, base=base)
 
 
 @router.get("/{id}/report/framed")
@@ -111,10 +113,19 @@ def _job_page(request: Request, job: Job, service: Service, template: str) -> HT
         steps=[] if isinstance(job.spec, IntakeSpec) else [step.kind for step in job.spec.recipe],
         phases=tuple(phases(job)),
         over=job.status in FINAL,
+        models=_models(service, job),
+        readable=BY_ITSELF,
         event_types=EVENT_TYPES,
         base=str(request.base_url),
         spec="" if isinstance(job.spec, IntakeSpec) else json.dumps(shortest(job.spec), indent=2),
     )
+
+
+def _models(service: Service, job: Job) -> dict[str, str]:
+    """Which artifacts are models already: their ids, by digest. Not of a check, which makes nothing."""
+    made = [each.digest for each in job.artifacts if each.kind == "model"]
+    found = service.models.of_bytes(made) if made else ()
+    return {each.digest: each.id for each in reversed(found) if each.digest is not None}
 
 
 def named(job: Job) -> str:

@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from app.pages import static, words
+from app.pages import gains, static, words
 from pith import __version__
 from pith.access import DEFAULT_PROJECT
 from store.access import Caller
@@ -50,6 +50,8 @@ def _environment() -> Environment:
         dotted=words.dotted,
         duration=words.duration,
         when=words.when,
+        gains=lambda outcome: list(gains.gains(outcome)),
+        reached=gains.reached,
     )
     return made
 

@@ -34,11 +34,13 @@ def show(
     request: Request, id: str, service: TheService, cursor: Annotated[str | None, Query(max_length=500)] = None
 ) -> HTMLResponse:
     webhook = service.webhooks.get(plausible(id, "webhook", LISTING))
+    deliveries = service.webhooks.deliveries(webhook.id, SHOWN, cursor)
     return page(
         request,
         "webhook.html.j2",
         webhook=webhook,
-        deliveries=service.webhooks.deliveries(webhook.id, SHOWN, cursor),
+        deliveries=deliveries,
+        sending=any(each.status == "pending" and each.last_error is None for each in deliveries.data),
         cursor=cursor,
         happenings=[(each, each in webhook.events) for each in HAPPENINGS],
     )

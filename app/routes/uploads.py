@@ -26,8 +26,11 @@ from app.said import ARCHITECTURE, SCHEMA, Words
 from app.service import Service, TheService
 from app.uploads import checked_name, receive_body, receive_form
 from pith.dataset import Preview
+from pith.errors import PithError
 from pith.imports import Import
+from pith.job import Job, JobSpec
 from pith.resources import Dataset, Model, Page, ResourceStatus, UploadOf
+from pith.results import ModelOfJob, name_after
 from pith.tags import ResourceChange
 from store.dispatch import dispatch
 from store.idempotency import Key
@@ -188,6 +191,20 @@ def _add_uploads(
         response.headers["Location"] = f"{router.prefix}/{resource.id}"
         return _sent(service, resource)
 
+    def taken_over(
+        service: Service, response: Response, asked: ModelOfJob, name: str, tags: tuple[str, ...], key: str | None
+    ) -> R:
+        known = None if key is None else Key.of(key, router.prefix, name, asked.model_dump_json(), *tags)
+        resource = None if known is None else of(service).made(known)
+        if resource is None:
+            job = service.jobs.get(asked.job)
+            artifact = asked.chosen(job)
+            service.uploads.room(service.settings.max_upload_bytes).check(artifact.size_bytes)
+            chosen = checked_name(asked.name or name or name_after(_begun_with(service, job), artifact))
+            resource = of(service).take(chosen, artifact, asked.architecture, known, tags)
+        response.headers["Location"] = f"{router.prefix}/{resource.id}"
+        return _sent(service, resource)
+
     async def taken(
         request: Request,
         response: Response,
@@ -234,12 +251,15 @@ def _add_uploads(
         if isinstance(asked, Import):
             chosen = checked_name(asked.name or name or asked.called())
             return await run_in_threadpool(referred, service, response, chosen, asked, tags, key)
+        if isinstance(asked, ModelOfJob):
+            return await run_in_threadpool(taken_over, service, response, asked, name, tags, key)
         chosen = checked_name(name or asked.name.rpartition("/")[2])
         return await run_in_threadpool(made, service, response, chosen, None, 0, asked, tags, key)
 
     form = "Upload a file as a form (curl -F file=@FILE)"
 
-    repeated = {"responses": problems("gone", *_REFUSALS)}
+    of_job = ("not_found", "result_not_model") if words is ARCHITECTURE else ()
+    repeated = {"responses": problems("gone", *of_job, *_REFUSALS)}
 
     @router.post("", **{**route, **repeated}, openapi_extra=form_body(words.names), summary=form)
     async def post(
@@ -252,7 +272,8 @@ def _add_uploads(
         idempotency_key: IdempotencyKey = None,
         tags: GivenTags = (),
     ) -> R:
-        """Without a file, JSON: what a worker is to fetch, or (a model) an Architecture, whose weights are fresh."""
+        """Without a file, JSON: what a worker is to fetch, or (a model) an Architecture, whose weights are fresh, or a
+        job, whose artifact is to be a model too."""
         if _is_json(request):
             return await fresh(request, response, service, name, idempotency_key, tags)
 
@@ -264,6 +285,14 @@ def _add_uploads(
         return await run_in_threadpool(
             made, service, response, received.name, digest, size, given, tags, idempotency_key
         )
+
+
+def _begun_with(service: Service, job: Job) -> str:
+    """What the model of a job is called, or the job where that is gone."""
+    try:
+        return service.models.get(job.spec.model).name if isinstance(job.spec, JobSpec) else job.id
+    except PithError:
+        return job.id
 
 
 def _is_json(request: Request) -> bool:

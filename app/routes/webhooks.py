@@ -36,7 +36,7 @@ DeliveryPath = Annotated[str, Depends(_delivery)]
 @router.post(
     "",
     status_code=201,
-    responses=problems("idempotency_key_reused", *BODY),
+    responses=problems("idempotency_key_reused", "address_refused", *BODY),
     openapi_extra=json_body(NewWebhook, "Of every job that ends", url="https://example.org/hook"),
     summary="Make a webhook",
 )
@@ -66,7 +66,7 @@ def show(id: WebhookPath, service: TheService) -> Webhook:
 
 @router.patch(
     "/{id}",
-    responses=problems("not_found", *BODY),
+    responses=problems("not_found", "address_refused", *BODY),
     openapi_extra=json_body(WebhookChange, "Once more, after it was disabled", enabled=True),
     summary="Change a webhook",
 )

@@ -11,6 +11,7 @@ const EACH = 25; // lines at most in one frame, so that none takes long
 const APART = 250; // milliseconds, between two drawings of the curves
 const AGAIN = 3000; // milliseconds, before a stream that was refused is asked for again
 const MOVES = new Set(["queued", "started", "requeued", "step_started", "step_finished", "artifact", "pausing", "paused", "resumed", "cancelling"]);
+const CALLED = { warning: "note" }; // what the reader should know, and no cause for alarm
 const LAST = new Set(["succeeded", "failed", "cancelled"]);
 const place = document.getElementById("events");
 const log = document.getElementById("log");
@@ -111,7 +112,7 @@ function line(event) {
   made.className = event.type;
   const step = event.step === null || event.step === undefined ? "" : `${event.step + 1}. `;
   const at = clock.format(new Date(event.at));
-  made.textContent = `${String(event.seq).padStart(5)}  ${at}  ${event.type.padEnd(13)} ${step}${event.message}`;
+  made.textContent = `${String(event.seq).padStart(5)}  ${at}  ${(CALLED[event.type] ?? event.type).padEnd(13)} ${step}${event.message}`;
   return made;
 }
 
@@ -149,7 +150,7 @@ function plot(event) {
     if (typeof value !== "number" || BESIDE.has(name)) continue;
     const key = `${event.step ?? ""} ${name}`;
     if (!charts.has(key)) charts.set(key, new Chart(event.step, name));
-    charts.get(key).add(value);
+    charts.get(key).add(value, event.data.phase);
   }
 }
 
@@ -158,6 +159,8 @@ class Chart {
     this.values = [[], []];
     this.name = name.replaceAll("_", " ");
     this.fresh = false;
+    this.phase = null;
+    this.marks = []; // where another training of the same step begins
     const where = step === null || step === undefined ? "" : `, ${step + 1}. ${steps[step] ?? ""}`;
     this.figure = document.createElement("figure");
     this.caption = document.createElement("figcaption");
@@ -174,7 +177,9 @@ class Chart {
     return this.figure.clientWidth || 320;
   }
 
-  add(value) {
+  add(value, phase = null) {
+    if (this.phase !== null && phase !== this.phase) this.marks.push(this.values[0].length + 0.5);
+    this.phase = phase;
     this.values[0].push(this.values[0].length + 1);
     this.values[1].push(value);
     this.fresh = true;
@@ -184,9 +189,32 @@ class Chart {
     if (!this.fresh) return;
     this.fresh = false;
     const known = this.values[1];
-    this.caption.textContent = `${this.title}: ${known.length} ${known.length === 1 ? "point" : "points"}, ${short(known[0])} at first, ${short(known.at(-1))} now`;
+    this.caption.textContent = `${this.title}: ${known.length} ${known.length === 1 ? "point" : "points"}, ${short(known[0])} at first, ${short(known.at(-1))} now${this.trainings()}`;
     if (this.made) this.made.setData(this.values);
     else this.make();
+  }
+
+  trainings() {
+    const count = this.marks.length + 1;
+    return count === 1 ? "" : `, in ${count} trainings of this step, with a line between each two`;
+  }
+
+  /** Lines between the trainings of a step, with the number of the one that begins. */
+  lines(plot) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
+    ctx.setLineDash([4, 4]);
+    ctx.textAlign = "left";
+    for (const [index, mark] of this.marks.entries()) {
+      const x = Math.round(plot.valToPos(mark, "x", true));
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.fillText(` ${index + 2}.`, x, bbox.top + 12 * devicePixelRatio);
+    }
+    ctx.restore();
   }
 
   make() {
@@ -200,6 +228,7 @@ class Chart {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false },
+        hooks: { draw: [(plot) => this.lines(plot)] },
         scales: { x: { time: false } },
         axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }, { ...axis, size: 56 }],
         series: [{}, { label: this.name, stroke: style.getPropertyValue("--one").trim(), width: 2, points: { show: this.values[0].length < 40, size: 5 } }],

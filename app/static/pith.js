@@ -3,19 +3,18 @@
 //   <form data-send="POST /v1/keys" data-then="show">    its fields, as JSON; see `valueOf` for their types
 //   <button data-send="DELETE /v1/keys/key_…" data-ask="Revoke it?" data-then="reload">
 //   <button data-copy="#address-of-an-element">          copies its text
-//   <button data-take="/v1/jobs/job_…/artifacts/model.pt2" data-name="what to call it">  makes a model of an artifact
 //
 // `data-then` is `reload`, `go ADDRESS`, where {id} is taken from the answer, or `tell`, which only sends the event
 // `pith:done`, with the answer as its detail. A problem (RFC 9457) is shown at the field that its pointer names, or else
-// on top of the page.
+// on top of the page. With `data-once` the same pressed again makes nothing new (Idempotency-Key).
 //
 //   <div data-await="/v1/models/mdl_…" data-part="list">   shows the page anew, or that part of it, once it is checked
 
 const SCALARS = { integer: (text) => Number.parseInt(text, 10), number: Number, boolean: (text) => text === "true" };
 
 /** A request to this service, with a document or a Blob. Its answer as JSON, or null; throws a Problem. */
-export async function ask(method, path, body) {
-  const init = { method, headers: { Accept: "application/json" } };
+export async function ask(method, path, body, headers = {}) {
+  const init = { method, headers: { Accept: "application/json", ...headers } };
   if (body instanceof Blob) init.body = body;
   else if (body !== undefined) {
     init.headers["Content-Type"] = "application/json";
@@ -108,6 +107,7 @@ function fieldOf(form, pointer) {
 /** The fields of a form as a document: `quotas/jobs_at_once` is a field of a field; what is empty is left out. */
 export function documentOf(form) {
   const made = {};
+  for (const part of form.querySelectorAll("[data-object]")) made[part.dataset.object] = {}; // also when all of it is empty
   for (const field of form.elements) {
     if (!field.name || field.disabled) continue;
     const value = valueOf(field);
@@ -175,13 +175,20 @@ async function send(element, body) {
   else quiet();
   pressed.disabled = true;
   try {
-    then(element, await ask(method, path, body));
+    then(element, await ask(method, path, body, once(element)));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     show(problem, form);
   } finally {
     pressed.disabled = false;
   }
+}
+
+/** One name for all requests of this element of this page. */
+function once(element) {
+  if (element.dataset.once === undefined) return {};
+  element.dataset.once ||= [...crypto.getRandomValues(new Uint32Array(4))].join("-");
+  return { "Idempotency-Key": element.dataset.once };
 }
 
 function then(element, answer) {
@@ -206,26 +213,10 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-send], button[data-copy], button[data-take]");
+  const button = event.target.closest("button[data-send], button[data-copy]");
   if (button?.dataset.send) send(button);
-  else if (button?.dataset.take) take(button);
   else if (button) copy(button);
 });
-
-/** An artifact goes through the browser and comes back as a model, which knows by its bytes where it comes from. */
-async function take(button) {
-  quiet();
-  button.disabled = true;
-  try {
-    const found = await fetch(button.dataset.take);
-    if (!found.ok) throw new Problem(await found.json());
-    const made = await ask("PUT", `/v1/models?name=${encodeURIComponent(button.dataset.name)}`, await found.blob());
-    location.assign(`/models/${encodeURIComponent(made.id)}`);
-  } catch (problem) {
-    notice(problem.message);
-    button.disabled = false;
-  }
-}
 
 async function copy(button) {
   const text = document.querySelector(button.dataset.copy).textContent;
@@ -275,7 +266,7 @@ async function awaitChecks() {
 }
 
 // On a phone the navigation is wider than the screen.
-const there = document.querySelector(".top [aria-current]");
+const there = document.querySelector(".top nav [aria-current]");
 if (there) there.closest("ul").scrollLeft = there.offsetLeft - there.closest("ul").clientWidth / 2;
 
 // Times are written in UTC by the server, and in the reader's own zone where there is a script.

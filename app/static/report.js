@@ -1,7 +1,8 @@
-// The report as Markdown, which is asked for by a header and therefore is no link.
+// The report as Markdown, which is asked for by a header and therefore is no link; and the menu that it is in.
 
 import { notice } from "./pith.js";
 
+const menu = document.querySelector(".menu");
 const button = document.getElementById("markdown");
 button.hidden = false;
 button.addEventListener("click", async () => {
@@ -15,4 +16,14 @@ button.addEventListener("click", async () => {
   link.download = "report.md";
   link.click();
   URL.revokeObjectURL(link.href);
+});
+
+document.addEventListener("click", (event) => {
+  if (!menu.contains(event.target)) menu.open = false;
+});
+window.addEventListener("blur", () => (menu.open = false)); // into the frame
+menu.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });

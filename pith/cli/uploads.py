@@ -76,6 +76,31 @@ def models() -> click.Group:
         made = pith.models.import_(source, name, sha256, given.architecture(**options))
         print_resource(out, checked(out, pith.models, made) if wait else made)
 
+    @group.command("from-job")
+    @click.argument("job")
+    @click.argument("artifact", required=False)
+    @click.option("--name", help="Instead of one after the model that the job began with.")
+    @given.architecture_options
+    @tag_option
+    @wait_option
+    @connected
+    def from_job(
+        pith: Pith,
+        out: Output,
+        job: str,
+        artifact: str | None,
+        name: str | None,
+        tags: tuple[str, ...],
+        wait: bool,
+        **options: Any,
+    ) -> None:
+        """Make a model of what a job has made: model.pt2, or model.onnx, or the ARTIFACT. No byte comes here.
+
+        Exits with 1 when the check rejects it.
+        """
+        made = pith.take(job, artifact, name, given.architecture(**options), tags=tags)
+        print_resource(out, checked(out, pith.models, made) if wait else made)
+
     return group
 
 

@@ -9,7 +9,7 @@ from pith.cli.output import Output, connected
 from pith.client import Pith
 from pith.webhooks import ENDS, HAPPENINGS, Happening, NewWebhook, WebhookChange
 
-COLUMNS = ("id", "name", "url", "events", "every_job", "enabled", "created_at")
+COLUMNS = ("id", "name", "url", "events", "every_job", "enabled", "failing", "created_at")
 DELIVERY = ("id", "type", "job", "status", "attempts", "last_status", "last_error", "next_at")
 limit_option = click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="Most to show.")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pith.errors import Problem
 from pith.job import EngineEvent, EventType, Progress, Verdict
+from pith.outcome import Outcome
 from store.attempts import NewArtifact
 from store.blobs import Blobs, open_blobs
 from store.checks import Learnt, NewPart
@@ -56,10 +57,18 @@ class Bench:
         events = [EngineEvent(at=datetime.now(UTC), type=type, message=message) for message in messages]
         assert self.jobs.record(job, attempt, events, Progress(fraction=0.5, message="half")) == "running"
 
-    def succeed(self, job: str, attempt: int, *, verdict: Verdict = "unconstrained", **files: bytes) -> None:
+    def succeed(
+        self,
+        job: str,
+        attempt: int,
+        *,
+        verdict: Verdict = "unconstrained",
+        outcome: Outcome | None = None,
+        **files: bytes,
+    ) -> None:
         """``model_onnx=b"…"`` becomes the artifact ``model.onnx``."""
         artifacts = [self._artifact(name.replace("_", "."), content) for name, content in files.items()]
-        assert self.jobs.succeed(job, attempt, artifacts, verdict)
+        assert self.jobs.succeed(job, attempt, artifacts, verdict, outcome)
 
     def _artifact(self, name: str, content: bytes) -> NewArtifact:
         writer = self.blobs.writer()

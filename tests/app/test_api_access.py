@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -389,8 +390,30 @@ def test_a_live_stream_ends_with_its_key(tenants: Tenants, operator: Pith) -> No
         lines = stream.iter_lines()
         assert "queued" in next(line for line in lines if line.startswith("event:"))
         operator.keys.revoke(tenant.key.id)
-        assert not [line for line in lines if line.startswith("event:")], "and it ends"
+        until = time.monotonic() + 60  # a stream that goes on says so every few seconds
+        for line in lines:
+            assert not line.startswith("event:")
+            assert time.monotonic() < until, "and it ends"
     assert tenant.http.get(path, headers=live).status_code == 401
+
+
+def test_a_result_counts_as_stored_and_is_nobody_else_s_model(
+    tenants: Tenants, operator: Pith, guarded: ApiProcess
+) -> None:
+    tenant, other = tenants(scopes=SCOPES[:4]), tenants(scopes=SCOPES[:4])
+    job, bench = tenant.job(), Bench(guarded.data)
+    bench.succeed(job, bench.start(job), model_onnx=b"x" * 1000)
+    bench.db.close()
+    assert code(other.http.post("/v1/models", json={"job": job})) == "not_found"
+    used = tenant.pith.me().usage.storage_bytes
+    change = {"storage_bytes": used + 1500, "upload_bytes": 1200}
+    operator.projects.change(tenant.project.id, ProjectChange(quotas=Quotas.model_validate(change)))
+    assert tenant.http.post("/v1/models", json={"job": job}).status_code == 201
+    assert tenant.pith.me().usage.storage_bytes == used + 1000
+    assert code(tenant.http.post("/v1/models", json={"job": job})) == "quota_exceeded"
+    assert len(list(tenant.pith.models.list())) == 2
+    operator.projects.change(tenant.project.id, ProjectChange(quotas=Quotas(upload_bytes=999)))
+    assert code(tenant.http.post("/v1/models", json={"job": job})) == "upload_too_large"
 
 
 def test_what_another_project_deleted_was_never_there(tenant: Tenant, other: Tenant) -> None:

@@ -47,6 +47,17 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("checker")
+def test_a_model_of_what_a_job_has_made(pith: Run, bench: Bench, job: str) -> None:
+    bench.succeed(job, bench.start(job), model_onnx=b"onnx")
+    code, out, _ = pith("models", "from-job", job, "--tag", "result", "--json")
+    made = json.loads(out)
+    assert (code, made["status"], made["size_bytes"], made["tags"]) == (0, "ready", 4, ["result"])
+    assert pith("models", "from-job", job, "model.onnx", "--name", "mine", "--no-wait")[0] == 0
+    code, _, err = pith("models", "from-job", job, "report.json")
+    assert code != 0 and "name one of model.onnx" in err
+
+
+@pytest.mark.usefixtures("checker")
 @pytest.mark.parametrize("noun", ["models", "datasets"])
 def test_upload_list_show_delete(pith: Run, file: Path, noun: str) -> None:
     code, out, _ = pith(noun, "upload", file, "--name", "[red]mine", "--json")

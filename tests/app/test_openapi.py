@@ -30,7 +30,12 @@ def test_every_route_says_what_it_is_and_what_can_go_wrong(path: str, method: st
     assert all(parameter["description"] for parameter in described.get("parameters", ()))
     if path.startswith("/v1"):
         assert {"400", "422", "500", "503"} <= set(described["responses"])
-        named = (path, method) in {("/v1/jobs", "post"), ("/v1/keys", "post"), ("/v1/uploads", "post")}
+        named = (path, method) in {
+            ("/v1/jobs", "post"),
+            ("/v1/keys", "post"),
+            ("/v1/uploads", "post"),
+            ("/v1/models", "post"),
+        }
         assert ("404" in described["responses"]) == ("{" in path or named)
         assert {"401", "403", "429"} <= set(described["responses"]) and described["security"] == [{"key": []}]
         refused = described["responses"]["403"]["content"][PROBLEM]["examples"]

@@ -9,6 +9,7 @@ from pith.job import Job
 from pith.report import Measurement, Metric, Report
 from tests.app.a_report import report_of
 from tests.app.by_hand import Bench
+from worker.results import outcome_of
 
 expect.set_options(timeout=30_000)
 QUANTIZE: dict[str, Any] = {"kind": "quantize.weight_only"}
@@ -48,9 +49,18 @@ def a_report(job: Job, size: float, accuracy: float, latency: float) -> Report:
     return report.model_copy(update=made)
 
 
-def succeeded(http: httpx.Client, bench: Bench, job: str, page: bytes = b"<h1>Report</h1>", **numbers: float) -> None:
+def succeeded(
+    http: httpx.Client,
+    bench: Bench,
+    job: str,
+    page: bytes = b"<h1>Report</h1>",
+    further: dict[str, Any] | None = None,
+    **numbers: float,
+) -> None:
+    """``further``: other fields of the report."""
     attempt = bench.start(job)
     said = {"size": 1e6, "accuracy": 0.92, "latency": 4.0} | numbers
-    report = a_report(bench.jobs.get(job), **said)
+    report = a_report(bench.jobs.get(job), **said).model_copy(update=further or {})
     told = report.model_dump_json().encode()
-    bench.succeed(job, attempt, report_json=told, report_html=page, model_onnx=b"model")
+    made = {"report_json": told, "report_html": page, "model_onnx": b"model"}
+    bench.succeed(job, attempt, verdict=report.verdict, outcome=outcome_of(report), **made)

@@ -90,6 +90,35 @@ def test_an_error_is_a_page_for_a_browser_and_json_for_a_program(http: httpx.Cli
     assert http.get("/v1/nothing").headers["content-type"] == "application/problem+json"
 
 
+MISSING = {
+    "/jobs?status=bogus": (422, "“status” cannot be “bogus”.", "/jobs"),
+    "/jobs?what=1&what=2": (422, "“what” means nothing on this page.", "/jobs"),
+    "/jobs?cursor=x": (400, "place in the list that is not there", "/jobs"),
+    "/jobs/job_x": (404, "There is no job called job_x here.", "/jobs"),
+    f"/jobs/job_{'0' * 26}/report": (404, "There is no job called job_0", "/jobs"),
+    "/models/mdl_x": (404, "There is no model called mdl_x here.", "/models"),
+    "/datasets/dts_x": (404, "There is no dataset called dts_x here.", "/datasets"),
+    "/webhooks/whk_%3Cb%3E": (404, "There is no webhook called whk_&lt;b&gt; here.", "/webhooks"),
+    "/models?status=%3Cb%3E": (422, "“status” cannot be “&lt;b&gt;”.", "/models"),
+    "/nothing/at/all": (404, "Nothing is at /nothing/at/all.", "/"),
+}
+
+
+@pytest.mark.parametrize("path", MISSING)
+def test_what_is_not_there_is_told_for_people_with_a_way_on(http: httpx.Client, path: str) -> None:
+    status, says, leads = MISSING[path]
+    answer = http.get(path)
+    main = answer.text.partition("<main")[2].partition("</main>")[0]
+    assert answer.status_code == status and says in main and f'href="{leads}"' in main
+    assert "/v1/" not in main and "GET" not in main and "literal" not in main and "/query" not in main
+
+
+def test_the_refusal(visit: Visit) -> None:
+    visit.to("/jobs/job_x")
+    visit.complaints.clear()  # that it is a 404
+    visit.holds("refusal")
+
+
 def test_the_frame(visit: Visit) -> None:
     page = visit.to("/")
     assert page.title() == "Overview · Pith"

@@ -5,6 +5,7 @@ import os
 import re
 from datetime import UTC, datetime
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
@@ -12,10 +13,11 @@ from playwright.sync_api import expect
 
 from pith.errors import PithError
 from pith.job import EngineEvent, Progress
+from pith.report import ConstraintResult, Replay
 from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
-from tests.pages.made import submitted, succeeded
+from tests.pages.made import QUANTIZE, submitted, succeeded
 
 EVIL = "<script>alert(1)<script>"
 TRAINED = {"kind": "prune.magnitude", "recovery": {"epochs": 3}}
@@ -103,6 +105,75 @@ def test_the_list_moves_by_itself_and_marks_stay(visit: Visit, http: httpx.Clien
     page.wait_for_url(re.compile(rf"/compare\?job={waiting}&job={done}"))
 
 
+def missed(limit: float) -> dict[str, Any]:
+    constraint = {"name": "min_compression_ratio", "limit": limit, "value": 4.0, "met": False, "margin": 4.0 - limit}
+    return {"verdict": "not_met", "constraints": (ConstraintResult.model_validate(constraint),)}
+
+
+def test_the_list_says_what_was_gained_and_opens_no_report(
+    visit: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    good, bad = submitted(http, model), submitted(http, model)
+    succeeded(http, bench, good, accuracy=0.935)
+    succeeded(http, bench, bad, size=5e6, latency=16.0, accuracy=0.9, further=missed(8))
+    page = visit.to(f"/jobs?model={model}")
+    said = page.locator(f"#{good} .gained span")
+    expect(said).to_have_text(["4.00× smaller", "2.00× faster", "accuracy +0.50 points"])
+    expect(page.locator(f"#{good} .worse")).to_have_count(0)
+    expect(page.locator(f"#{bad} .worse")).to_have_text(["1.25× larger", "2.00× slower", "accuracy −3.00 points"])
+    expect(page.locator(f"#{bad}")).to_contain_text("constraints not met")
+    visit.holds("jobs-done")
+    page.goto(f"/jobs/{bad}")
+    result = page.get_by_role("region", name="Result")
+    expect(result).to_contain_text("not met Times smaller, at least 8.00: it is 4.00")
+    expect(result.locator(".worse")).to_have_count(3)
+    visit.holds("job-not-met")
+    assert "1.25× larger" in http.get("/").text, "the overview says it too"
+    stored = next(each for each in bench.jobs.get(good).artifacts if each.name == "report.json")
+    bench.blobs.delete(stored.digest, lambda digest: False)
+    assert "4.00× smaller" in http.get("/jobs", params={"model": model}).text
+
+
+@pytest.mark.parametrize(
+    ("identical", "says"), [(True, "The same bytes."), (False, "Other bytes."), (None, "Not compared.")]
+)
+def test_a_replay_says_whether_it_has_the_same_bytes(
+    http: httpx.Client, bench: Bench, model: str, identical: bool | None, says: str
+) -> None:
+    first = submitted(http, model)
+    again = http.post(f"/v1/jobs/{first}/replay").json()["id"]
+    replay = Replay(job=first, status="succeeded", verdict=f"As told <of> {first}.", identical=identical)
+    succeeded(http, bench, again, further={"replay": replay})
+    text = http.get(f"/jobs/{again}").text
+    assert says in text and f"As told &lt;of&gt; {first}." in text
+    assert http.get(f"/v1/jobs/{again}").json()["outcome"]["identical"] is identical
+
+
+def test_a_result_is_used_as_a_model_once(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job)
+    page = visit.to(f"/jobs/{job}/report")
+    page.get_by_role("button", name="Use as model").click()
+    page.wait_for_url(re.compile("/models/mdl_"))
+    made = page.url.rpartition("/")[2]
+    assert http.get(f"/v1/models/{made}").json()["source"]["uri"] == f"/v1/jobs/{job}/artifacts/model.onnx"
+    page.goto(f"/jobs/{job}")
+    page.get_by_role("link", name="Its model").click()
+    page.wait_for_url(re.compile("/models/mdl_"))
+
+
+def test_who_presses_twice_has_one_model(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job)
+    page = desk.to(f"/jobs/{job}/report")
+    twice = """form => { for (let i = 0; i < 2; i++)
+        form.dispatchEvent(new SubmitEvent("submit", {bubbles: true, cancelable: true})) }"""
+    page.locator("form[data-once]").evaluate(twice)
+    page.wait_for_url(re.compile("/models/mdl_"))
+    found = http.get("/v1/models", params={"limit": 200}).json()["data"]
+    assert len([each for each in found if each["source"] and job in each["source"]["uri"]]) == 1
+
+
 # ---- a job
 
 
@@ -143,6 +214,25 @@ def test_a_job_is_watched(visit: Visit, bench: Bench, running: tuple[str, int]) 
     page.reload()
     expect(page.locator("#event-count")).to_have_text("6")
     expect(page.locator("#curves figcaption")).to_contain_text("3 points")
+
+
+def test_notes_are_quiet_and_curves_say_which_training_they_are_of(
+    desk: Visit, bench: Bench, running: tuple[str, int]
+) -> None:
+    job, attempt = running
+    page = desk.to(f"/jobs/{job}")
+    bench.tell(job, attempt, "Two layers stay as they are.", type="warning")
+    now = datetime.now(UTC)
+    trained = [{"epoch": i % 2 + 1, "phase": i // 2, "loss": 1 / (i + 1)} for i in range(6)]
+    events = [EngineEvent(at=now, type="metric", message="loss", step=0, data=data) for data in trained]
+    bench.jobs.record(job, attempt, events, Progress(fraction=0.5, step=0))
+    note = page.locator("#log .warning")
+    expect(note).to_contain_text("note          Two layers stay")
+    ink = "each => getComputedStyle(each).color"
+    assert note.evaluate(ink) == page.locator(".soft").first.evaluate(ink)
+    expect(page.locator("#curves figcaption")).to_contain_text("in 3 trainings of this step")
+    expect(page.locator("#curves figcaption")).to_contain_text("1. prune.magnitude")
+    desk.picture("job-trainings")
 
 
 def test_curves_make_room_for_one_another(visit: Visit, bench: Bench, running: tuple[str, int]) -> None:
@@ -207,7 +297,8 @@ def test_what_can_be_done_with_a_job(desk: Visit, http: httpx.Client, bench: Ben
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url(re.compile("/jobs$"))
-    assert http.get(f"/jobs/{job}").status_code == 410
+    gone = http.get(f"/jobs/{job}")
+    assert gone.status_code == 410 and "<h1>This job was deleted</h1>" in gone.text
 
 
 def test_many_events_are_shown_a_few_at_a_time(desk: Visit, bench: Bench, running: tuple[str, int]) -> None:
@@ -281,8 +372,55 @@ def test_the_report_is_read(visit: Visit, http: httpx.Client, bench: Bench, mode
     assert inner.title() == "Report", "a script of a report ran"
     assert all("script" in said.lower() or "192.0.2.1" in said for said in visit.complaints), visit.complaints
     visit.complaints.clear()
-    visit.picture("report")
     for name in ("HTML", "JSON"):
+        page.get_by_text("More", exact=True).click()
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         assert download.value.suggested_filename == f"report.{name.lower()}"
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("link", name=name)).to_be_hidden()
+
+
+LONG = b"<!doctype html><html lang=en><title>Report</title><h1>Long</h1><a href='#end'>To the end</a>"
+LONG += b"<p>A line.</p>" * 300 + b"<h2 id=end>The end</h2>"
+
+
+def test_only_the_report_scrolls_and_it_has_the_window(
+    visit: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    job = submitted(http, model, *[{"kind": "prune.magnitude"}] * 5, QUANTIZE)
+    succeeded(http, bench, job, page=LONG)
+    page = visit.to(f"/jobs/{job}/report")
+    inner = page.frame_locator("iframe")
+    expect(inner.get_by_role("heading", name="Long")).to_be_visible()
+    scrolls = """() => [...document.querySelectorAll("*")].filter((each) => each.scrollHeight > each.clientHeight &&
+        (each === document.scrollingElement || /auto|scroll/.test(getComputedStyle(each).overflowY))).length"""
+    assert page.evaluate(scrolls) == 0
+    box, size = page.locator("iframe").bounding_box(), page.viewport_size
+    assert box is not None and size is not None
+    assert (box["x"], box["width"], box["y"] + box["height"]) == (0, size["width"], size["height"])
+    assert box["height"] > 0.75 * size["height"]
+    inner.get_by_role("link", name="To the end").click()
+    expect(inner.get_by_role("heading", name="The end")).to_be_in_viewport()
+    visit.holds("report")
+    page.set_viewport_size({"width": 844, "height": 390})
+    on_its_side = page.locator("iframe").bounding_box()
+    assert on_its_side is not None and on_its_side["height"] > 0.75 * 390 and page.evaluate(scrolls) == 0
+
+
+def test_a_report_alone_is_an_ordinary_page_that_prints_whole(
+    desk: Visit, http: httpx.Client, bench: Bench, model: str
+) -> None:
+    job = submitted(http, model)
+    succeeded(http, bench, job, page=LONG)
+    page = desk.to(f"/jobs/{job}/report")
+    page.emulate_media(media="print")
+    expect(page.locator("iframe")).to_be_hidden()
+    expect(page.locator(".paper")).to_contain_text(f"/jobs/{job}/report/framed")
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="Open it alone").click()
+    page.wait_for_url(re.compile("/framed$"))
+    page.get_by_role("link", name="To the end").click()
+    expect(page.get_by_role("heading", name="The end")).to_be_in_viewport()
+    sheets = re.findall(rb"/Type\s*/Page\b", page.pdf())
+    assert len(sheets) > 5

@@ -293,8 +293,8 @@ def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Be
     result = os.urandom(64)
     bench.succeed(job, bench.start(job), model_pt2=result, report_json=b"{}")
     page = desk.to(f"/models/{model}")
-    page.get_by_role("button", name="Take its result").click()
-    page.get_by_role("heading", name=f"model.pt2 of {job}").wait_for()
+    page.get_by_role("button", name="Use its result").click()
+    page.get_by_role("heading", name=f"before-{job[-6:]}.pt2").wait_for()
     page.get_by_role("link", name="before").first.wait_for()
     taken = http.get(f"/v1/models/{page.url.rpartition('/')[2]}").json()
     assert taken["digest"] == f"sha256:{hashlib.sha256(result).hexdigest()}"

@@ -18,7 +18,18 @@ from tests.app.by_hand import Bench
 from tests.pages.browsing import Visits
 
 OPERATOR = "an-operator-s-key-of-more-than-32-letters"
-PAGES = ("/", "/models", "/datasets", "/keys", "/webhooks", "/models/architectures", "/models/mdl_x", "/webhooks/whk_x")
+PAGES = (
+    "/",
+    "/models",
+    "/datasets",
+    "/keys",
+    "/webhooks",
+    "/models/architectures",
+    "/models/mdl_x",
+    "/webhooks/whk_x",
+    "/projects",
+    "/import",
+)
 PAGE_OF_OURS = {"Sec-Fetch-Site": "same-origin"}
 
 

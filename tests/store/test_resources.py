@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pith.errors import PithError
+from store.attempts import NewArtifact
 from store.blobs import LocalBlobs
 from store.references import is_referred, sweep
 from store.resources import models
@@ -178,3 +179,24 @@ def test_references_are_found_in_every_table(shop: Shop) -> None:
     assert not is_referred(shop.db, digest(b"dataset"))
     shop.dataset(b"dataset")
     assert is_referred(shop.db, digest(b"dataset"))
+
+
+def test_what_a_job_has_made_is_named_while_the_job_is_there(shop: Shop) -> None:
+    job = shop.job()
+    claim = shop.jobs.claim(job.id, "w", 60)
+    assert claim is not None
+    digest, size = shop.blob(b"made")
+    assert shop.jobs.succeed(job.id, claim.attempt, [NewArtifact("model", "model.onnx", "onnx", digest, size)], "met")
+    shop.blobs.settle(digest)
+    (artifact,) = shop.jobs.artifacts(job.id)
+    made = shop.models.take("net", artifact)
+    assert (made.digest, made.size_bytes) == (digest, size)
+    with pytest.raises(PithError, match="not_found"):
+        models(shop.db, shop.blobs, "prj_" + "1" * 26).take("net", artifact)
+    shop.jobs.delete(job.id, shop.blobs)
+    assert shop.blobs.size(digest) == size, "the model has these bytes"
+    with pytest.raises(PithError, match="gone"):
+        shop.models.take("net", artifact)
+    shop.models.delete(made.id)
+    with pytest.raises(PithError, match="blob_missing"):
+        shop.blobs.size(digest)

@@ -226,3 +226,21 @@ def test_a_message_has_the_same_id_and_body_each_time(webhooks: Webhooks, outbox
         outbox.failed(message, 503, "busy")
         later(db)
     assert len(seen) == 1
+
+
+def test_how_many_have_failed_since_one_arrived_is_counted_for_each_alone(shop: Shop) -> None:
+    webhooks, outbox = Webhooks(shop.db), Outbox(shop.db)
+    good, ill = (webhooks.create(NewWebhook(url=f"https://example.org/{name}")).id for name in ("good", "ill"))
+    for _ in range(2):
+        webhooks.test(good)
+        webhooks.test(ill)
+        for message in outbox.take(100):
+            if message.url.endswith("good"):
+                outbox.delivered(message, 200)
+            else:
+                outbox.failed(message, 500, "it answered 500")
+    told = {each.id: each for each in webhooks.list().data}
+    assert (told[good].failing, told[ill].failing) == (0, 2)
+    last = told[ill].last_delivery
+    assert last is not None and (last.webhook, last.last_status, last.status) == (ill, 500, "pending")
+    assert webhooks.create(NewWebhook(url="https://example.org/new")).last_delivery is None

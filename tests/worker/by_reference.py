@@ -5,13 +5,16 @@ from typing import Any
 
 from pith.imports import ModelImport
 from pith.resources import Model
+from store.settings import Settings
 from tests.store.shop import Shop
 from worker import supervise
 from worker.workplace import Workplace
 
 
 def allowing(place: Workplace, **options: Any) -> Workplace:
-    return dataclasses.replace(place, options=place.options.model_copy(update=options))
+    shared = {name: options.pop(name) for name in list(options) if name in Settings.model_fields}
+    settings = place.settings.model_copy(update=shared)
+    return dataclasses.replace(place, settings=settings, options=place.options.model_copy(update=options))
 
 
 def wanted(shop: Shop, source: str, **said: Any) -> Model:

@@ -4,11 +4,8 @@ courier that is a process of its own."""
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,62 +15,22 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from pith.webhooks import Delivery, NewWebhook
 from store.database import Database
+from store.reach import Reach
 from store.settings import Settings
 from store.webhooks import Outbox, Webhooks
 from tests.app.api_process import environment
+from tests.receiver import Receiver
 from tests.store.shop import Shop
 from tests.waiting import eventually
 from worker import courier
 from worker.courier import Courier
-from worker.outward import Reach
 
 HERE = Reach.of(("*",), ("127.0.0.0/8",), setting="PITH_WEBHOOK_HOSTS")
 
 
-class Other:
-    """The other side: what it has got, and what it answers."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self.silent = threading.Event()
-        other = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                other.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                other.silent.wait()
-                status = other.answers.pop(0) if other.answers else 200
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *words: object) -> None:
-                """Nobody reads it."""
-
-        self.silent.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    @contextmanager
-    def serving(self) -> Iterator["Other"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.silent.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
-
-
 @pytest.fixture
-def other() -> Iterator[Other]:
-    with Other().serving() as other:
+def other() -> Iterator[Receiver]:
+    with Receiver().serving() as other:
         yield other
 
 
@@ -97,7 +54,9 @@ def last(webhooks: Webhooks, id: str) -> Delivery:
     return webhooks.deliveries(id).data[0]
 
 
-def test_a_message_arrives_and_the_other_side_s_library_takes_it(shop: Shop, webhooks: Webhooks, other: Other) -> None:
+def test_a_message_arrives_and_the_other_side_s_library_takes_it(
+    shop: Shop, webhooks: Webhooks, other: Receiver
+) -> None:
     made = webhooks.create(NewWebhook(url=other.url))
     job = shop.job()
     shop.jobs.cancel(job.id)
@@ -112,7 +71,7 @@ def test_a_message_arrives_and_the_other_side_s_library_takes_it(shop: Shop, web
         Verifier(webhooks.create(NewWebhook(url=other.url)).secret or "").verify(body, headers)
 
 
-def test_after_a_rotation_both_secrets_verify(shop: Shop, webhooks: Webhooks, other: Other) -> None:
+def test_after_a_rotation_both_secrets_verify(shop: Shop, webhooks: Webhooks, other: Receiver) -> None:
     made = webhooks.create(NewWebhook(url=other.url))
     rotated = webhooks.rotate(made.id)
     webhooks.test(made.id)
@@ -124,7 +83,7 @@ def test_after_a_rotation_both_secrets_verify(shop: Shop, webhooks: Webhooks, ot
 
 @pytest.mark.parametrize("status", [302, 400, 500])
 def test_what_is_not_taken_comes_again_with_the_same_id(
-    shop: Shop, webhooks: Webhooks, other: Other, status: int
+    shop: Shop, webhooks: Webhooks, other: Receiver, status: int
 ) -> None:
     made = webhooks.create(NewWebhook(url=other.url))
     other.answers = [status, 503]
@@ -136,7 +95,7 @@ def test_what_is_not_taken_comes_again_with_the_same_id(
     assert len({headers["webhook-id"] for headers, _ in other.got}) == 1 and len(other.got) == 3
 
 
-def test_who_is_gone_is_told_nothing_more(shop: Shop, webhooks: Webhooks, other: Other) -> None:
+def test_who_is_gone_is_told_nothing_more(shop: Shop, webhooks: Webhooks, other: Receiver) -> None:
     made = webhooks.create(NewWebhook(url=other.url))
     other.answers = [410]
     webhooks.test(made.id)
@@ -145,7 +104,7 @@ def test_who_is_gone_is_told_nothing_more(shop: Shop, webhooks: Webhooks, other:
 
 
 def test_who_does_not_answer_in_time_is_tried_again(
-    shop: Shop, webhooks: Webhooks, other: Other, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, webhooks: Webhooks, other: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(courier, "ANSWER_SECONDS", 0.3)
     other.silent.clear()
@@ -191,8 +150,8 @@ def test_a_host_that_the_operator_does_not_name_is_refused(shop: Shop, webhooks:
     assert "PITH_WEBHOOK_HOSTS does not name it" in (last(webhooks, made.id).last_error or "")
 
 
-def test_one_who_is_slow_keeps_nobody_waiting(shop: Shop, webhooks: Webhooks, other: Other) -> None:
-    with Other().serving() as slow:
+def test_one_who_is_slow_keeps_nobody_waiting(shop: Shop, webhooks: Webhooks, other: Receiver) -> None:
+    with Receiver().serving() as slow:
         slow.silent.clear()
         webhooks.test(webhooks.create(NewWebhook(url=slow.url)).id)
         quick = webhooks.create(NewWebhook(url=other.url)).id
@@ -205,7 +164,7 @@ def test_one_who_is_slow_keeps_nobody_waiting(shop: Shop, webhooks: Webhooks, ot
         slow.silent.set()
 
 
-def test_a_process_brings_what_happens_and_one_that_is_killed_loses_nothing(tmp_path: Path, other: Other) -> None:
+def test_a_process_brings_what_happens_and_one_that_is_killed_loses_nothing(tmp_path: Path, other: Receiver) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     db = Database(settings.database_url)
     db.migrate()

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from pith.errors import PithError
+from store.addresses import is_public
+from store.reach import Reach
 from tests.web import Web, file, serving
-from worker.addresses import is_public
-from worker.outward import Outward, Reach, resolve
+from worker.outward import Outward, resolve
 
 PRIVATE = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1",

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import httpx
+
 from pith.errors import PithError
 from pith.imports import scheme_of, shown
+from store.reach import Reach
 from store.settings import Settings
 from worker.imports import hub, mlflow, s3
 from worker.imports.fetch import Fetcher, File
-from worker.outward import Reach
+from worker.outward import origin_of
 from worker.settings import WorkerSettings
 
 
@@ -29,7 +32,7 @@ def reach(source: str, options: WorkerSettings, settings: Settings) -> Reach:
             own = options.mlflow_tracking_uri
         case "hf":
             own = options.hf_endpoint
-    return Reach.of(options.import_hosts, options.private_hosts, own)
+    return Reach.of(options.import_hosts, settings.private_hosts, own and origin_of(httpx.URL(own)))
 
 
 def find(source: str, options: WorkerSettings, settings: Settings, fetcher: Fetcher) -> Meant:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from pith.errors import PithError
+from store.reach import Reach
 from tests.web import OK, Conversation, Handler, Web, breaking, file, first, serving
 from worker.imports import fetch
 from worker.imports.fetch import Anew, Fetcher, File
 from worker.imports.patience import Patience, Unwanted
-from worker.outward import Outward, Reach
+from worker.outward import Outward
 
 DATA = bytes(range(256)) * 40
 

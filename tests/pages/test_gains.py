@@ -1,0 +1,50 @@
+"""What a job has gained, in the few words of a list."""
+
+from typing import Any
+
+import pytest
+
+from app.pages.gains import gains, reached
+from pith.outcome import Outcome, Reached
+
+
+def said(**fields: Any) -> list[tuple[str, str]]:
+    outcome = Outcome.model_validate({"compression_ratio": 1.0, "speedup": 1.0, **fields})
+    return [(each.alone, each.tone) for each in gains(outcome)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "size", "speed"),
+    [
+        ({"compression_ratio": 4.0, "speedup": 2.0}, ("4.00× smaller", "better"), ("2.00× faster", "better")),
+        ({"compression_ratio": 0.5, "speedup": 0.25}, ("2.00× larger", "worse"), ("4.00× slower", "worse")),
+        ({"compression_ratio": 1.001, "speedup": 1.01}, ("as large", "same"), ("as fast", "same")),
+        ({"speedup": 1.3, "speedup_interval": (0.9, 1.6)}, ("as large", "same"), ("as fast", "same")),
+        ({"compression_ratio": 250.0, "speedup": 0.0}, ("250× smaller", "better"), ("–", "same")),
+    ],
+)
+def test_size_and_speed(fields: dict[str, Any], size: tuple[str, str], speed: tuple[str, str]) -> None:
+    assert said(**fields) == [size, speed], "and nothing of a quality that was not measured"
+
+
+@pytest.mark.parametrize(
+    ("name", "drop", "words"),
+    [
+        ("accuracy", 0.012, ("accuracy −1.20 points", "worse")),
+        ("accuracy", -0.005, ("accuracy +0.50 points", "better")),
+        ("accuracy", 0.0, ("accuracy unchanged", "same")),
+        ("rmse", 0.25, ("rmse +0.2500", "worse")),
+        ("loss", -0.1, ("loss −0.1000", "better")),
+        ("r2", 0.1, ("R² −0.1000", "worse")),
+    ],
+)
+def test_quality(name: str, drop: float, words: tuple[str, str]) -> None:
+    assert said(quality=name, quality_drop=drop)[2] == words
+
+
+def test_what_was_reached_of_a_constraint() -> None:
+    drop = Reached(name="max_metric_drop", limit=0.01, value=-0.002, met=True)
+    assert reached(drop) == "Quality lost, at most 0.0100: it is −0.0020"
+    assert (
+        reached(Reached(name="min_speedup", limit=2, value=1.5, met=False)) == "Times faster, at least 2.00: it is 1.50"
+    )
