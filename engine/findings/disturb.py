@@ -142,7 +142,7 @@ DISTURBANCES: dict[Kind, tuple[Change, ...]] = {
     "image": (
         Change("noise", (2.5, 5, 10), _BRIGHTNESS, _percent_noise),
         Change("blur", (0.75, 1.5, 3), "% of the width", _blur),
-        Change("brightness", (10, 20, 40), _BRIGHTNESS, _brightness),
+        Change("brightness", (10, 20, 40), "% of its range more", _brightness),
         Change("contrast", (25, 50, 75), "% less", _contrast),
     ),
     "wave": (

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from pith.findings.trust import Calibration, ReliabilityBin
+from pith.findings.trust import Calibration, Disturbance, ReliabilityBin
 from pith.metrics import MetricName
 from pith.report import ConstraintResult, Measurement, Metric, Report
 
@@ -214,6 +214,17 @@ def binding(each: ConstraintResult) -> str:
 
 def limit(each: ConstraintResult, value: float) -> str:
     return minus(f"{value:.4f}") if each.name == "max_metric_drop" else f"{value:.2f}"
+
+
+def disturbance(each: Disturbance) -> str:
+    """What was done to samples, and how much of it."""
+    name = "an adversarial attack" if each.name == "adversarial" else each.name
+    return f"{name}, {each.strength:.3g}{SPACE}{each.unit}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def calibration(found: Calibration) -> str:
