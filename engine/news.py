@@ -24,8 +24,8 @@ def disturbed(trust: Trust | None) -> list[str]:
     if trust is None or worst is None or not _certainly_more(worst, len(tried)):
         return []
     return [
-        f"Under {words.disturbance(worst)}, it loses more than undisturbed: {worst.before:.4f} → {worst.after:.4f}, where it is "
-        f"{trust.clean_before:.4f} → {trust.clean_after:.4f} without, on {trust.samples} samples."
+        f"Under {words.disturbance(worst)}, it loses more than undisturbed: {worst.before:.4f} → {worst.after:.4f}, "
+        f"where it is {trust.clean_before:.4f} → {trust.clean_after:.4f} without, on {trust.samples} samples."
     ]
 
 

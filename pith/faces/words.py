@@ -204,6 +204,11 @@ def margin(each: ConstraintResult) -> str:
     return f"missed by {by}"
 
 
+def missed(each: ConstraintResult) -> str:
+    """A constraint that is not met, in a line."""
+    return f"{CONSTRAINTS[each.name]} {limit(each, each.limit)}: {limit(each, each.value)}, {margin(each)}"
+
+
 def binding(each: ConstraintResult) -> str:
     """The constraint that decides, in a sentence."""
     asked = CONSTRAINTS[each.name]

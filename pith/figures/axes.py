@@ -35,8 +35,8 @@ def around(
     least: float = 0.0,
     within: Ends = (None, None),
 ) -> tuple[Axis, tuple[float, ...]]:
-    """An axis that holds all values and ends at round numbers, and some five such numbers on it. It spans at ``least`` so
-    much, so that what is nearly equal looks nearly equal, and does not go beyond ``within``."""
+    """An axis that holds all values and ends at round numbers, and some five such numbers on it. It spans at ``least``
+    so much, so that what is nearly equal looks nearly equal, and does not go beyond ``within``."""
     low, high = spanning(values, least=least, within=within)
     low = min(low, 0.0) if zero else low
     if not math.isfinite(high - low) or high - low <= 1e-12 * max(abs(low), abs(high)):
