@@ -147,7 +147,7 @@ def _rows(results: Sequence[Result]) -> Iterator[Row]:
     yield from _row(results, "Median latency", "lower", _Metric("latency_median_ms"), _milliseconds, least=slowest)
     yield from _row(results, "p95 latency", "lower", _Metric("latency_p95_ms"), _milliseconds, least=slowest)
     for name in _qualities(results):
-        label, better, within = _QUALITIES[name]
+        (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
         wide = _widest(results, name)
         yield from _row(results, label, better, _Metric(name), _plain, least=wide, within=within)
     yield from _row(results, "Quality drop", "lower", lambda r: r.comparison.quality_drop, _plain)
@@ -210,19 +210,19 @@ def _sampled(report: Report) -> bool:
     return report.comparison.samples > 0
 
 
-_QUALITIES: Mapping[MetricName, tuple[str, Better, Ends]] = {
-    "accuracy": ("Accuracy", "higher", (0.0, 1.0)),
-    "agreement": ("Agreement with the baseline", "higher", (0.0, 1.0)),
-    "r2": ("R²", "higher", (None, 1.0)),
-    "rmse": ("RMSE", "lower", (0.0, None)),
-    "mae": ("MAE", "lower", (0.0, None)),
-    "cosine_similarity": ("Cosine similarity", "higher", (-1.0, 1.0)),
-    "loss": ("Loss", "lower", (None, None)),
-    "sqnr_db": ("SQNR, dB", "higher", (None, None)),
+_QUALITIES: Mapping[MetricName, tuple[str, Better]] = {
+    "accuracy": ("Accuracy", "higher"),
+    "agreement": ("Agreement with the baseline", "higher"),
+    "r2": ("R²", "higher"),
+    "rmse": ("RMSE", "lower"),
+    "mae": ("MAE", "lower"),
+    "cosine_similarity": ("Cosine similarity", "higher"),
+    "loss": ("Loss", "lower"),
+    "sqnr_db": ("SQNR, dB", "higher"),
 }
 _UPRIGHT = frozenset(
     {"Size", "Speedup", "Median latency", "Parameters", "MACs", "Peak memory", "Time the job took"}
-    | {name for name, _, _ in _QUALITIES.values()}
+    | {name for name, _ in _QUALITIES.values()}
 )
 
 
@@ -235,7 +235,7 @@ def _qualities(results: Sequence[Result]) -> Iterator[MetricName]:
 def _plot(results: Sequence[Result], measured: MetricName, x: Axis, scale: float) -> str:
     """Quality against this; by the metric that most results have."""
     name = max(_QUALITIES, key=lambda name: sum(result.report.result.get(name) is not None for result in results))
-    label, better, within = _QUALITIES[name]
+    (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
     models = [(called, "B" + called[9:], result.report.baseline) for called, result in baselines(results).items()]
     models += [(result.name, str(number), result.report.result) for number, result in enumerate(results, 1)]
     points = [

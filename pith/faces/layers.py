@@ -1,15 +1,28 @@
 """The layers as figures: the course of size, work and noise through the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pith.faces import words
 from pith.figures.profile import profile
 from pith.figures.svg import Drawn
 from pith.figures.table import figure, table
-from pith.findings.layers import LayerCost, LayerReport, Layers
+from pith.findings.layers import Absent, LayerCost, LayerReport, Layers
 
 _FEW = 24
+_ABSENT: dict[Absent, tuple[str, str]] = {
+    "other shape": ("other shape", "channels were removed, so that there is nothing of the same shape to compare with"),
+    "merged": ("merged", "a norm or a bias was merged into it, so that its numbers mean something else"),
+    "went": ("gone", "the result has no such layer"),
+    "came": ("new", "the baseline has no such layer"),
+    "no output": ("no output", "it is numbers that other layers use, and gives nothing by itself"),
+    "integers": ("integers", "it was integers before, or gives some"),
+    "no numbers": ("no number", "outputs were not finite, or did not vary"),
+    "too many": ("not tried", "trying every layer would have taken too long, so the largest were tried"),
+    "new outputs": ("new outputs", "the model was given outputs of another meaning"),
+    "short report": ("not run", "the job asked for a short report"),
+}
+"""In a cell, and in a sentence."""
 _Found = Callable[[LayerCost], float | None]
 
 
@@ -27,7 +40,7 @@ _COSTS = (
     _Course("Zeros", "% of parameters", lambda cost: 100 * _zeros(cost)),
 )
 _HEAD = (
-    "Layer", "Kind", "Size before", "Size after", "MACs before", "MACs after", "Bits before", "Bits after",
+    "Layer", "Kind", "Shape", "Size before", "Size after", "MACs before", "MACs after", "Bits before", "Bits after",
     "Zeros after", "Signal to noise", "Sensitivity",
 )  # fmt: skip
 
@@ -35,14 +48,14 @@ _HEAD = (
 def courses(layers: Layers) -> Drawn:
     """Before behind, after in front; noise and sensitivity where they are known. With all numbers."""
     drawings = [_drawn(layers.rows, course) for course in _COSTS if _known(layers.rows, course.of)]
-    noise, sensitive = [row.sqnr_db for row in layers.rows], [row.sensitivity for row in layers.rows]
-    if any(value is not None for value in noise):
-        drawings.append(_alone("Signal to noise", "dB", noise, "cold", "less is noisier"))
+    heard, sensitive = [row.sqnr_db for row in layers.rows], [row.sensitivity for row in layers.rows]
+    if any(value is not None for value in heard):
+        drawings.append(_alone("Signal to noise", "dB", heard, "cold", "less is noisier"))
     if any(value is not None for value in sensitive):
         what = "agreement" if layers.metric is None else words.LABELS[layers.metric].lower()
         drawings.append(_alone("Sensitivity", f"fall of {what}", sensitive, "warm", "more is worse"))
     caption = "One bar a layer, in the order of the model: baseline pale behind, result in front."
-    numbers = table(f"The {len(layers.rows)} layers", _HEAD, map(_row, layers.rows))
+    numbers = table(words.counted(len(layers.rows), "layer"), _HEAD, map(_row, layers.rows))
     return figure(drawings, caption, numbers, opened=len(layers.rows) <= _FEW)
 
 
@@ -84,13 +97,42 @@ def _row(row: LayerReport) -> tuple[str, ...]:
     return (
         row.name,
         row.kind + ("" if before and after else ", came" if after else ", went"),
+        shapes(row),
         *(_of(cost, lambda each: words.size(each.size_bytes)) for cost in (before, after)),
         *(_of(cost, lambda each: "–" if each.macs is None else words.count(each.macs)) for cost in (before, after)),
         *(_of(cost, lambda each: f"{each.bits:.3g}") for cost in (before, after)),
         _of(after, lambda each: words.share(_zeros(each))),
-        "–" if row.sqnr_db is None else words.number(row.sqnr_db, "sqnr_db"),
-        "–" if row.sensitivity is None else words.signed(row.sensitivity),
+        noise(row),
+        absent(row.no_sensitivity) if row.sensitivity is None else words.signed(row.sensitivity),
     )
+
+
+def noise(row: LayerReport) -> str:
+    """Or why there is none."""
+    return absent(row.no_noise) if row.sqnr_db is None else words.number(row.sqnr_db, "sqnr_db")
+
+
+def absent(why: Absent | None) -> str:
+    """A few words for a cell; reports of before do not say why."""
+    return "–" if why is None else _ABSENT[why][0]
+
+
+def shapes(row: LayerReport) -> str:
+    """Of the weight, before and after: ``64×32×3×3 → 40×20×3×3``."""
+    found = [_shape(cost) for cost in (row.before, row.after)]
+    return found[0] if found[0] == found[1] else " → ".join(found)
+
+
+def _shape(cost: LayerCost | None) -> str:
+    return "–" if cost is None or not cost.shape else "×".join(map(str, cost.shape))
+
+
+def reasons(layers: Layers) -> Iterator[str]:
+    """A sentence for each reason that any layer has no noise or no sensitivity."""
+    for why, (short, whole) in _ABSENT.items():
+        lacking = [row for row in layers.rows if why in (row.no_noise, row.no_sensitivity)]
+        if lacking:
+            yield f"{short[0].upper()}{short[1:]} ({words.counted(len(lacking), 'layer')}): {whole}."
 
 
 def _of(cost: LayerCost | None, said: Callable[[LayerCost], str]) -> str:

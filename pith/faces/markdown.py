@@ -6,10 +6,10 @@ Words that come from elsewhere make no markup, no link and no mention, and are c
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pith.faces import origin, trade, words
+from pith.faces import layers, origin, trade, words
 from pith.findings.layers import LayerReport
 from pith.findings.lost import Lost
-from pith.findings.trust import Trust
+from pith.findings.trust import Disturbance, Trust
 from pith.report import Report
 
 _MARKUP = re.compile(r"([\\`*{}\[\]<#|~&$]|(?<![^\W_])_|_(?![^\W_]))")
@@ -86,7 +86,7 @@ def _by_class(lost: Lost | None) -> Iterator[str]:
             yield f"- Recall of {plain(each.name, _NAME)}: {words.share(each.recall_after)} ({moved.text})"
     for pair in lost.confused[:_FEW]:
         truth, taken = plain(pair.truth, _NAME), plain(pair.taken_for, _NAME)
-        yield f"- {truth} taken for {taken}: {pair.before} times before, {pair.after} after"
+        yield f"- {truth} taken for {taken}: {words.counted(pair.before, 'time')} before, {pair.after} after"
     for worse in lost.worse[:_FEW]:
         yield f"- Sample {worse.sample} costs {worse.after:.4g} where it cost {worse.before:.4g}"
 
@@ -98,12 +98,20 @@ def _trusted(trust: Trust | None) -> Iterator[str]:
         before, after = trust.calibration.before.ece, trust.calibration.after.ece
         said = words.calibration(trust.calibration)
         yield f"- Expected calibration error: {words.share(before)} before, {words.share(after)} after; {said}"
-    for each in trust.disturbances if trust.metric is not None else ():
-        name = trust.metric or ""
-        then, now = words.number(each.before, name), words.number(each.after, name)
-        moved = words.change(name, each.before, each.after)
-        what = f"{each.name}, {each.strength:.3g} {plain(each.unit, _NAME)}"
-        yield f"- Under {what}: {then} before, {now} after ({moved.text})"
+    if trust.metric is None or not trust.disturbances:
+        return
+    yield f"- {words.LABELS[trust.metric]} of {words.counted(trust.samples, 'sample')}, disturbed:"
+    for each in _strongest(trust):
+        then, now = words.number(each.before, trust.metric), words.number(each.after, trust.metric)
+        moved = words.change(trust.metric, each.before, each.after).text
+        sure = words.lost(each.drop_interval, trust.metric)
+        told = f"{moved}; 95 % interval {sure}" if sure else moved
+        yield f"  - {plain(words.disturbance(each))}: {then} before, {now} after ({told})"
+
+
+def _strongest(trust: Trust) -> Iterable[Disturbance]:
+    """Of each disturbance; the page has the others."""
+    return {each.name: each for each in trust.disturbances}.values()
 
 
 def _folded(report: Report) -> Iterator[str]:
@@ -127,10 +135,14 @@ def _layers(report: Report) -> Iterator[str]:
     if report.layers is None or not report.layers.rows:
         return
     rows = sorted(report.layers.rows, key=_saved, reverse=True)
-    yield from grid(("Layer", "Size before", "After", "Bits", "Signal to noise"), map(_layer, rows[:_LAYERS]))
+    yield from grid(
+        ("Layer", "Shape", "Size before", "After", "Bits", "Noise (SQNR)"), map(_layer, rows[:_LAYERS]), left=2
+    )
     if len(rows) > _LAYERS:
         yield ""
         yield f"The {_LAYERS} layers of {len(rows)} whose size changed most."
+    yield ""
+    yield from (f"- {plain(each)}" for each in layers.reasons(report.layers))
     yield ""
 
 
@@ -143,7 +155,7 @@ def _layer(row: LayerReport) -> tuple[str, ...]:
     name = row.name if len(row.name) <= _NAME else f"…{row.name[1 - _NAME :]}"
     before, after = ("–" if cost is None else words.size(cost.size_bytes) for cost in (row.before, row.after))
     bits = "–" if row.after is None else f"{row.after.bits:.3g}"
-    return name, before, after, bits, words.number(row.sqnr_db, "sqnr_db")
+    return name, layers.shapes(row), before, after, bits, layers.noise(row)
 
 
 def _recipe(report: Report) -> Iterator[str]:

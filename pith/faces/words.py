@@ -39,6 +39,17 @@ CONSTRAINTS = {
     "min_compression_ratio": "Times smaller, at least",
     "min_speedup": "Times faster, at least",
 }
+DISTURBANCES = {"adversarial": "an adversarial attack"}
+"""Those that are not called by their names alone."""
+ENDS: dict[str, tuple[float | None, float | None]] = {
+    "accuracy": (0.0, 1.0),
+    "agreement": (0.0, 1.0),
+    "r2": (None, 1.0),
+    "rmse": (0.0, None),
+    "mae": (0.0, None),
+    "cosine_similarity": (-1.0, 1.0),
+}
+"""What a metric can be at least and at most."""
 SPACE = "\u00a0"
 """Between a number and its unit, so that no line breaks there."""
 NOISE = 0.02
@@ -137,6 +148,16 @@ def interval(found: tuple[float, float] | None, name: str) -> str:
     return "" if found is None else f"{number(found[0], name)} to {number(found[1], name)}"
 
 
+def lost(found: tuple[float, float] | None, name: str) -> str:
+    """The interval of a change, of a drop's; ``""`` where there is none."""
+    if found is None:
+        return ""
+    low, high = found if name in ("loss", "rmse", "mae") else (-found[1], -found[0])
+    if name in _POINTS:
+        return f"{signed(100 * low, '.2f')} to {signed(100 * high, '.2f')}{SPACE}points"
+    return f"{signed(low)} to {signed(high)}"
+
+
 def metric(measured: Measurement, name: str) -> Metric | None:
     return next((each for each in measured.metrics if each.name == name), None)
 
@@ -223,8 +244,7 @@ def limit(each: ConstraintResult, value: float) -> str:
 
 def disturbance(each: Disturbance) -> str:
     """What was done to samples, and how much of it."""
-    name = "an adversarial attack" if each.name == "adversarial" else each.name
-    return f"{name}, {each.strength:.3g}{SPACE}{each.unit}"
+    return f"{DISTURBANCES.get(each.name, each.name)}, {each.strength:.3g}{SPACE}{each.unit}"
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -57,7 +57,8 @@ def named(
     short = _placed(places, marks, frame, radius)
     if short is None:
         short = [Name(mark, x, y - radius - 3, "middle") for (x, y), mark in zip(places, marks, strict=True)]
-    return short, [f"{mark}: {name}" for mark, name in zip(marks, names, strict=True) if mark != name]
+    told = (name if name.startswith(f"{mark} ") else f"{mark}: {name}" for mark, name in zip(marks, names, strict=True))
+    return short, list(told)
 
 
 def drawn(names: Sequence[Name], places: Sequence[tuple[float, float]]) -> list[str]:

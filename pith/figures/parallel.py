@@ -49,17 +49,18 @@ def parallel(names: Sequence[str], axes: Sequence[Upright], title: str) -> str:
     parts = [
         f'<svg class="figure parallel" viewBox="0 0 {WIDTH} {_down(len(axes) - 1) + FOOT}" role="group" '
         f'aria-label="{escape(title)}">',
-        *(_axis(axis, _down(i)) for i, axis in enumerate(axes)),
+        *(f'<path class="axis" d="M{SIDE} {_down(i)}H{WIDTH - SIDE}"/>' for i in range(len(axes))),
         *(_line(name, i, axes, starts[i]) for i, name in enumerate(names)),
+        *(_told(axis, _down(i)) for i, axis in enumerate(axes)),
         "</svg>",
     ]
     return "".join(parts)
 
 
-def _axis(axis: Upright, y: float) -> str:
+def _told(axis: Upright, y: float) -> str:
+    """What an axis is, and where it ends."""
     worst, best = (axis.tell(end) for end in axis.ends())
     return (
-        f'<path class="axis" d="M{SIDE} {y}H{WIDTH - SIDE}"/>'
         f'<text class="name" x="{WIDTH / 2:g}" y="{y + 16}" text-anchor="middle">{escape(axis.name)}</text>'
         f'<text class="tick" x="{SIDE}" y="{y + 16}">{escape(worst)}</text>'
         f'<text class="tick" x="{WIDTH - SIDE}" y="{y + 16}" text-anchor="end">{escape(best)}</text>'

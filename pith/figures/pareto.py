@@ -117,7 +117,7 @@ def _point(point: Point, place: tuple[float, float], name: Name, on: bool, x: Ax
     said = f"{point.label}: {x.name} {point.x:.4g} {x.unit}, {y.name} {point.y:.4g} {y.unit}".replace(" ,", ",").strip()
     said += "; nothing here beats it on both" if on else ""
     shape = f'<circle cx="{place[0]}" cy="{place[1]}" r="{RADIUS}"/>' if on else _cross(*place)
-    led = f'<path class="grid" d="M{place[0]} {place[1]}L{name.x:g} {name.y - 4:g}"/>' if name.apart else ""
+    led = f'<path class="led" d="M{place[0]} {place[1]}L{name.x:g} {name.y - 4:g}"/>' if name.apart else ""
     words = f'<text x="{name.x:g}" y="{name.y:g}" text-anchor="{name.anchor}">{escape(name.words)}</text>'
     return f'<g class="point{" best" if on else ""}"><title>{escape(said)}</title>{led}{shape}{words}</g>'
 

@@ -97,7 +97,7 @@ def test_where_names_have_no_room_numbers_stand_for_them(spread: float) -> None:
     assert [each.text for each in groups if each is not None] == [str(i) for i in range(10)]
     assert apart(boxes(drawn)[:10]), "no number lies on another"
     legend = [each.text or "" for each in drawn.findall(f"{SVG}text")][-10:]
-    assert legend[3].startswith("3: 3 · quantize") and EVIL in legend[3]
+    assert legend[3].startswith("3 · quantize") and EVIL in legend[3]
     bottom = float(drawn.get("viewBox", "").split()[3])
     assert all(float(each.get("y", "")) < bottom for each in drawn.findall(f"{SVG}text"))
 
