@@ -57,6 +57,8 @@ def _table(report: Report) -> Iterator[str]:
         for name, label in trade.shown(report)
     ]  # fmt: skip
     yield from grid(("", "Before", "After", "Change"), rows)
+    yield ""
+    yield plain(words.files(report))
 
 
 def _constraints(report: Report) -> Iterator[str]:

@@ -238,6 +238,22 @@ def binding(each: ConstraintResult) -> str:
     return f"{nearest}: {found}, {margin(each)}."
 
 
+def files(report: Report) -> str:
+    """What was measured, in a sentence: the file that was uploaded has another size, and ran elsewhere."""
+    runtime = {"onnxruntime": "ONNX Runtime"}.get(report.environment.runtime, report.environment.runtime)
+    said = f"Baseline and result were both measured as ONNX files, run with {runtime}"
+    form = report.spec.outputs[0]
+    if report.spec.encodes():
+        said += ", and the size of the result is that of its encoded file"
+    elif form != "onnx":
+        said += f", and weighed as {form} files"
+    if report.uploaded_bytes is None:
+        return f"{said}; in the framework it came from, the uploaded model has another size and speed."
+    return (
+        f"{said}; the file that was uploaded has {size(report.uploaded_bytes)}, and another speed where it came from."
+    )
+
+
 def limit(each: ConstraintResult, value: float) -> str:
     return minus(f"{value:.4f}") if each.name == "max_metric_drop" else f"{value:.2f}"
 
