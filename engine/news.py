@@ -12,7 +12,7 @@ from pith.metrics import MetricName
 from pith.report import Measurement, StepReport
 
 _MOST = 3
-_NOTHING = "No smaller, no faster and, as far as can be told, no better"
+_NOTHING = "Made it no smaller, no faster and, as far as can be told, no better"
 _MADE_LESS: tuple[MetricName, ...] = ("size_bytes", "nonzero_parameters", "macs", "peak_memory_bytes")
 
 
@@ -49,8 +49,8 @@ def of_steps(recipe: Sequence[Step], baseline: Measurement, steps: Sequence[Step
         for old, asked, step in zip(before, recipe, steps, strict=False)
         if not _prepares(recipe[step.index :]) and not asked.new_outputs() and _brought_nothing(old, step)
     ]
-    said = (("Slower", slower), ("More memory while it runs", larger), (_NOTHING, idle))
-    return [f"{what} after {'; '.join(found[:_MOST])}{_rest(found)}." for what, found in said if found]
+    said = (("Made it slower", slower), ("Made it take more memory", larger), (_NOTHING, idle))
+    return [f"{what}: {'; '.join(found[:_MOST])}{_rest(found)}." for what, found in said if found]
 
 
 def _rest(found: Sequence[str]) -> str:

@@ -50,6 +50,7 @@ def _environment() -> Environment:
         dotted=words.dotted,
         duration=words.duration,
         when=words.when,
+        metric=words.metric,
     )
     return made
 

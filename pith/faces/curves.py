@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pith.faces import words
 from pith.figures.lines import Mark, Series, lines
 from pith.figures.svg import Drawn
+from pith.figures.svg import said as escaped
 from pith.figures.table import figure, table
 from pith.findings.curves import Curve
 from pith.report import StepReport
@@ -26,25 +27,27 @@ def _training(title: str, name: str, phases: list[Curve]) -> Drawn:
     for number, curve in enumerate(phases, 1):
         if len(phases) > 1:
             marks.append(Mark(start + 0.5, f"training {number}"))
-        marks += [Mark(start + epoch + 0.25, "resumed") for epoch in curve.resumed]
+        marks += [Mark(start + epoch + 0.25, "resumed", above=True) for epoch in curve.resumed]
         points += [(start + epoch, value) for epoch, value in curve.points]
         rows += [(f"{number}", f"{epoch:g}", f"{value:.6g}") for epoch, value in curve.points]
         start = points[-1][0] if points else start
     said = _said(points, phases)
-    drawn = lines(title, said, [Series(name, tuple(points))], "epoch", marks, within=_ends(name))
-    return figure([drawn], f"{title}. {said}", table(title, ("Training", "Epoch", name), rows))
+    shares = "accuracy" in name
+    ends, least = ((0.0, 1.0), 0.05) if shares else ((None, None), 0.0)
+    drawn = lines(title, said, [Series(name, tuple(points))], "epoch", marks, within=ends, least=least)
+    return figure(
+        [Drawn(f'<p class="over">{escaped(title)}</p>{drawn}')], said, table(title, ("Training", "Epoch", name), rows)
+    )
 
 
 def _said(points: list[tuple[float, float]], phases: list[Curve]) -> str:
     first, last = (points[0][1], points[-1][1]) if points else (0.0, 0.0)
     epochs = words.counted(len(points), "epoch")
-    said = f"{last:.4g} in {epochs}." if len(points) == 1 else f"From {first:.4g} to {last:.4g} in {epochs}."
+    said = f"From {first:.4g} to {last:.4g} in {epochs}."
+    if first == last:
+        said = f"{last:.4g} at first and at last, in {epochs}."
     if len(phases) > 1:
         said += f" The step trained {len(phases)} times, one after the other."
     if resumed := sum(len(curve.resumed) for curve in phases):
         said += f" It was cut off and went on {'once' if resumed == 1 else f'{resumed} times'}."
     return said
-
-
-def _ends(name: str) -> tuple[float | None, float | None]:
-    return (0.0, 1.0) if "accuracy" in name else (None, None)

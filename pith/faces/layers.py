@@ -28,21 +28,21 @@ _Found = Callable[[LayerCost], float | None]
 
 @dataclass(frozen=True)
 class _Course:
+    """``units`` are the names of multiples, the largest first, that fit numbers of any size."""
+
     title: str
     unit: str
     of: _Found
+    units: tuple[tuple[str, float], ...] = ()
 
 
 _COSTS = (
-    _Course("Size", "kB", lambda cost: cost.size_bytes / 1e3),
-    _Course("Multiply-accumulates", "millions", lambda cost: None if cost.macs is None else cost.macs / 1e6),
+    _Course("Size", "", lambda cost: cost.size_bytes, (("MB", 1e6), ("kB", 1e3))),
+    _Course("Multiply-accumulates", "", lambda cost: cost.macs, (("G", 1e9), ("M", 1e6), ("k", 1e3))),
     _Course("Bits of a weight", "", lambda cost: cost.bits),
     _Course("Zeros", "% of parameters", lambda cost: 100 * _zeros(cost)),
 )
-_HEAD = (
-    "Layer", "Kind", "Shape", "Size before", "Size after", "MACs before", "MACs after", "Bits before", "Bits after",
-    "Zeros after", "Signal to noise", "Sensitivity",
-)  # fmt: skip
+_HEAD = ("Layer", "Kind", "Shape", "Size", "MACs", "Bits", "Zeros", "Signal to noise", "Sensitivity")
 
 
 def courses(layers: Layers) -> Drawn:
@@ -69,12 +69,15 @@ def _zeros(cost: LayerCost) -> float:
 
 
 def _drawn(rows: Sequence[LayerReport], course: _Course) -> Drawn:
-    before = [None if row.before is None else course.of(row.before) for row in rows]
-    after = [None if row.after is None else course.of(row.after) for row in rows]
-    said = f"In all {_sum(before)} before and {_sum(after)} after."
+    found = [None if cost is None else course.of(cost) for row in rows for cost in (row.before, row.after)]
+    most = max((value for value in found if value is not None), default=0.0)
+    unit, one = next(((name, one) for name, one in course.units if most >= one), (course.unit, 1.0))
+    scaled = [None if value is None else value / one for value in found]
+    before, after = scaled[::2], scaled[1::2]
+    said = f"In all {_sum(before)} {unit} before and {_sum(after)} {unit} after.".replace("  ", " ")
     if course.title in ("Bits of a weight", "Zeros"):
         said = f"On average {_mean(before)} before and {_mean(after)} after."
-    return profile(course.title, said, after, before, unit=course.unit)
+    return profile(course.title, said, after, before, unit=unit)
 
 
 def _sum(values: Sequence[float | None]) -> str:
@@ -96,15 +99,21 @@ def _row(row: LayerReport) -> tuple[str, ...]:
     before, after = row.before, row.after
     return (
         row.name,
-        row.kind + ("" if before and after else ", came" if after else ", went"),
+        row.kind + ("" if before and after else ", new" if after else ", gone"),
         shapes(row),
-        *(_of(cost, lambda each: words.size(each.size_bytes)) for cost in (before, after)),
-        *(_of(cost, lambda each: "–" if each.macs is None else words.count(each.macs)) for cost in (before, after)),
-        *(_of(cost, lambda each: f"{each.bits:.3g}") for cost in (before, after)),
-        _of(after, lambda each: words.share(_zeros(each))),
+        _both(row, lambda each: words.size(each.size_bytes)),
+        _both(row, lambda each: "–" if each.macs is None else words.count(each.macs)),
+        _both(row, lambda each: f"{each.bits:.3g}"),
+        "–" if after is None else words.share(_zeros(after)),
         noise(row),
         absent(row.no_sensitivity) if row.sensitivity is None else words.signed(row.sensitivity),
     )
+
+
+def _both(row: LayerReport, said: Callable[[LayerCost], str]) -> str:
+    """Before and after; once where it is the same."""
+    found = ["–" if cost is None else said(cost) for cost in (row.before, row.after)]
+    return found[0] if found[0] == found[1] else " → ".join(found)
 
 
 def noise(row: LayerReport) -> str:
@@ -119,12 +128,11 @@ def absent(why: Absent | None) -> str:
 
 def shapes(row: LayerReport) -> str:
     """Of the weight, before and after: ``64×32×3×3 → 40×20×3×3``."""
-    found = [_shape(cost) for cost in (row.before, row.after)]
-    return found[0] if found[0] == found[1] else " → ".join(found)
+    return _both(row, _shape)
 
 
-def _shape(cost: LayerCost | None) -> str:
-    return "–" if cost is None or not cost.shape else "×".join(map(str, cost.shape))
+def _shape(cost: LayerCost) -> str:
+    return "×".join(map(str, cost.shape)) or "–"
 
 
 def reasons(layers: Layers) -> Iterator[str]:
@@ -133,7 +141,3 @@ def reasons(layers: Layers) -> Iterator[str]:
         lacking = [row for row in layers.rows if why in (row.no_noise, row.no_sensitivity)]
         if lacking:
             yield f"{short[0].upper()}{short[1:]} ({words.counted(len(lacking), 'layer')}): {whole}."
-
-
-def _of(cost: LayerCost | None, said: Callable[[LayerCost], str]) -> str:
-    return "–" if cost is None else said(cost)

@@ -10,7 +10,7 @@ from pith.faces import layers, origin, trade, words
 from pith.findings.layers import LayerReport
 from pith.findings.lost import Lost
 from pith.findings.trust import Disturbance, Trust
-from pith.report import Report
+from pith.report import Report, StepReport
 
 _MARKUP = re.compile(r"([\\`*{}\[\]<#|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 _LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")
@@ -103,17 +103,19 @@ def _trusted(trust: Trust | None) -> Iterator[str]:
     if trust.metric is None or not trust.disturbances:
         return
     yield f"- {words.LABELS[trust.metric]} of {words.counted(trust.samples, 'sample')}, disturbed:"
-    for each in _strongest(trust):
+    for each in _worst(trust):
         then, now = words.number(each.before, trust.metric), words.number(each.after, trust.metric)
-        moved = words.change(trust.metric, each.before, each.after).text
+        moved = words.paired(trust.metric, each.before, each.after, each.drop_interval).text
         sure = words.lost(each.drop_interval, trust.metric)
         told = f"{moved}; 95 % interval {sure}" if sure else moved
         yield f"  - {plain(words.disturbance(each))}: {then} before, {now} after ({told})"
 
 
-def _strongest(trust: Trust) -> Iterable[Disturbance]:
-    """Of each disturbance; the page has the others."""
-    return {each.name: each for each in trust.disturbances}.values()
+def _worst(trust: Trust) -> Iterable[Disturbance]:
+    """Of each disturbance the strength that took most; the page has the others."""
+    ordered = sorted(trust.disturbances, key=lambda each: each.drop or 0.0)
+    worst = {each.name: each for each in ordered}
+    return (worst[name] for name in dict.fromkeys(each.name for each in trust.disturbances))
 
 
 def _folded(report: Report) -> Iterator[str]:
@@ -124,7 +126,7 @@ def _folded(report: Report) -> Iterator[str]:
     yield ""
     where = report.environment
     versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
-    yield f"- Measured on {plain(where.device_name)} with {plain(where.runtime)}; {plain(versions)}"
+    yield f"- Measured on {plain(where.device_name)} with {plain(words.runtime(report))}; {plain(versions)}"
     yield from (f"- {words.SECTIONS[name]}: left out, {plain(why)}" for name, why in report.left_out.items())
     yield from (f"- {plain(name, _NAME)}: `{digest}`" for name, digest in origin.lineage(report))
     if command := origin.again(report):
@@ -162,8 +164,20 @@ def _layer(row: LayerReport) -> tuple[str, ...]:
 
 def _recipe(report: Report) -> Iterator[str]:
     rows = [
-        (f"{step.index + 1}. {step.kind}", origin.options(asked), words.duration(step.seconds),
+        (f"{step.index + 1}. {step.kind}", origin.options(asked), words.duration(step.seconds), *_change(report, step),
          " ".join((*step.foreseen, *step.notes)) or "–")
         for step, asked in zip(report.steps, report.spec.recipe, strict=False)
     ]  # fmt: skip
-    yield from grid(("Step", "Options", "Took", "Remarks"), rows, left=4)
+    yield from grid(("Step", "Options", "Took", "Times as fast", "Quality", "Remarks"), rows, left=6)
+
+
+def _change(report: Report, step: StepReport) -> tuple[str, str]:
+    """Against the model before the step."""
+    found, quality = step.change, report.comparison.quality
+    if found is None:
+        return "–", "–"
+    faster = f"{words.factor(found.speedup)} ({words.ratio(found.speedup_interval)})"
+    if quality is None or found.quality_drop is None:
+        return faster, "–"
+    sure = words.lost(found.quality_drop_interval, quality)
+    return faster, words.moved(quality, found.quality_drop) + (f" ({sure})" if sure else "")

@@ -46,6 +46,9 @@ def _diagram(when: str, found: Reliability, tone: str) -> Drawn:
     return Drawn(f'<p class="over">{title}</p>{reliability(title, said, bins, tone)}')
 
 
+_LEAST = 0.05
+
+
 @dataclass(frozen=True)
 class _Tried:
     """Quality of the same samples, undisturbed or disturbed in one strength."""
@@ -66,12 +69,13 @@ def disturbances(trust: Trust) -> Drawn | None:
         return None
     label = words.LABELS[trust.metric]
     named = _by_name(trust)
-    drawings = [_curve(trust, trust.metric, found) for found in named.values() if len(found) > 1]
+    several = [found for found in named.values() if len(found) > 1]
+    drawings = [_curve(trust, trust.metric, found, _reached(trust)) for found in several]
     once = [_tried(found[0]) for found in named.values() if len(found) == 1]
     if once:
         drawings.append(_bars(trust.metric, [*_clean(trust), *once]))
     tried = [*_clean(trust), *map(_tried, trust.disturbances)]
-    head = ("Disturbance", "Before", "After", "Lost, paired")
+    head = ("Disturbance", "Before", "After", "Change")
     numbers = table(f"{label} of disturbed samples", head, (_row(trust.metric, each) for each in tried))
     return figure(drawings, _caption(trust, label, len(named) > len(once), bool(once)), numbers)
 
@@ -80,7 +84,7 @@ def _caption(trust: Trust, label: str, curves: bool, alone: bool) -> str:
     """What is drawn how; reports of before have no intervals."""
     said = [f"{label} on the same {words.counted(trust.samples, 'sample')}, disturbed."]
     if curves:
-        said.append("Curves: by strength, baseline dashed, result whole; the first points are undisturbed.")
+        said.append("Curves: by strength, all on one scale; the first points are undisturbed.")
     if alone:
         said.append("Bars: baseline above, result below.")
     if trust.clean_drop_interval is not None:
@@ -108,7 +112,14 @@ def _tried(each: Disturbance) -> _Tried:
     return _Tried(said[0].upper() + said[1:], each.before, each.after, *intervals, each.drop, each.drop_interval)
 
 
-def _curve(trust: Trust, name: MetricName, found: list[Disturbance]) -> Drawn:
+def _reached(trust: Trust) -> list[float]:
+    """Every value that any curve shows: all have one scale, so that they can be held against each other."""
+    tried = [*_clean(trust), *map(_tried, trust.disturbances)]
+    ends = [end for each in tried for found in (each.before_interval, each.after_interval) if found for end in found]
+    return [value for each in tried for value in (each.before, each.after) if value is not None] + ends
+
+
+def _curve(trust: Trust, name: MetricName, found: list[Disturbance], reached: list[float]) -> Drawn:
     clean = [(0.0, each) for each in _clean(trust)]
     points = [*clean, *((each.strength, _tried(each)) for each in found)]
     before = [(at, each.before, each.before_interval) for at, each in points if each.before is not None]
@@ -122,11 +133,9 @@ def _curve(trust: Trust, name: MetricName, found: list[Disturbance]) -> Drawn:
         Series(who, tuple((at, value) for at, value, _ in these), tuple(interval for *_, interval in these))
         for who, these in (("After", after), ("Before", before))
     ]
-    drawn = lines(title, said, series, found[0].unit, within=words.ENDS.get(name, (None, None)), least=_LEAST)
+    ends = words.ENDS.get(name, (None, None))
+    drawn = lines(title, said, series, found[0].unit, within=ends, least=_LEAST, reached=reached)
     return Drawn(f'<p class="over">{title}</p>{drawn}')
-
-
-_LEAST = 0.05
 
 
 def _bars(name: MetricName, tried: list[_Tried]) -> Drawn:
@@ -144,7 +153,7 @@ def _bar(name: str, each: _Tried) -> Bar:
 
 def _row(name: MetricName, each: _Tried) -> tuple[str, ...]:
     cells = (_with(each.before, each.before_interval, name), _with(each.after, each.after_interval, name))
-    change = words.change(name, each.before, each.after).text
+    change = words.paired(name, each.before, each.after, each.drop_interval).text
     return each.label, *cells, _small(change, words.lost(each.drop_interval, name))
 
 

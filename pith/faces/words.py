@@ -158,6 +158,15 @@ def lost(found: tuple[float, float] | None, name: str) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
+def moved(name: str, drop: float) -> str:
+    """What a metric has changed by, given how much worse it is."""
+    return change(name, 0.0, drop if name in ("loss", "rmse", "mae") else -drop).text.partition(",")[0]
+
+
+def ratio(found: tuple[float, float]) -> str:
+    return f"{factor(found[0])} to {factor(found[1])}"
+
+
 def metric(measured: Measurement, name: str) -> Metric | None:
     return next((each for each in measured.metrics if each.name == name), None)
 
@@ -175,6 +184,14 @@ def change(name: str, before: float | None, after: float | None) -> Change:
         return Change("unchanged", "same")
     tone: Tone = "better" if (moved < 0) == lower else "worse"
     return Change(f"{text}, {tone}", tone)
+
+
+def paired(name: str, before: float | None, after: float | None, drop: tuple[float, float] | None) -> Change:
+    """The same, of quality whose drop has this paired interval: what may as well be none has not changed."""
+    found = change(name, before, after)
+    if drop is None or not drop[0] <= 0 <= drop[1] or found.text in ("–", "unchanged"):
+        return found
+    return Change(f"{found.text.partition(',')[0]}, the same as far as can be told", "same")
 
 
 def _moved(name: str, moved: float) -> str:
@@ -240,8 +257,7 @@ def binding(each: ConstraintResult) -> str:
 
 def files(report: Report) -> str:
     """What was measured, in a sentence: the file that was uploaded has another size, and ran elsewhere."""
-    runtime = {"onnxruntime": "ONNX Runtime"}.get(report.environment.runtime, report.environment.runtime)
-    said = f"Baseline and result were both measured as ONNX files, run with {runtime}"
+    said = f"Baseline and result were both measured as ONNX files, run with {runtime(report)}"
     form = report.spec.outputs[0]
     if report.spec.encodes():
         said += ", and the size of the result is that of its encoded file"
@@ -249,9 +265,16 @@ def files(report: Report) -> str:
         said += f", and weighed as {form} files"
     if report.uploaded_bytes is None:
         return f"{said}; in the framework it came from, the uploaded model has another size and speed."
-    return (
-        f"{said}; the file that was uploaded has {size(report.uploaded_bytes)}, and another speed where it came from."
-    )
+    return f"{said}; the uploaded file has {size(report.uploaded_bytes)}, and another speed in its own framework."
+
+
+def runtime(report: Report) -> str:
+    return {"onnxruntime": "ONNX Runtime"}.get(report.environment.runtime, report.environment.runtime)
+
+
+def device(report: Report) -> str:
+    found = report.environment.device
+    return {"cpu": "the CPU", "cuda": "the GPU"}.get(found, found)
 
 
 def limit(each: ConstraintResult, value: float) -> str:

@@ -81,6 +81,9 @@ def short(value: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
             return f"{value / size:.4g}{unit}".replace("-", "−")
+    if 0 < abs(value) < 1e-3:
+        digits, _, power = f"{value:.1e}".partition("e")
+        return f"{float(digits):g}e{int(power)}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")
 
 

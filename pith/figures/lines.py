@@ -21,10 +21,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place where something new begins; ``words`` say what, as far as there is room for them."""
+    """A place where something new begins; ``words`` say what, as far as there is room for them, below or ``above``."""
 
     x: float
     words: str = ""
+    above: bool = False
 
 
 def lines(
@@ -36,15 +37,19 @@ def lines(
     *,
     within: Ends = (None, None),
     least: float = 0.0,
+    reached: Sequence[float] = (),
 ) -> Drawn:
-    """``x`` is what the horizontal axis counts. The upright one spans at ``least`` so much, ``within`` what can be."""
+    """``x`` is what the horizontal axis counts. The upright one spans at ``least`` so much, ``within`` what can be, and
+    holds what others have ``reached``."""
     across, numbers = around([at for each in series for at, _ in each.points], _LEFT, WIDTH - 12)
-    values = [value for each in series for _, value in each.points]
+    values = [*reached, *(value for each in series for _, value in each.points)]
     values += [end for each in series for interval in each.intervals if interval for end in interval]
     down, heights = around(values, _TOP + _HEIGHT, _TOP, within=within, least=least)
     foot = _TOP + _HEIGHT
     parts = [*rules(down, heights, _LEFT, WIDTH), *feet(across, _whole(numbers), foot + 16)]
-    parts += _marked([(across.place(mark.x), mark.words) for mark in marks], foot)
+    parts += [line(across.place(mark.x), _TOP, across.place(mark.x), foot, "soft", dash="2 3") for mark in marks]
+    parts += _said([(across.place(mark.x), mark.words) for mark in marks if not mark.above], foot - 4)
+    parts += _said([(across.place(mark.x), mark.words) for mark in marks if mark.above], _TOP + 10)
     start = _LEFT
     for number, each in enumerate(series):
         tone, dash = _WAYS[number % len(_WAYS)]
@@ -74,12 +79,11 @@ def _dotted(each: Series, places: Sequence[tuple[float, float]]) -> Sequence[tup
     return places if each.intervals else places[:1]
 
 
-def _marked(marks: Sequence[tuple[float, str]], foot: float) -> list[str]:
+def _said(marks: Sequence[tuple[float, str]], y: float) -> list[str]:
     """Words that would lie on those before them are left away."""
     parts, last = [], _LEFT - 4
     for place, words in marks:
-        parts.append(line(place, _TOP, place, foot, "soft", dash="2 3"))
         if words and place > last and place + LETTER * len(words) <= WIDTH:
-            parts.append(text(place + 3, foot - 4, words, tone="soft", over=True))
+            parts.append(text(place + 3, y, words, tone="soft", over=True))
             last = place + 6 + LETTER * len(words)
     return parts

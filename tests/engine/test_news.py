@@ -74,9 +74,9 @@ def test_steps_that_made_it_worse_or_brought_nothing_are_told_in_a_line_each() -
         step(0, SAME, (0.7, 0.9)), step(1, SAME, drop=UNSURE), step(2, measured(12, 40e6), (0.4, 0.6), drop=UNSURE)
     )
     assert found == [
-        "Slower after step 1, prune.channel (1.25 times); step 3, quantize.static (2.00 times).",
-        "More memory while it runs after step 3, quantize.static (2.00 times).",
-        "No smaller, no faster and, as far as can be told, no better after step 2, distill.logits.",
+        "Made it slower: step 1, prune.channel (1.25 times); step 3, quantize.static (2.00 times).",
+        "Made it take more memory: step 3, quantize.static (2.00 times).",
+        "Made it no smaller, no faster and, as far as can be told, no better: step 2, distill.logits.",
     ]
 
 
@@ -111,6 +111,6 @@ def test_many_are_not_all_told() -> None:
     recipe = [{"kind": "prune.channel"}] * 5
     found = said(*(step(0, SAME, (0.7, 0.9)).model_copy(update={"index": index}) for index in range(5)), recipe=recipe)
     assert found == [
-        "Slower after step 1, prune.channel (1.25 times); step 2, prune.channel (1.25 times); step 3, prune.channel "
+        "Made it slower: step 1, prune.channel (1.25 times); step 2, prune.channel (1.25 times); step 3, prune.channel "
         "(1.25 times); and 2 more."
     ]
