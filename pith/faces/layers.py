@@ -106,7 +106,7 @@ def _row(row: LayerReport) -> tuple[str, ...]:
         _both(row, lambda each: f"{each.bits:.3g}"),
         "–" if after is None else words.share(_zeros(after)),
         noise(row),
-        absent(row.no_sensitivity) if row.sensitivity is None else words.signed(row.sensitivity),
+        sensitivity(row),
     )
 
 
@@ -119,6 +119,10 @@ def _both(row: LayerReport, said: Callable[[LayerCost], str]) -> str:
 def noise(row: LayerReport) -> str:
     """Or why there is none."""
     return absent(row.no_noise) if row.sqnr_db is None else words.number(row.sqnr_db, "sqnr_db")
+
+
+def sensitivity(row: LayerReport) -> str:
+    return absent(row.no_sensitivity) if row.sensitivity is None else words.signed(row.sensitivity)
 
 
 def absent(why: Absent | None) -> str:

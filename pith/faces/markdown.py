@@ -18,6 +18,7 @@ _JOINER = "\u2060"
 """Is not seen; what it parts is no mention and no address."""
 _NAME, _SENTENCE = 60, 500
 _FEW, _LAYERS, _NOTES = 3, 20, 10
+_LAYER_HEAD = ("Layer", "Shape", "Size before", "After", "Bits", "Noise (SQNR)", "Sensitivity")
 
 
 def markdown(report: Report) -> str:
@@ -139,15 +140,14 @@ def _layers(report: Report) -> Iterator[str]:
     if report.layers is None or not report.layers.rows:
         return
     rows = sorted(report.layers.rows, key=_saved, reverse=True)
-    yield from grid(
-        ("Layer", "Shape", "Size before", "After", "Bits", "Noise (SQNR)"), map(_layer, rows[:_LAYERS]), left=2
-    )
+    yield from grid(_LAYER_HEAD, map(_layer, rows[:_LAYERS]), left=2)
     if len(rows) > _LAYERS:
         yield ""
         yield f"The {_LAYERS} layers of {len(rows)} whose size changed most."
     yield ""
-    yield from (f"- {plain(each)}" for each in layers.reasons(report.layers))
-    yield ""
+    if reasons := list(layers.reasons(report.layers)):
+        yield from (f"- {plain(each)}" for each in reasons)
+        yield ""
 
 
 def _saved(row: LayerReport) -> int:
@@ -159,7 +159,7 @@ def _layer(row: LayerReport) -> tuple[str, ...]:
     name = row.name if len(row.name) <= _NAME else f"…{row.name[1 - _NAME :]}"
     before, after = ("–" if cost is None else words.size(cost.size_bytes) for cost in (row.before, row.after))
     bits = "–" if row.after is None else f"{row.after.bits:.3g}"
-    return name, layers.shapes(row), before, after, bits, layers.noise(row)
+    return name, layers.shapes(row), before, after, bits, layers.noise(row), layers.sensitivity(row)
 
 
 def _recipe(report: Report) -> Iterator[str]:
