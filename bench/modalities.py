@@ -161,7 +161,11 @@ def run_job(
 ) -> Report:
     spec = {**IDS, "recipe": recipe, "outputs": outputs, "augmentation": list(augmentation), "seed": seed, **more}
     job = EngineJob(
-        spec=JobSpec.model_validate(spec), model_digest=_digest(folder.model), device="cpu", threads=THREADS
+        spec=JobSpec.model_validate(spec),
+        model_digest=_digest(folder.model),
+        model_bytes=folder.model.stat().st_size,
+        device="cpu",
+        threads=THREADS,
     )
     folder.spec.write_text(job.model_dump_json())
     return run(folder.root)

@@ -7,7 +7,7 @@ from engine.intervals import Interval, mean_interval, paired_interval
 from engine.measure import Answers, Samples
 from pith.job import Constraints, Verdict
 from pith.metrics import MetricName
-from pith.report import Comparison, ConstraintResult, Measurement
+from pith.report import Comparison, ConstraintResult, Measurement, StepChange
 
 # Ratios nearer to one than this are noise of the measurement, and called unchanged.
 ALIKE = 0.02
@@ -52,6 +52,23 @@ def compare(
         measured_on=samples.origin,
         **paired,
     )
+
+
+def step_change(
+    before: Measurement,
+    after: Measurement,
+    said_before: Answers | None,
+    said_after: Answers | None,
+    samples: Samples,
+    speedup: Interval,
+) -> StepChange:
+    """One step. What a model said is None where it meant something else."""
+    paired: dict[str, Any] = {}
+    if said_before is not None and said_after is not None and samples.quality is not None:
+        of = (said_before, said_after)
+        paired = _of_classes(*of, samples) if samples.classes else _of_costs(*of)
+    ratio = _value(before, "latency_median_ms") / max(1e-9, _value(after, "latency_median_ms"))
+    return StepChange(speedup=ratio, speedup_interval=speedup, **paired)
 
 
 def _of_classes(before: Answers, after: Answers, samples: Samples) -> dict[str, Any]:

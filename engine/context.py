@@ -79,6 +79,8 @@ class Context:
         self.step, self.phase, self.memo = position.step, position.phase, dict(position.memo)
         self.finished = list(position.finished)
         self.curves = Curves(position.curves)
+        if self._training is not None:
+            self.curves.resume(self.step, self.phase)
         self.pieces = self.group.shared(max(self.pieces, position.pieces))
         return model
 

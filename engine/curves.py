@@ -13,7 +13,15 @@ class Curves:
     """Of the running step. What is recorded again, as after a resume, takes the place of what was."""
 
     def __init__(self, found: Iterable[Curve] = ()) -> None:
-        self._points = {(each.step, each.phase, each.name): dict(each.points) for each in found}
+        curves = {(each.step, each.phase, each.name): each for each in found}
+        self._points = {place: dict(each.points) for place, each in curves.items()}
+        self._resumed = {place: set(each.resumed) for place, each in curves.items()}
+
+    def resume(self, step: int, phase: int) -> None:
+        """This training goes on in another attempt."""
+        for place, points in self._points.items():
+            if place[:2] == (step, phase):
+                self._resumed.setdefault(place, set()).add(max(points))
 
     def record(self, place: tuple[int, int], name: str, epoch: int, value: float, epochs: int, phases: int = 1) -> None:
         """``place`` is step and phase; ``epoch`` counts from 1 to ``epochs``."""
@@ -23,6 +31,12 @@ class Curves:
 
     def drawn(self) -> tuple[Curve, ...]:
         return tuple(
-            Curve(step=step, phase=phase, name=name, points=tuple(sorted(points.items())))
-            for (step, phase, name), points in sorted(self._points.items())
+            Curve(
+                step=place[0],
+                phase=place[1],
+                name=place[2],
+                points=tuple(sorted(points.items())),
+                resumed=tuple(sorted(self._resumed.get(place, ()))),
+            )
+            for place, points in sorted(self._points.items())
         )

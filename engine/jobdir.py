@@ -64,6 +64,7 @@ class EngineJob(Frozen):
     job: JobId | None = None
     spec: JobSpec
     model_digest: Digest
+    model_bytes: int | None = Field(None, ge=0, description="Of the model's file as it was uploaded.")
     dataset_digest: Digest | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, le=1024)

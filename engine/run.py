@@ -2,13 +2,15 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 from engine.checkpoint import Followed
-from engine.compare import check_constraints, compare, headline, verdict_of
+from engine.compare import check_constraints, compare, headline, step_change, verdict_of
 from engine.context import Context, scratch_file
 from engine.data import Dataset
 from engine.data.fits import check_labels
@@ -18,8 +20,10 @@ from engine.export import WRITERS, write_onnx
 from engine.findings.evidence import Evidence
 from engine.findings.gather import gather
 from engine.group import ALONE, Group
+from engine.intervals import Interval
 from engine.jobdir import EngineJob, JobDir
 from engine.measure import (
+    Answers,
     Candidate,
     Samples,
     answers,
@@ -29,6 +33,7 @@ from engine.measure import (
     samples_for,
 )
 from engine.model import Model, read_model
+from engine.news import disturbed, of_steps
 from engine.outputs import write_outputs
 from engine.page import render
 from engine.position import Finished
@@ -41,7 +46,7 @@ from pith.errors import PithError
 from pith.findings.usage import Usage
 from pith.job import undefined_drop
 from pith.metrics import MetricName
-from pith.report import Environment, Measurement, OutputReport, Report, StepReport
+from pith.report import Environment, Measurement, OutputReport, Report, StepChange, StepReport
 
 
 def run(root: Path, reload: Reload = in_subprocess, sandbox: tuple[str, ...] = (), group: Group = ALONE) -> Report:
@@ -226,21 +231,25 @@ def _report(
     first = _compared_from(ctx, candidates)
     given = [answers(candidate.onnx, samples, job.threads) for candidate in candidates[first:]]
     found = [*[[]] * first, *(quality(mine, given[0], samples) for mine in given)]
-    numbers, speedup = trade(candidates, found, samples.take(1), job.threads, job.spec.report == "short")
+    numbers, speedup, each = trade(candidates, found, samples.take(1), job.threads, job.spec.report == "short")
     comparison = compare(numbers[0], numbers[-1], given[0], given[-1], samples, first, speedup)
     constraints = check_constraints(job.spec.constraints, comparison)
     sections = gather(Evidence(ctx, model, candidates, first, samples, given, outputs, usage))
+    changes = _changes(numbers, given, samples, each)
+    steps = [_step(job, index, done, numbers[index + 1], changes[index]) for index, done in enumerate(ctx.finished)]
+    news = (*disturbed(sections.get("trust")), *of_steps(job.spec.recipe, numbers[0], steps))
     report = Report(
         job=job.job,
         created_at=datetime.now(UTC),
         verdict=verdict_of(constraints),
-        headline=headline(comparison, constraints, numbers[0], numbers[-1], numbers[first]),
+        headline=(*headline(comparison, constraints, numbers[0], numbers[-1], numbers[first]), *news),
         spec=job.spec,
         model_digest=job.model_digest,
+        uploaded_bytes=job.model_bytes,
         dataset_digest=job.dataset_digest,
         baseline=numbers[0],
         result=numbers[-1],
-        steps=tuple(_step(job, index, done, numbers[index + 1]) for index, done in enumerate(ctx.finished)),
+        steps=tuple(steps),
         foreseen=job.foreseen.job,
         comparison=comparison,
         constraints=constraints,
@@ -253,7 +262,18 @@ def _report(
     return report.model_copy(update={"replay": replay(ctx.folder, job, report)})
 
 
-def _step(job: EngineJob, index: int, done: Finished, after: Measurement) -> StepReport:
+def _changes(
+    numbers: Sequence[Measurement], given: Sequence[Answers], samples: Samples, speedups: Sequence[Interval]
+) -> list[StepChange]:
+    """Of each step. ``given`` are the answers of the last candidates; those before meant something else."""
+    said = [None] * (len(numbers) - len(given)) + list(given)
+    return [
+        step_change(*measured, *answered, samples, speedup)
+        for measured, answered, speedup in zip(pairwise(numbers), pairwise(said), speedups, strict=True)
+    ]
+
+
+def _step(job: EngineJob, index: int, done: Finished, after: Measurement, change: StepChange) -> StepReport:
     said = job.foreseen.of_step(index)
     taken = job.forked_from.job if job.forked_from and index < job.forked_from.step else None
     return StepReport(
@@ -261,6 +281,7 @@ def _step(job: EngineJob, index: int, done: Finished, after: Measurement) -> Ste
         kind=done.kind,
         seconds=done.seconds,
         after=after,
+        change=change,
         notes=done.notes,
         foreseen=said,
         taken_from=taken,

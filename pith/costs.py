@@ -18,6 +18,13 @@ FASTEST, SLOWEST = 0.05, 3.0
 LEAST_AROUND, MOST_AROUND = 0.3, 30.0
 # What a whole report runs each candidate for, in samples, and where it stops: larger batches, more threads, layers.
 REPORT_RUNS, MOST_REPORT = 3000, 60.0
+# How often the sections on trust and looks run both models on a sample at most: so many samples, undisturbed, in each
+# strength of each disturbance and by an attack, which texts are spared; and a few samples, once for each part.
+TRUSTED, ATTACKS, WORDS_LOST, LOOKED = 256, 55, 4, 6 * 65
+# Where each of the two stops, in multiply-accumulates, and what a run costs beside its own.
+SECTION_MACS, RUN_MACS = 1e12, 200_000
+# Each artifact is loaded and used in one fresh process, which first has to start.
+FRESH_PROCESS = 10.0
 
 
 class Seconds(Frozen):
@@ -53,11 +60,22 @@ def all_seconds(asked: Asked, times: list[Seconds | None]) -> Seconds | None:
     measuring = (test.samples if test else 0) * (len(times) + 1) * asked.model.estimate.inference_seconds
     runs = REPORT_RUNS * (len(times) + 1) if asked.spec.report == "full" else 0
     report = runs * asked.model.estimate.inference_seconds
-    least, most = (measuring * pace + min(report * pace, MOST_REPORT) for pace in (FASTEST, SLOWEST))
+    sections = _section_runs(asked, asked.model, test.samples if test else 0) * asked.model.estimate.inference_seconds
+    least, most = ((measuring + sections) * pace + min(report * pace, MOST_REPORT) for pace in (FASTEST, SLOWEST))
     return Seconds(
         least=round(sum(time.least for time in known) + least + LEAST_AROUND, 1),
-        most=round(sum(time.most for time in known) + most + MOST_AROUND, 1),
+        most=round(sum(time.most for time in known) + most + MOST_AROUND + FRESH_PROCESS, 1),
     )
+
+
+def _section_runs(asked: Asked, model: ModelFacts, samples: int) -> float:
+    """Of single samples, for trust and looks. Without data there is nothing to disturb or to look at."""
+    if asked.spec.report != "full" or not samples:
+        return 0.0
+    attacked = any(tensor.dtype.startswith("float") for tensor in model.inputs)
+    affordable = SECTION_MACS / ((model.macs or 0) + RUN_MACS)
+    trust = 2 * min(TRUSTED, samples) * (ATTACKS if attacked else WORDS_LOST)
+    return min(trust, affordable) + min(2 * LOOKED, affordable)
 
 
 def memory(asked: Asked, outlooks: list[tuple[Given, Outlook]]) -> int | None:

@@ -49,6 +49,19 @@ class Measurement(Frozen):
         return next((metric.value for metric in self.metrics if metric.name == name), None)
 
 
+class StepChange(Frozen):
+    """The model before a step beside that after it, paired as baseline and result are."""
+
+    speedup: float
+    speedup_interval: tuple[float, float] = Field(description="95 % confidence interval, from alternate runs.")
+    quality_drop: float | None = Field(
+        None, description="How much worse; null where there is no quality, or the step gave the model its outputs."
+    )
+    quality_drop_interval: tuple[float, float] | None = None
+    flipped_to_wrong: int = Field(0, ge=0)
+    flipped_to_right: int = Field(0, ge=0)
+
+
 class StepReport(Frozen):
     """The model after one step."""
 
@@ -56,6 +69,7 @@ class StepReport(Frozen):
     kind: str
     seconds: float = Field(ge=0)
     after: Measurement
+    change: StepChange | None = Field(None, description="Null in reports of before.")
     notes: tuple[str, ...] = Field((), description="What was found while it ran.")
     foreseen: tuple[str, ...] = Field((), description="What a dry run notes of it.")
     taken_from: JobId | None = Field(None, description="The job that ran it, where this one is a fork of that.")
@@ -169,6 +183,9 @@ class Report(Frozen):
     headline: tuple[str, ...] = Field(description="What a reader must know first, worst news first.")
     spec: JobSpec
     model_digest: Digest
+    uploaded_bytes: int | None = Field(
+        None, ge=0, description="Of the model's file as it came. The baseline is that model, written as the result is."
+    )
     dataset_digest: Digest | None
     baseline: Measurement
     result: Measurement

@@ -27,11 +27,13 @@ _PREPROCESSING: TypeAdapter[Preprocessing | None] = TypeAdapter(Preprocessing | 
 class Input:
     """One model or dataset: what it is known by, and where the bytes of its canonical form are.
 
-    ``digest`` is that of the upload; of the canonical form, for a model that came without a file.
+    ``digest`` and ``size_bytes`` are those of the upload; a model that came without a file has no size, and the digest
+    of its canonical form.
     """
 
     digest: Digest
     parts: Mapping[PartName, Digest]
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ def of_job(session: Session, spec: JobSpec | IntakeSpec) -> Inputs | Upload:
     if isinstance(spec, IntakeSpec):
         return _upload(session, spec.check)
     rows = named(session, spec)
-    found = {id: Input(_known_by(row, parts), parts) for id, row, parts in _with_parts(session, rows)}
+    found = {
+        id: Input(_known_by(row, parts), parts, row.size_bytes if row.digest else None)
+        for id, row, parts in _with_parts(session, rows)
+    }
     return Inputs(
         asked=_asked(spec, rows),
         model=found[spec.model],

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pith.findings.curves import Curve
-from pith.findings.layers import LayerCost, LayerReport, Layers
+from pith.findings.layers import Absent, LayerCost, LayerReport, Layers
 from pith.findings.looks import Look, Looks
 from pith.findings.lost import ClassLoss, Confused, Confusion, Flipped, Lost, Worse
 from pith.findings.shown import Shown, ShownImage, ShownRow, ShownSound, ShownText
@@ -31,6 +31,7 @@ from pith.report import (
     ReplayedArtifact,
     ReplayedMetric,
     Report,
+    StepChange,
     StepReport,
     Timing,
 )
@@ -69,6 +70,7 @@ def report(modality: str = "image", **changes: Any) -> Report:
         "headline": _headline(modality),
         "spec": _spec(),
         "model_digest": "sha256:" + "a" * 64,
+        "uploaded_bytes": 12_300_417,
         "dataset_digest": "sha256:" + "b" * 64,
         "baseline": _measured(0, regression),
         "result": _measured(3, regression),
@@ -109,6 +111,105 @@ def deep(count: int = 200) -> Report:
         curves=curves,
         lost=found.lost.model_copy(update={"flipped": flipped}),
         looks=found.looks.model_copy(update={"looks": looks}),
+    )
+
+
+LONG = "very_long_name_" * 12 + "<script>alert('é漢字')</script>"
+
+
+def odd() -> dict[str, Report]:
+    """Reports at the edges: nothing, one of each, very many, very long names, and worse in every way."""
+    return {"bare": bare(), "single": single(), "crowded": crowded(), "worse": worse()}
+
+
+def bare() -> Report:
+    """Of a model without a dataset: no quality, and noise where there is any."""
+    compared = {"quality": None, "measured_on": "random inputs", "quality_drop": None, "quality_drop_interval": None}
+    comparison = _comparison(False).model_copy(update={**compared, "samples": 0, "flipped_to_wrong": 0})
+    silent = [step.model_copy(update={"after": _without(step.after)}) for step in report().steps]
+    steps = tuple(
+        step.model_copy(update={"change": step.change and step.change.model_copy(update=_NO_QUALITY)})
+        for step in silent
+    )
+    return short(
+        comparison=comparison,
+        baseline=_without(_measured(0, False)),
+        result=_without(_measured(3, False)),
+        steps=steps,
+        constraints=(),
+        verdict="unconstrained",
+        headline=("4.05 times smaller, 2.10 times faster.",),
+        uploaded_bytes=None,
+    )
+
+
+_NO_QUALITY: dict[str, Any] = {"quality_drop": None, "quality_drop_interval": None}
+
+
+def _without(measured: Measurement) -> Measurement:
+    kept = tuple(each for each in measured.metrics if each.name not in ("accuracy", "loss"))
+    return measured.model_copy(update={"metrics": kept})
+
+
+def single() -> Report:
+    """One step, one layer, one sample, one epoch, one thread."""
+    found = report()
+    assert found.trust is not None and found.trust.calibration is not None and found.looks is not None
+    one = found.trust.disturbances[:1]
+    calibration = found.trust.calibration.model_copy(update={"samples": 1})
+    return report(
+        steps=found.steps[:1],
+        spec=found.spec.model_copy(update={"recipe": found.spec.recipe[:1]}),
+        comparison=found.comparison.model_copy(update={"samples": 1, "flipped_to_wrong": 1, "flipped_to_right": 0}),
+        layers=layers(1, random.Random(1)).model_copy(update={"samples": 1}),
+        trust=found.trust.model_copy(update={"samples": 1, "disturbances": one, "calibration": calibration}),
+        looks=found.looks.model_copy(update={"looks": found.looks.looks[:1]}),
+        curves=(Curve(step=0, name="loss", points=((1.0, 0.5),)),),
+        constraints=found.constraints[:1],
+        lost=Lost(confused=(Confused(truth="a", taken_for="b", before=0, after=1),)),
+    )
+
+
+def crowded() -> Report:
+    """A thousand classes and two hundred layers, all with long names in several alphabets."""
+    found, chance = report(), random.Random(3)
+    assert found.lost is not None
+    classes = tuple(
+        ClassLoss(
+            name=f"{LONG} {number}",
+            samples=50,
+            recall_before=0.9,
+            recall_after=0.9 - chance.random() / 5,
+            precision_before=0.9,
+            precision_after=0.85,
+        )
+        for number in range(1000)
+    )
+    deep_rows = layers(200, chance)
+    named = tuple(row.model_copy(update={"name": f"{LONG}.{row.name}"}) for row in deep_rows.rows)
+    return report(
+        layers=deep_rows.model_copy(update={"rows": named}),
+        lost=found.lost.model_copy(update={"classes": classes, "confusion": None}),
+        foreseen=(LONG,),
+    )
+
+
+def worse() -> Report:
+    """Larger, slower, more memory, and all constraints missed."""
+    found = report()
+    turned = {"baseline": found.result, "result": found.baseline}
+    comparison = {"compression_ratio": 0.25, "speedup": 0.48, "speedup_interval": (0.46, 0.5)}
+    missed = [
+        ConstraintResult(name="max_metric_drop", limit=0.01, value=0.0956, met=False, margin=-0.0856, binds=True),
+        ConstraintResult(name="min_compression_ratio", limit=4, value=0.25, met=False, margin=-3.75),
+        ConstraintResult(name="min_speedup", limit=1.5, value=0.48, met=False, margin=-1.02),
+    ]
+    return report(
+        **turned,
+        verdict="not_met",
+        constraints=tuple(missed),
+        comparison=found.comparison.model_copy(update=comparison),
+        headline=("The result is 2.10 times slower than its baseline.", "The result is 4.05 times larger."),
     )
 
 
@@ -234,8 +335,21 @@ def _step(index: int, regression: bool) -> StepReport:
         kind=kind,
         seconds=(212.0, 498.3, 9.4)[index],
         after=_measured(index + 1, regression),
+        change=_change(index, regression),
         notes=notes,
         foreseen=("Depthwise layers gain little from integers.",) if index == 2 else (),
+    )
+
+
+def _change(index: int, regression: bool) -> StepChange:
+    lost = (0.0192, -0.0172, 0.0036)[index]
+    return StepChange(
+        speedup=(1.54, 0.99, 1.37)[index],
+        speedup_interval=((1.5, 1.57), (0.97, 1.02), (1.34, 1.41))[index],
+        quality_drop=lost,
+        quality_drop_interval=(lost - 0.004, lost + 0.004),
+        flipped_to_wrong=0 if regression else (61, 9, 20)[index],
+        flipped_to_right=0 if regression else (13, 52, 11)[index],
     )
 
 
@@ -406,8 +520,11 @@ def layers(count: int, chance: random.Random) -> Layers:
         weights = wide * wide * 9
         left = int(weights * (0.4 if 0 < number < count - 1 else 1.0))
         macs = int(weights * 4096 / wide)
-        before = LayerCost(parameters=weights, nonzero=weights, size_bytes=4 * weights, bits=32, macs=macs)
+        before = LayerCost(
+            shape=(wide, wide, 3, 3), parameters=weights, nonzero=weights, size_bytes=4 * weights, bits=32, macs=macs
+        )
         after = LayerCost(
+            shape=(int(wide * 0.4), wide, 3, 3) if left < weights else (wide, wide, 3, 3),
             parameters=left,
             nonzero=int(left * chance.uniform(0.9, 1)),
             size_bytes=left + 64,
@@ -415,15 +532,18 @@ def layers(count: int, chance: random.Random) -> Layers:
             macs=int(macs * left / weights),
         )
         name = f"backbone.stage{number * 4 // count + 1}.block{number % 6}.conv{number}"
-        same = number in (0, count - 1)
+        same = number in (0, count - 1) or number % 3 == 0
+        why: Absent | None = None if same else ("other shape", "merged")[number % 2]
         rows.append(
             LayerReport(
                 name=name,
                 kind="Conv2d" if number < count - 1 else "Linear",
                 before=before,
                 after=after,
-                sqnr_db=chance.uniform(18, 38) if same or number % 3 == 0 else None,
-                sensitivity=abs(chance.gauss(0, 0.004)) if same or number % 3 == 0 else None,
+                sqnr_db=chance.uniform(18, 38) if same else None,
+                no_noise=why,
+                sensitivity=abs(chance.gauss(0, 0.004)) if same else None,
+                no_sensitivity=why,
             )
         )
     return Layers(rows=tuple(rows), samples=256, metric="agreement")
@@ -432,23 +552,35 @@ def layers(count: int, chance: random.Random) -> Layers:
 def _trust(modality: str, chance: random.Random) -> Trust:
     metric: MetricName = "r2" if modality == "tabular" else "accuracy"
     tried = tuple(
-        Disturbance.model_validate(
-            {
-                "name": name,
-                "strength": strength,
-                "unit": unit,
-                "before": chance.uniform(0.6, 0.88),
-                "after": chance.uniform(0.45, 0.8),
-            }
-        )
+        _disturbance(name, strength * times, unit, times, chance)
         for name, strength, unit in _DISTURBED[modality]
+        for times in ((1,) if name == "adversarial" else (0.5, 1, 2))
     )
     calibrated = None
     if modality != "tabular":
         calibrated = Calibration(samples=2500, before=_reliability(0.03), after=_reliability(0.08))
     return Trust(
-        calibration=calibrated, metric=metric, samples=500, clean_before=0.918, clean_after=0.912, disturbances=tried
+        calibration=calibrated,
+        metric=metric,
+        samples=255,
+        clean_before=0.918,
+        clean_after=0.912,
+        clean_before_interval=(0.88, 0.945),
+        clean_after_interval=(0.87, 0.94),
+        clean_drop=0.006,
+        clean_drop_interval=(-0.004, 0.016),
+        disturbances=tried,
     )
+
+
+def _disturbance(name: str, strength: float, unit: str, times: float, chance: random.Random) -> Disturbance:
+    before = 0.918 - chance.uniform(0.02, 0.15) * times
+    drop = chance.uniform(-0.01, 0.05) * times + 0.006
+    found = {"name": name, "strength": strength, "unit": unit, "before": before, "after": before - drop}
+    intervals = {"before_interval": (before - 0.03, before + 0.03), "after_interval": (before - drop - 0.03, before)}
+    further = {"further": drop - 0.006, "further_interval": (drop - 0.026, drop + 0.014)}
+    paired = {"drop": drop, "drop_interval": (drop - 0.02, drop + 0.02), **further}
+    return Disturbance.model_validate({**found, **intervals, **paired})
 
 
 def _reliability(gap: float) -> Reliability:
@@ -506,7 +638,8 @@ def _look(modality: str, number: int, chance: random.Random) -> Look:
 
 
 def _curves(chance: random.Random) -> tuple[Curve, ...]:
-    pruned = tuple(_curve(0, phase, 2, chance) for phase in range(4))
+    pruned = [_curve(0, phase, 2, chance) for phase in range(4)]
+    pruned[2] = pruned[2].model_copy(update={"resumed": (1.0,)})
     judged = Curve(
         step=1,
         name="validation accuracy",

@@ -80,6 +80,7 @@ def _engine_job(claim: Claim, inputs: Inputs, options: WorkerSettings, device: W
         job=claim.job.id,
         spec=claim.job.spec,
         model_digest=inputs.model.digest,
+        model_bytes=inputs.model.size_bytes,
         dataset_digest=inputs.dataset and inputs.dataset.digest,
         model_preprocessing=inputs.model_preprocessing,
         foreseen=foreseen(inputs.asked),

@@ -48,6 +48,8 @@ def compare(
         named=named,
         chosen={result.job.id for result in found},
         rows=comparison.rows(found) if several else (),
+        baselines=comparison.baselines(found) if several else {},
+        missed=comparison.missed,
         differences=comparison.differences(found) if several else (),
         warnings=comparison.warnings(found) if several else (),
         size=comparison.against_size(found) if several else "",

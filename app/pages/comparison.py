@@ -3,10 +3,12 @@ keeps them from being compared."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.pages import words
+from pith.faces import words as said
+from pith.figures.axes import Ends
 from pith.figures.parallel import Upright, parallel
 from pith.figures.pareto import Axis, Better, Point, pareto
 from pith.job import Job
@@ -15,6 +17,9 @@ from pith.recipe import AnyStep
 from pith.report import Measurement, Report
 
 Told = Callable[[float], str]
+Value = Callable[[Report], float | None]
+ALIKE, SHARE = 0.1, 0.02
+"""What an axis spans at least: a tenth of its largest value; of a share, two points of a hundred."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of all results."""
+    """One number of all results, and of the baselines. An axis spans at ``least`` so much of it, ``within`` what can
+    be."""
 
     name: str
     better: Better
     values: tuple[float | None, ...]
-    told: tuple[str, ...]
+    tell: Told
+    baselines: tuple[float | None, ...] = ()
+    least: float = 0.0
+    within: Ends = (None, None)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return tuple(map(self._told, self.values))
+
+    @property
+    def told_of_baselines(self) -> tuple[str, ...]:
+        return tuple(map(self._told, self.baselines))
+
+    def _told(self, value: float | None) -> str:
+        return "–" if value is None else self.tell(value)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -62,6 +82,19 @@ class Difference:
 def rows(results: Sequence[Result]) -> tuple[Row, ...]:
     """Every number that at least one of them has."""
     return tuple(_rows(results))
+
+
+def baselines(results: Sequence[Result]) -> dict[str, Result]:
+    """One for each model that went in, by what it is called here, with the first result that was held against it."""
+    digests = list(dict.fromkeys(each.report.model_digest for each in results))
+    first = {each.report.model_digest: each for each in reversed(results)}
+    names = ["Baseline"] if len(digests) == 1 else [f"Baseline {number}" for number in range(1, len(digests) + 1)]
+    return {name: first[digest] for name, digest in zip(names, digests, strict=True)}
+
+
+def missed(result: Result) -> tuple[str, ...]:
+    """What it did not keep of what was asked, and by how much."""
+    return tuple(said.missed(each) for each in result.report.constraints if not each.met)
 
 
 def differences(results: Sequence[Result]) -> tuple[Difference, ...]:
@@ -97,28 +130,33 @@ def against_latency(results: Sequence[Result]) -> str:
 def coordinates(results: Sequence[Result]) -> str:
     """Of the numbers that all have and that are not the same for all."""
     axes = [
-        Upright(row.name, row.better, row.values, row.told)
+        Upright(row.name, row.better, row.values, row.tell, row.least, row.within)
         for row in rows(results)
         if None not in row.values and len({*row.values}) > 1 and row.name in _UPRIGHT
     ]
-    return parallel([result.name for result in results], axes, "Each result as a line; better is above on every axis")
+    return parallel(
+        [result.name for result in results], axes, "Each result as a line; better is to the right on every axis"
+    )
 
 
 def _rows(results: Sequence[Result]) -> Iterator[Row]:
-    yield from _row(results, "Size", "lower", _metric("size_bytes"), _size)
+    yield from _row(results, "Size", "lower", _Metric("size_bytes"), _size)
     yield from _row(results, "Compression ratio", "higher", lambda r: r.comparison.compression_ratio, _times)
-    yield from _row(results, "Speedup", "higher", lambda r: r.comparison.speedup, _times)
-    yield from _row(results, "Median latency", "lower", _metric("latency_median_ms"), _milliseconds)
-    yield from _row(results, "p95 latency", "lower", _metric("latency_p95_ms"), _milliseconds)
+    yield from _row(results, "Speedup", "higher", lambda r: r.comparison.speedup, _times, least=_speedups(results))
+    slowest = _widest(results, "latency_median_ms")
+    yield from _row(results, "Median latency", "lower", _Metric("latency_median_ms"), _milliseconds, least=slowest)
+    yield from _row(results, "p95 latency", "lower", _Metric("latency_p95_ms"), _milliseconds, least=slowest)
     for name in _qualities(results):
-        yield from _row(results, _QUALITIES[name][0], _QUALITIES[name][1], _metric(name), _plain)
+        (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
+        wide = _widest(results, name)
+        yield from _row(results, label, better, _Metric(name), _plain, least=wide, within=within)
     yield from _row(results, "Quality drop", "lower", lambda r: r.comparison.quality_drop, _plain)
     yield from _row(results, "Flipped to wrong", "lower", lambda r: r.comparison.flipped_to_wrong, _whole, _sampled)
     yield from _row(results, "Flipped to right", "higher", lambda r: r.comparison.flipped_to_right, _whole, _sampled)
-    yield from _row(results, "Parameters", "lower", _metric("parameters"), _whole)
-    yield from _row(results, "Parameters that are not zero", "lower", _metric("nonzero_parameters"), _whole)
-    yield from _row(results, "MACs", "lower", _metric("macs"), _whole)
-    yield from _row(results, "Peak memory", "lower", _metric("peak_memory_bytes"), _size)
+    yield from _row(results, "Parameters", "lower", _Metric("parameters"), _whole)
+    yield from _row(results, "Parameters that are not zero", "lower", _Metric("nonzero_parameters"), _whole)
+    yield from _row(results, "MACs", "lower", _Metric("macs"), _whole)
+    yield from _row(results, "Peak memory", "lower", _Metric("peak_memory_bytes"), _size)
     yield from _row(results, "Time the job took", "lower", lambda r: r.seconds, words.duration)
 
 
@@ -126,17 +164,46 @@ def _row(
     results: Sequence[Result],
     name: str,
     better: Better,
-    value: Callable[[Report], float | None],
+    value: Value,
     told: Told,
     where: Callable[[Report], bool] = lambda report: True,
+    *,
+    least: float = 0.0,
+    within: Ends = (None, None),
 ) -> Iterator[Row]:
     values = tuple(value(result.report) if where(result.report) else None for result in results)
     if any(each is not None for each in values):
-        yield Row(name, better, values, tuple("–" if each is None else told(each) for each in values))
+        own = value.of if isinstance(value, _Metric) else lambda measured: None
+        before = tuple(own(result.report.baseline) for result in baselines(results).values())
+        yield Row(name, better, values, told, before, max(least, _least(values, within)), within)
 
 
-def _metric(name: MetricName) -> Callable[[Report], float | None]:
-    return lambda report: report.result.get(name)
+def _least(values: Sequence[float | None], within: Ends) -> float:
+    return SHARE if within[1] == 1 else ALIKE * max([abs(each) for each in values if each is not None], default=0.0)
+
+
+def _widest(results: Sequence[Result], name: MetricName) -> float:
+    """The widest of the intervals, inside which nothing can be told apart."""
+    found = [said.metric(result.report.result, name) for result in results]
+    return max([each.interval[1] - each.interval[0] for each in found if each and each.interval], default=0.0)
+
+
+def _speedups(results: Sequence[Result]) -> float:
+    found = [result.report.comparison.speedup_interval for result in results]
+    return max([high - low for low, high in filter(None, found)], default=0.0)
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """One metric of the result; a baseline has it too."""
+
+    name: MetricName
+
+    def __call__(self, report: Report) -> float | None:
+        return self.of(report.result)
+
+    def of(self, measured: Measurement) -> float | None:
+        return measured.get(self.name)
 
 
 def _sampled(report: Report) -> bool:
@@ -168,23 +235,17 @@ def _qualities(results: Sequence[Result]) -> Iterator[MetricName]:
 def _plot(results: Sequence[Result], measured: MetricName, x: Axis, scale: float) -> str:
     """Quality against this; by the metric that most results have."""
     name = max(_QUALITIES, key=lambda name: sum(result.report.result.get(name) is not None for result in results))
-    words, better = _QUALITIES[name]
-    models: dict[str, Measurement] = {}
-    for result in results:
-        models.setdefault(_baseline(result, results), result.report.baseline)
-        models[result.name] = result.report.result
+    (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
+    models = [(called, "B" + called[9:], result.report.baseline) for called, result in baselines(results).items()]
+    models += [(result.name, str(number), result.report.result) for number, result in enumerate(results, 1)]
     points = [
-        Point(label, across * scale, up)
-        for label, found in models.items()
+        Point(called, across * scale, up, mark)
+        for called, mark, found in models
         if (across := found.get(measured)) is not None and (up := found.get(name)) is not None
     ]
-    return pareto(points, x, Axis(words.lower(), better), f"{words} against {x.name}")
-
-
-def _baseline(result: Result, results: Sequence[Result]) -> str:
-    """One point for each model that went in."""
-    digests = list(dict.fromkeys(each.report.model_digest for each in results))
-    return "baseline" if len(digests) == 1 else f"baseline {digests.index(result.report.model_digest) + 1}"
+    wide = max(_widest(results, name), _least([point.y for point in points], within))
+    x = replace(x, least=_least([point.x for point in points], x.within), within=(0.0, None))
+    return pareto(points, x, Axis(label, better, least=wide, within=within), f"{label} against {x.name}")
 
 
 def _warnings(results: Sequence[Result]) -> Iterator[str]:

@@ -52,6 +52,7 @@ def _environment() -> Environment:
         when=words.when,
         gains=lambda outcome: list(gains.gains(outcome)),
         reached=gains.reached,
+        metric=words.metric,
     )
     return made
 

@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from pith.faces.words import LABELS
+from pith.metrics import MetricName
+
 _BYTES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _COUNTS = ("", "k", "M", "G", "T", "P")
 
@@ -35,6 +38,12 @@ def shape(value: tuple[int | None, ...] | None) -> str:
 def dotted(name: str) -> Markup:
     """A dotted name, which may be broken after its dots."""
     return Markup(".<wbr>").join(name.split("."))
+
+
+def metric(name: MetricName) -> str:
+    """``accuracy``, ``SQNR (dB)``: inside a sentence."""
+    label = {"sqnr_db": "SQNR (dB)", "r2": "R²", "rmse": "RMSE", "mae": "MAE"}.get(name)
+    return label or LABELS[name].lower()
 
 
 def duration(seconds: float | None) -> str:

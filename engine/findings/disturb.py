@@ -1,4 +1,5 @@
-"""Disturbances that samples meet in the field, each by a strength that is 0 where nothing changes.
+"""Disturbances that samples meet in the field, each in a few strengths, as Hendrycks and Dietterich (2019, arXiv
+1903.12261) try five; a strength of 0 changes nothing.
 
 Not covered: rotation and other movements, compression of pictures, rooms and echoes, misspelt words.
 """
@@ -27,9 +28,14 @@ class Change:
     """``make(form, values, strength, random)`` gives the values of all samples, disturbed."""
 
     name: DisturbanceName
-    strength: float
+    strengths: tuple[float, ...]
     unit: str
     make: Callable[[Form, Array, float, Generator], Array]
+
+    @property
+    def strength(self) -> float:
+        """The middle one, for models that cannot be asked about all."""
+        return self.strengths[len(self.strengths) // 2]
 
 
 def reaches(form: Form, x: Array) -> tuple[Array, Array]:
@@ -134,25 +140,25 @@ _BRIGHTNESS = "% of the range of brightness"
 
 DISTURBANCES: dict[Kind, tuple[Change, ...]] = {
     "image": (
-        Change("noise", 5, _BRIGHTNESS, _percent_noise),
-        Change("blur", 1.5, "% of the width", _blur),
-        Change("brightness", 20, _BRIGHTNESS, _brightness),
-        Change("contrast", 50, "% less", _contrast),
+        Change("noise", (2.5, 5, 10), _BRIGHTNESS, _percent_noise),
+        Change("blur", (0.75, 1.5, 3), "% of the width", _blur),
+        Change("brightness", (10, 20, 40), "% of its range more", _brightness),
+        Change("contrast", (25, 50, 75), "% less", _contrast),
     ),
     "wave": (
-        Change("noise", 0.3, _OF_SAMPLE, _noise),
-        Change("silence", 20, "% of the duration", _silence),
+        Change("noise", (0.15, 0.3, 0.6), _OF_SAMPLE, _noise),
+        Change("silence", (10, 20, 40), "% of the duration", _silence),
     ),
     "spectrogram": (
-        Change("noise", 0.3, _OF_SAMPLE, _noise),
-        Change("silence", 20, "% of the duration", _silence),
+        Change("noise", (0.15, 0.3, 0.6), _OF_SAMPLE, _noise),
+        Change("silence", (10, 20, 40), "% of the duration", _silence),
     ),
-    "text": (Change("missing words", 20, "% of the words", _missing_words),),
+    "text": (Change("missing words", (10, 20, 40), "% of the words", _missing_words),),
     "table": (
-        Change("noise", 0.3, _OF_COLUMNS, _noise),
-        Change("missing values", 20, "% of the values", _missing_values),
+        Change("noise", (0.15, 0.3, 0.6), _OF_COLUMNS, _noise),
+        Change("missing values", (10, 20, 40), "% of the values", _missing_values),
     ),
-    "numbers": (Change("noise", 0.3, _OF_SAMPLE, _noise),),
+    "numbers": (Change("noise", (0.15, 0.3, 0.6), _OF_SAMPLE, _noise),),
     "codes": (),
 }  # fmt: skip
 

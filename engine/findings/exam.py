@@ -1,6 +1,5 @@
 """Some samples of those that quality was measured on, and what is right about them, to be asked about again."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from engine.findings.asked import taken
-from engine.measure import Answers, Samples, mean_cost
+from engine.intervals import Interval, mean_interval, paired_interval, share_interval
+from engine.measure import Answers, Samples, mean_cost, metric
 from engine.session import Arrays
+from pith.report import Metric
 
 Outputs = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -27,12 +28,29 @@ class Exam:
     def __len__(self) -> int:
         return len(self.right)
 
-    def quality(self, first: Outputs) -> float:
-        """The metric that constraints are about, on these samples; NaN where a cost is no number."""
+    def costs(self, first: Outputs) -> Outputs:
+        """What each sample takes from quality: 1 where the class is wrong, or its cost."""
         if self.samples.classes:
-            return float((first.argmax(axis=1) == self.right).mean())
-        costs = self._costs(first, np.arange(len(self)))
-        return mean_cost(self.samples.objective.metric, costs).value if np.isfinite(costs).all() else math.nan
+            return np.asarray(first.argmax(axis=1) != self.right, np.float64)
+        return self._costs(first, np.arange(len(self)))
+
+    def quality(self, costs: Outputs) -> Metric | None:
+        """The metric that constraints are about, on these samples; None where a cost is no number."""
+        assert self.samples.quality is not None
+        if not np.isfinite(costs).all():
+            return None
+        if not self.samples.classes:
+            return mean_cost(self.samples.quality, costs)
+        right = int((costs == 0).sum())
+        return metric(self.samples.quality, right / len(self), share_interval(right, len(self)))
+
+    def drop(self, before: Outputs, after: Outputs) -> tuple[float, Interval | None]:
+        """How much worse the second costs are than the first, sample by sample, and its interval."""
+        moved = after - before
+        if not self.samples.classes:
+            return float(moved.mean()), mean_interval(moved)
+        lost, won = int((moved > 0).sum()), int((moved < 0).sum())
+        return (lost - won) / len(self), paired_interval(lost, won, len(self))
 
     def margin(self, first: Outputs, rows: Rows) -> Outputs:
         """How far each of these samples is from being wrong: what the right class is ahead, or minus its cost."""

@@ -15,6 +15,7 @@ from engine.findings.layer_gains import without_gains
 from engine.measure import Samples, decibels
 from engine.onnx_model.holdings import Holding, holdings
 from engine.session import Arrays, open_session
+from pith.findings.layers import Absent
 
 SAMPLES = 64
 MOST_MACS = 6e10
@@ -25,9 +26,11 @@ MOST_BYTES = 128 << 20
 
 @dataclass(frozen=True)
 class Noise:
-    """Signal to noise by the layers' names, and on how many samples."""
+    """Signal to noise by the layers' names, and on how many samples. ``lacks`` is why those of both files that are not
+    there have none."""
 
     sqnr_db: dict[str, float] = field(default_factory=dict)
+    lacks: dict[str, Absent] = field(default_factory=dict)
     samples: int = 0
 
 
@@ -47,7 +50,9 @@ def noise(before: Path, after: Path, samples: Samples, macs: float, threads: int
         size = max(1, MOST_BYTES * len(portion[0]) // max(1, sum(signal.nbytes for signal in signals)))
     found = {name: each.sqnr_db() for name, each in powers.items()}
     heard = {name: value for name, value in found.items() if value is not None}
-    return Noise(heard, done if heard else 0)
+    lacks: dict[str, Absent] = {name: each.lack for name, each in powers.items() if name not in heard}
+    lacks |= {name: "no output" for name in mine.names & theirs.names if name not in powers}
+    return Noise(heard, lacks, done if heard else 0)
 
 
 class _Powers:
@@ -58,9 +63,14 @@ class _Powers:
         self._axis = -1 if old.kind in ("Linear", "Embedding", "LayerNorm") else 1
         self._power = self._difference = 0.0
         self._channels: NDArray[np.float64] | None = None
+        self.lack: Absent = "no numbers"
 
     def add(self, signal: NDArray[np.generic], other: NDArray[np.generic]) -> None:
-        if signal.shape != other.shape or not signal.dtype == other.dtype == np.float32:
+        if not signal.dtype == other.dtype == np.float32:
+            self.lack = "integers"
+            return
+        if signal.shape != other.shape:
+            self.lack = "other shape"
             return
         old, new = (np.moveaxis(each, self._axis, 0).astype(np.float64) for each in (signal, other))
         old, new = old.reshape(len(old), -1), new.reshape(len(new), -1)
@@ -92,7 +102,9 @@ class _Tapped:
 
     def __init__(self, path: Path, threads: int) -> None:
         proto = onnx.load(path)
-        self.layers = {each.name: each for each in holdings(proto.graph) if each.output}
+        held = holdings(proto.graph)
+        self.layers = {each.name: each for each in held if each.output}
+        self.names = {each.name for each in held}
         there = {value.name for value in proto.graph.output}
         added = sorted({each.output for each in self.layers.values()} - there)
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in added)

@@ -18,6 +18,7 @@ from engine.findings.layer_gains import without_gains
 from engine.measure import Samples
 from engine.onnx_model.holdings import Holding, Part, holdings
 from engine.session import Arrays, open_session
+from pith.findings.layers import Absent
 from pith.metrics import MetricName
 
 SAMPLES = range(16, 257)
@@ -32,9 +33,11 @@ Numbers = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Falls by the layers' names. ``lack`` says that some layers were too many."""
+    """Falls by the layers' names. ``lacks`` is why others of both files have none; ``lack`` says that some were too
+    many."""
 
     falls: dict[str, float] = field(default_factory=dict)
+    lacks: dict[str, Absent] = field(default_factory=dict)
     samples: int = 0
     metric: MetricName | None = None
     lack: str | None = None
@@ -44,7 +47,7 @@ def sensitivity(before: Path, after: Path, samples: Samples, macs: float, thread
     """Of every layer whose numbers have the same shapes in both files, those with the most bytes first. ``macs`` are
     those of one sample."""
     proto = onnx.load(before)
-    pairs = _pairs(holdings(proto.graph), holdings(onnx.load(after).graph))
+    pairs, lacks = _pairs(holdings(proto.graph), holdings(onnx.load(after).graph))
     most, count = _bounds(len(pairs), macs)
     model = _Changeable(proto, [part for old, _ in pairs for part in old.parts.values() if part.plain], threads)
     x = samples.take(count)
@@ -55,7 +58,9 @@ def sensitivity(before: Path, after: Path, samples: Samples, macs: float, thread
         falls[old.name] = _fall(truth, model.run(x, numbers), samples.classes) if numbers else 0.0
     found = {name: fall for name, fall in falls.items() if fall is not None}
     lack = f"sensitivity of the {most} largest of {len(pairs)} layers alone" if most < len(pairs) else None
-    return Sensitivity(found, len(truth) if found else 0, "agreement" if samples.classes else "r2", lack)
+    lacks |= {old.name: "too many" for old, _ in pairs[most:]}
+    lacks |= {name: "no numbers" for name in falls if name not in found}
+    return Sensitivity(found, lacks, len(truth) if found else 0, "agreement" if samples.classes else "r2", lack)
 
 
 def _bounds(layers: int, macs: float) -> tuple[int, int]:
@@ -65,19 +70,23 @@ def _bounds(layers: int, macs: float) -> tuple[int, int]:
     return most, min(SAMPLES[-1], runs // (most + 1))
 
 
-def _pairs(before: list[Holding], after: list[Holding]) -> list[tuple[Holding, Holding]]:
-    """Layers that can be exchanged, the largest first."""
+def _pairs(before: list[Holding], after: list[Holding]) -> tuple[list[tuple[Holding, Holding]], dict[str, Absent]]:
+    """Layers that can be exchanged, the largest first; and why others, that both have, can not."""
     others = {each.name: each for each in after}
     pairs = [(each, others[each.name]) for each in before if each.name in others]
-    fits = [pair for pair in pairs if _fit(*pair)]
-    return sorted(fits, key=lambda pair: -sum(part.size_bytes() for part in pair[0].parts.values()))
+    lacks: dict[str, Absent] = {old.name: lack for old, new in pairs if (lack := _unlike(old, new)) is not None}
+    fits = [pair for pair in pairs if pair[0].name not in lacks]
+    return sorted(fits, key=lambda pair: -sum(part.size_bytes() for part in pair[0].parts.values())), lacks
 
 
-def _fit(old: Holding, new: Holding) -> bool:
-    """Also not if a batch norm has gone into the weight."""
+def _unlike(old: Holding, new: Holding) -> Absent | None:
+    """Why the new numbers do not go into the old layer."""
     roles = old.parts.keys() & new.parts.keys()
-    shapes = all(old.parts[role].shape == new.parts[role].shape and old.parts[role].plain for role in roles)
-    return bool(roles) and old.weight in [old.parts[role] for role in roles] and shapes and old.normed == new.normed
+    if not roles or old.weight not in [old.parts[role] for role in roles] or old.normed != new.normed:
+        return "merged"
+    if any(old.parts[role].shape != new.parts[role].shape for role in roles):
+        return "other shape"
+    return None if all(old.parts[role].plain for role in roles) else "integers"
 
 
 def _changed(old: Holding, new: Holding) -> Numbers:

@@ -13,7 +13,7 @@ from engine.findings.layer_noise import Noise, noise
 from engine.findings.layer_sensitivity import Sensitivity, sensitivity
 from engine.onnx_model.holdings import Holding, holdings
 from engine.onnx_model.weights import macs, printable, shapes
-from pith.findings.layers import LayerCost, LayerReport, Layers
+from pith.findings.layers import Absent, LayerCost, LayerReport, Layers
 
 MOST = 2000
 UNKNOWN_MACS = 1e9
@@ -33,7 +33,7 @@ def layers(evidence: Evidence) -> Layers:
         raise LeftOut("the model has no layers with weights")
     if len(names) > MOST:
         evidence.lacks("layers", f"the first {MOST} of {len(names)} layers are listed")
-    heard, tried = _ran(evidence, last)
+    heard, tried, idle = _ran(evidence, last)
     rows = [
         LayerReport(
             name=printable(name),
@@ -41,7 +41,9 @@ def layers(evidence: Evidence) -> Layers:
             before=_cost(before, name),
             after=_cost(after, name),
             sqnr_db=heard.sqnr_db.get(name),
+            no_noise=None if name in heard.sqnr_db else _absent(name, before, after, heard.lacks, idle),
             sensitivity=tried.falls.get(name),
+            no_sensitivity=None if name in tried.falls else _absent(name, before, after, tried.lacks, idle),
         )
         for name in names[:MOST]
     ]
@@ -72,6 +74,7 @@ def _costs(holding: Holding, known: Mapping[str, tuple[int, ...]]) -> LayerCost:
     parts = holding.parts.values()
     counts = [macs(node, known) for node in holding.nodes]
     return LayerCost(
+        shape=holding.weight.shape,
         parameters=sum(part.numbers for part in parts),
         nonzero=sum(part.nonzero() for part in parts),
         size_bytes=sum(part.size_bytes() for part in parts),
@@ -82,6 +85,13 @@ def _costs(holding: Holding, known: Mapping[str, tuple[int, ...]]) -> LayerCost:
 
 def _cost(costs: Costs, name: str) -> LayerCost | None:
     return costs[name][1] if name in costs else None
+
+
+def _absent(name: str, before: Costs, after: Costs, lacks: Mapping[str, Absent], idle: Absent) -> Absent:
+    """Why nothing is known of a layer; ``idle`` is why of those that no file was asked about."""
+    if name not in before:
+        return "came"
+    return "went" if name not in after else lacks.get(name, idle)
 
 
 def _merged(before: Sequence[str], after: Sequence[str]) -> list[str]:
@@ -97,20 +107,21 @@ def _merged(before: Sequence[str], after: Sequence[str]) -> list[str]:
     return [*found, *(gone for gone in before[at:] if gone not in kept)]
 
 
-def _ran(evidence: Evidence, last: int) -> tuple[Noise, Sensitivity]:
-    """What running both models tells; what cannot be had is said, and the rest of the section stays."""
+def _ran(evidence: Evidence, last: int) -> tuple[Noise, Sensitivity, Absent]:
+    """What running both models tells, and why they were not asked about a layer; what cannot be had is said, and the
+    rest of the section stays."""
     if evidence.short:
         evidence.lacks("layers", "noise and sensitivity, as the job asked for a short report")
-        return Noise(), Sensitivity()
+        return Noise(), Sensitivity(), "short report"
     try:
         before, _ = evidence.pair()
     except LeftOut as reason:
         evidence.lacks("layers", f"noise and sensitivity: {reason}")
-        return Noise(), Sensitivity()
+        return Noise(), Sensitivity(), "new outputs"
     after = evidence.candidates[max(last, evidence.since)].onnx
     macs = evidence.candidates[evidence.since].counts.get("macs", UNKNOWN_MACS)
     how = (before, after, evidence.samples, macs, evidence.ctx.job.threads)
     heard, tried = noise(*how), sensitivity(*how)
     if tried.lack:
         evidence.lacks("layers", tried.lack)
-    return heard, tried
+    return heard, tried, "new outputs"

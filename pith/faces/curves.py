@@ -1,9 +1,11 @@
-"""Training as curves: the phases of a step one after the other."""
+"""Training as curves: the trainings of a step one after the other, and where they were resumed."""
 
 from collections.abc import Iterable, Iterator
 
-from pith.figures.lines import Series, lines
+from pith.faces import words
+from pith.figures.lines import Mark, Series, lines
 from pith.figures.svg import Drawn
+from pith.figures.svg import said as escaped
 from pith.figures.table import figure, table
 from pith.findings.curves import Curve
 from pith.report import StepReport
@@ -20,17 +22,32 @@ def trainings(curves: Iterable[Curve], steps: tuple[StepReport, ...]) -> Iterato
 
 
 def _training(title: str, name: str, phases: list[Curve]) -> Drawn:
-    points, marks, start = [], [], 0.0
-    for curve in phases:
+    points: list[tuple[float, float]] = []
+    marks, rows, start = [], [], 0.0
+    for number, curve in enumerate(phases, 1):
+        if len(phases) > 1:
+            marks.append(Mark(start + 0.5, f"training {number}"))
+        marks += [Mark(start + epoch + 0.25, "resumed", above=True) for epoch in curve.resumed]
         points += [(start + epoch, value) for epoch, value in curve.points]
+        rows += [(f"{number}", f"{epoch:g}", f"{value:.6g}") for epoch, value in curve.points]
         start = points[-1][0] if points else start
-        marks.append(start + 0.5)
-    rows = [
-        (f"{curve.phase + 1}" if len(phases) > 1 else "1", f"{epoch:g}", f"{value:.6g}")
-        for curve in phases
-        for epoch, value in curve.points
-    ]
+    said = _said(points, phases)
+    shares = "accuracy" in name
+    ends, least = ((0.0, 1.0), 0.05) if shares else ((None, None), 0.0)
+    drawn = lines(title, said, [Series(name, tuple(points))], "epoch", marks, within=ends, least=least)
+    return figure(
+        [Drawn(f'<p class="over">{escaped(title)}</p>{drawn}')], said, table(title, ("Training", "Epoch", name), rows)
+    )
+
+
+def _said(points: list[tuple[float, float]], phases: list[Curve]) -> str:
     first, last = (points[0][1], points[-1][1]) if points else (0.0, 0.0)
-    said = f"From {first:.4g} to {last:.4g} in {len(points)} epochs."
-    drawn = lines(title, said, [Series(name, tuple(points))], "epoch", marks[:-1])
-    return figure([drawn], f"{title}. {said}", table(title, ("Training", "Epoch", name), rows))
+    epochs = words.counted(len(points), "epoch")
+    said = f"From {first:.4g} to {last:.4g} in {epochs}."
+    if first == last:
+        said = f"{last:.4g} at first and at last, in {epochs}."
+    if len(phases) > 1:
+        said += f" The step trained {len(phases)} times, one after the other."
+    if resumed := sum(len(curve.resumed) for curve in phases):
+        said += f" It was cut off and went on {'once' if resumed == 1 else f'{resumed} times'}."
+    return said

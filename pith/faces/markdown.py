@@ -6,11 +6,11 @@ Words that come from elsewhere make no markup, no link and no mention, and are c
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pith.faces import origin, trade, words
+from pith.faces import layers, origin, trade, words
 from pith.findings.layers import LayerReport
 from pith.findings.lost import Lost
-from pith.findings.trust import Trust
-from pith.report import Report
+from pith.findings.trust import Disturbance, Trust
+from pith.report import Report, StepReport
 
 _MARKUP = re.compile(r"([\\`*{}\[\]<#|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 _LINK = re.compile(r"(?i)(https?|ftp|www)([:.])")
@@ -18,6 +18,7 @@ _JOINER = "\u2060"
 """Is not seen; what it parts is no mention and no address."""
 _NAME, _SENTENCE = 60, 500
 _FEW, _LAYERS, _NOTES = 3, 20, 10
+_LAYER_HEAD = ("Layer", "Shape", "Size before", "After", "Bits", "Noise (SQNR)", "Sensitivity")
 
 
 def markdown(report: Report) -> str:
@@ -57,6 +58,8 @@ def _table(report: Report) -> Iterator[str]:
         for name, label in trade.shown(report)
     ]  # fmt: skip
     yield from grid(("", "Before", "After", "Change"), rows)
+    yield ""
+    yield plain(words.files(report))
 
 
 def _constraints(report: Report) -> Iterator[str]:
@@ -86,7 +89,7 @@ def _by_class(lost: Lost | None) -> Iterator[str]:
             yield f"- Recall of {plain(each.name, _NAME)}: {words.share(each.recall_after)} ({moved.text})"
     for pair in lost.confused[:_FEW]:
         truth, taken = plain(pair.truth, _NAME), plain(pair.taken_for, _NAME)
-        yield f"- {truth} taken for {taken}: {pair.before} times before, {pair.after} after"
+        yield f"- {truth} taken for {taken}: {words.counted(pair.before, 'time')} before, {pair.after} after"
     for worse in lost.worse[:_FEW]:
         yield f"- Sample {worse.sample} costs {worse.after:.4g} where it cost {worse.before:.4g}"
 
@@ -98,12 +101,22 @@ def _trusted(trust: Trust | None) -> Iterator[str]:
         before, after = trust.calibration.before.ece, trust.calibration.after.ece
         said = words.calibration(trust.calibration)
         yield f"- Expected calibration error: {words.share(before)} before, {words.share(after)} after; {said}"
-    for each in trust.disturbances if trust.metric is not None else ():
-        name = trust.metric or ""
-        then, now = words.number(each.before, name), words.number(each.after, name)
-        moved = words.change(name, each.before, each.after)
-        what = f"{each.name}, {each.strength:.3g} {plain(each.unit, _NAME)}"
-        yield f"- Under {what}: {then} before, {now} after ({moved.text})"
+    if trust.metric is None or not trust.disturbances:
+        return
+    yield f"- {words.LABELS[trust.metric]} of {words.counted(trust.samples, 'sample')}, disturbed:"
+    for each in _worst(trust):
+        then, now = words.number(each.before, trust.metric), words.number(each.after, trust.metric)
+        moved = words.paired(trust.metric, each.before, each.after, each.drop_interval).text
+        sure = words.lost(each.drop_interval, trust.metric)
+        told = f"{moved}; 95 % interval {sure}" if sure else moved
+        yield f"  - {plain(words.disturbance(each))}: {then} before, {now} after ({told})"
+
+
+def _worst(trust: Trust) -> Iterable[Disturbance]:
+    """Of each disturbance the strength that took most; the page has the others."""
+    ordered = sorted(trust.disturbances, key=lambda each: each.drop or 0.0)
+    worst = {each.name: each for each in ordered}
+    return (worst[name] for name in dict.fromkeys(each.name for each in trust.disturbances))
 
 
 def _folded(report: Report) -> Iterator[str]:
@@ -114,7 +127,7 @@ def _folded(report: Report) -> Iterator[str]:
     yield ""
     where = report.environment
     versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
-    yield f"- Measured on {plain(where.device_name)} with {plain(where.runtime)}; {plain(versions)}"
+    yield f"- Measured on {plain(where.device_name)} with {plain(words.runtime(report))}; {plain(versions)}"
     yield from (f"- {words.SECTIONS[name]}: left out, {plain(why)}" for name, why in report.left_out.items())
     yield from (f"- {plain(name, _NAME)}: `{digest}`" for name, digest in origin.lineage(report))
     if command := origin.again(report):
@@ -127,11 +140,14 @@ def _layers(report: Report) -> Iterator[str]:
     if report.layers is None or not report.layers.rows:
         return
     rows = sorted(report.layers.rows, key=_saved, reverse=True)
-    yield from grid(("Layer", "Size before", "After", "Bits", "Signal to noise"), map(_layer, rows[:_LAYERS]))
+    yield from grid(_LAYER_HEAD, map(_layer, rows[:_LAYERS]), left=2)
     if len(rows) > _LAYERS:
         yield ""
         yield f"The {_LAYERS} layers of {len(rows)} whose size changed most."
     yield ""
+    if reasons := list(layers.reasons(report.layers)):
+        yield from (f"- {plain(each)}" for each in reasons)
+        yield ""
 
 
 def _saved(row: LayerReport) -> int:
@@ -143,13 +159,25 @@ def _layer(row: LayerReport) -> tuple[str, ...]:
     name = row.name if len(row.name) <= _NAME else f"…{row.name[1 - _NAME :]}"
     before, after = ("–" if cost is None else words.size(cost.size_bytes) for cost in (row.before, row.after))
     bits = "–" if row.after is None else f"{row.after.bits:.3g}"
-    return name, before, after, bits, words.number(row.sqnr_db, "sqnr_db")
+    return name, layers.shapes(row), before, after, bits, layers.noise(row), layers.sensitivity(row)
 
 
 def _recipe(report: Report) -> Iterator[str]:
     rows = [
-        (f"{step.index + 1}. {step.kind}", origin.options(asked), words.duration(step.seconds),
+        (f"{step.index + 1}. {step.kind}", origin.options(asked), words.duration(step.seconds), *_change(report, step),
          " ".join((*step.foreseen, *step.notes)) or "–")
         for step, asked in zip(report.steps, report.spec.recipe, strict=False)
     ]  # fmt: skip
-    yield from grid(("Step", "Options", "Took", "Remarks"), rows, left=4)
+    yield from grid(("Step", "Options", "Took", "Times as fast", "Quality", "Remarks"), rows, left=6)
+
+
+def _change(report: Report, step: StepReport) -> tuple[str, str]:
+    """Against the model before the step."""
+    found, quality = step.change, report.comparison.quality
+    if found is None:
+        return "–", "–"
+    faster = f"{words.factor(found.speedup)} ({words.ratio(found.speedup_interval)})"
+    if quality is None or found.quality_drop is None:
+        return faster, "–"
+    sure = words.lost(found.quality_drop_interval, quality)
+    return faster, words.moved(quality, found.quality_drop) + (f" ({sure})" if sure else "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pith.faces import words
 from pith.figures.bars import Bar, Length, bars
 from pith.figures.heat import picture
 from pith.figures.svg import Drawn, said
@@ -47,7 +48,8 @@ def look(found: Look) -> Drawn:
     else:
         drawings = [_strongest(found, names)]
     rows = [
-        (name, f"{then:+.4f}", f"{now:+.4f}") for name, then, now in zip(names, found.before, found.after, strict=False)
+        (name, words.signed(then), words.signed(now))
+        for name, then, now in zip(names, found.before, found.after, strict=False)
     ]
     numbers = table("What is lost when a part is covered", ("Part", "Before", "After"), rows)
     same = "not known, as one of them is flat" if found.similarity is None else f"{found.similarity:.2f}"
@@ -70,7 +72,11 @@ def _strongest(found: Look, names: Sequence[str]) -> Drawn:
     weights = list(zip(names, found.before, found.after, strict=False))
     most = sorted(range(len(weights)), key=lambda place: -max(map(abs, weights[place][1:])))[:_PARTS]
     rows = [
-        Bar(name, f"{then:+.3f} → {now:+.3f}", (_length(then, "before"), _length(now, "after")))
+        Bar(
+            name,
+            f"{words.signed(then, '.3f')} → {words.signed(now, '.3f')}",
+            (_length(then, "before"), _length(now, "after")),
+        )
         for name, then, now in (weights[place] for place in sorted(most))
     ]
     title, told = "What it looks at", f"Before it says {found.before_says}, after {found.after_says}."

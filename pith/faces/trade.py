@@ -8,7 +8,7 @@ from pith.figures.scatter import Point, scatter
 from pith.figures.svg import WIDTH, Drawn, box, drawing, text
 from pith.figures.table import figure, table
 from pith.metrics import MetricName
-from pith.report import Comparison, Measurement, Metric, Report, Timing
+from pith.report import Comparison, Measurement, Metric, Report, StepChange, Timing
 
 Columns = tuple[tuple[str, Measurement], ...]
 _DRAWN: tuple[MetricName, ...] = ("size_bytes", "latency_median_ms", "macs", "peak_memory_bytes")
@@ -39,7 +39,10 @@ def before(report: Report, name: MetricName) -> float | None:
 
 
 def change(report: Report, name: MetricName) -> words.Change:
-    """From before to after; a latency that may as well be the other way round has not changed."""
+    """From before to after; what may as well be the other way round has not changed."""
+    if name == report.comparison.quality:
+        drop = report.comparison.quality_drop_interval
+        return words.paired(name, before(report, name), report.result.get(name), drop)
     found = words.change(name, before(report, name), report.result.get(name))
     sure = report.comparison.speedup_interval
     if name == "latency_median_ms" and sure is not None and sure[0] <= 1 <= sure[1]:
@@ -61,6 +64,42 @@ def steps(report: Report) -> Drawn:
     rows = [(title, *(_figure(measured, name) for name in _DRAWN)) for title, measured in found]
     numbers = table("Size, time and work after each step", head, rows)
     return figure(drawings, "Before and after each step. The thin lines are 95 % confidence intervals.", numbers)
+
+
+def each_step(report: Report) -> Drawn | None:
+    """Each against the one before it, paired; None where that was not measured, or there is one alone."""
+    changes = [(f"{step.index + 1}. {step.kind}", step.change) for step in report.steps if step.change is not None]
+    if len(changes) < 2:
+        return None
+    quality = report.comparison.quality
+    counted = quality in ("accuracy", "agreement")
+    head = ("Step", "Times as fast", *((words.LABELS[quality],) if quality else ()), *(_FLIPPED if counted else ()))
+    rows = [
+        (
+            name,
+            Drawn(f"{words.factor(found.speedup)}<small>{words.ratio(found.speedup_interval)}</small>"),
+            *((_moved(found, quality),) if quality else ()),
+            *(_flipped(found) if counted else ()),
+        )
+        for name, found in changes
+    ]
+    return table("Each step against the model before it, sample by sample, with 95 % intervals", head, rows)
+
+
+_FLIPPED = ("Became wrong", "Became right")
+
+
+def _moved(found: StepChange, quality: MetricName) -> str:
+    if found.quality_drop is None:
+        return "–"
+    sure = words.lost(found.quality_drop_interval, quality)
+    return Drawn(words.moved(quality, found.quality_drop) + (f"<small>{sure}</small>" if sure else ""))
+
+
+def _flipped(found: StepChange) -> tuple[str, str]:
+    if found.quality_drop is None:
+        return "–", "–"
+    return f"{found.flipped_to_wrong:,}", f"{found.flipped_to_right:,}"
 
 
 def _figure(measured: Measurement, name: MetricName) -> str:
@@ -101,7 +140,8 @@ def against_size(report: Report) -> Drawn | None:
     ]
     label = words.LABELS[quality]
     said = f"{label} against size of {', '.join(point.label for point in points)}, in the order of the recipe."
-    drawn = scatter(f"{label} against size", said, points, "size, MB", label, way=range(len(points)))
+    ends = words.ENDS.get(quality, (None, None))
+    drawn = scatter(f"{label} against size", said, points, "size, MB", label, way=range(len(points)), within=ends)
     rows = [(title, words.size(weight), _of(metric, quality)) for title, weight, metric in found]
     return figure(
         [drawn], f"{label} against size, in the order of the steps.", table(said, ("Model", "Size", label), rows)
@@ -133,7 +173,9 @@ def flips(comparison: Comparison) -> Drawn | None:
     said = "; ".join(f"{label}: {count}" for label, count, _ in kept)
     rows = [(label, f"{count:,}", words.share(count / comparison.samples)) for label, count, _ in kept]
     numbers = table("The same samples, before and after", ("Samples", "Number", "Share"), rows)
-    caption = f"The same {comparison.samples:,} samples of the {comparison.measured_on}, before and after."
+    caption = (
+        f"The same {words.counted(comparison.samples, 'sample')} of the {comparison.measured_on}, before and after."
+    )
     return figure([_flips(kept, comparison.samples, said)], caption, numbers)
 
 
@@ -174,7 +216,7 @@ def _paired(before: Iterable[Timing], after: Iterable[Timing]) -> Iterator[tuple
 
 def _timed(threads: int, pairs: list[tuple[Timing, Timing]]) -> Drawn:
     rows = [_throughput(*pair) for pair in pairs]
-    title = f"{threads} thread{'' if threads == 1 else 's'}"
+    title = words.counted(threads, "thread")
     said = "; ".join(f"{row.label}: {row.shown}" for row in rows)
     return _headed(title, bars(f"Samples a second, {title}", said, rows))
 

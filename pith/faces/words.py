@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from pith.findings.trust import Calibration, ReliabilityBin
+from pith.findings.trust import Calibration, Disturbance, ReliabilityBin
 from pith.metrics import MetricName
 from pith.report import ConstraintResult, Measurement, Metric, Report
 
@@ -39,6 +39,17 @@ CONSTRAINTS = {
     "min_compression_ratio": "Times smaller, at least",
     "min_speedup": "Times faster, at least",
 }
+DISTURBANCES = {"adversarial": "an adversarial attack"}
+"""Those that are not called by their names alone."""
+ENDS: dict[str, tuple[float | None, float | None]] = {
+    "accuracy": (0.0, 1.0),
+    "agreement": (0.0, 1.0),
+    "r2": (None, 1.0),
+    "rmse": (0.0, None),
+    "mae": (0.0, None),
+    "cosine_similarity": (-1.0, 1.0),
+}
+"""What a metric can be at least and at most."""
 SPACE = "\u00a0"
 """Between a number and its unit, so that no line breaks there."""
 NOISE = 0.02
@@ -137,6 +148,25 @@ def interval(found: tuple[float, float] | None, name: str) -> str:
     return "" if found is None else f"{number(found[0], name)} to {number(found[1], name)}"
 
 
+def lost(found: tuple[float, float] | None, name: str) -> str:
+    """The interval of a change, of a drop's; ``""`` where there is none."""
+    if found is None:
+        return ""
+    low, high = found if name in ("loss", "rmse", "mae") else (-found[1], -found[0])
+    if name in _POINTS:
+        return f"{signed(100 * low, '.2f')} to {signed(100 * high, '.2f')}{SPACE}points"
+    return f"{signed(low)} to {signed(high)}"
+
+
+def moved(name: str, drop: float) -> str:
+    """What a metric has changed by, given how much worse it is."""
+    return change(name, 0.0, drop if name in ("loss", "rmse", "mae") else -drop).text.partition(",")[0]
+
+
+def ratio(found: tuple[float, float]) -> str:
+    return f"{factor(found[0])} to {factor(found[1])}"
+
+
 def metric(measured: Measurement, name: str) -> Metric | None:
     return next((each for each in measured.metrics if each.name == name), None)
 
@@ -154,6 +184,14 @@ def change(name: str, before: float | None, after: float | None) -> Change:
         return Change("unchanged", "same")
     tone: Tone = "better" if (moved < 0) == lower else "worse"
     return Change(f"{text}, {tone}", tone)
+
+
+def paired(name: str, before: float | None, after: float | None, drop: tuple[float, float] | None) -> Change:
+    """The same, of quality whose drop has this paired interval: what may as well be none has not changed."""
+    found = change(name, before, after)
+    if drop is None or not drop[0] <= 0 <= drop[1] or found.text in ("–", "unchanged"):
+        return found
+    return Change(f"{found.text.partition(',')[0]}, the same as far as can be told", "same")
 
 
 def _moved(name: str, moved: float) -> str:
@@ -204,6 +242,11 @@ def margin(each: ConstraintResult) -> str:
     return f"missed by {by}"
 
 
+def missed(each: ConstraintResult) -> str:
+    """A constraint that is not met, in a line."""
+    return f"{CONSTRAINTS[each.name]} {limit(each, each.limit)}: {limit(each, each.value)}, {margin(each)}"
+
+
 def binding(each: ConstraintResult) -> str:
     """The constraint that decides, in a sentence."""
     asked = CONSTRAINTS[each.name]
@@ -212,8 +255,40 @@ def binding(each: ConstraintResult) -> str:
     return f"{nearest}: {found}, {margin(each)}."
 
 
+def files(report: Report) -> str:
+    """What was measured, in a sentence: the file that was uploaded has another size, and ran elsewhere."""
+    said = f"Baseline and result were both measured as ONNX files, run with {runtime(report)}"
+    form = report.spec.outputs[0]
+    if report.spec.encodes():
+        said += ", and the size of the result is that of its encoded file"
+    elif form != "onnx":
+        said += f", and weighed as {form} files"
+    if report.uploaded_bytes is None:
+        return f"{said}; in the framework it came from, the uploaded model has another size and speed."
+    return f"{said}; the uploaded file has {size(report.uploaded_bytes)}, and another speed in its own framework."
+
+
+def runtime(report: Report) -> str:
+    return {"onnxruntime": "ONNX Runtime"}.get(report.environment.runtime, report.environment.runtime)
+
+
+def device(report: Report) -> str:
+    found = report.environment.device
+    return {"cpu": "the CPU", "cuda": "the GPU"}.get(found, found)
+
+
 def limit(each: ConstraintResult, value: float) -> str:
     return minus(f"{value:.4f}") if each.name == "max_metric_drop" else f"{value:.2f}"
+
+
+def disturbance(each: Disturbance) -> str:
+    """What was done to samples, and how much of it."""
+    return f"{DISTURBANCES.get(each.name, each.name)}, {each.strength:.3g}{SPACE}{each.unit}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def calibration(found: Calibration) -> str:

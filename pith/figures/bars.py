@@ -1,9 +1,9 @@
-"""Bars that lie: a name and a number above each, so that neither is ever in the way of the other."""
+"""Bars that lie: a name and a number above each, in two lines where one has no room for both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pith.figures.svg import WIDTH, Drawn, box, drawing, line, text
+from pith.figures.svg import LETTER, WIDTH, Drawn, box, drawing, line, text
 
 _HEAD, _GAP = 17.0, 14.0
 
@@ -33,7 +33,7 @@ def bars(title: str, description: str, rows: Sequence[Bar], longest: float | Non
     parts, y = [], 0.0
     for row in rows:
         parts += _row(row, y, whole)
-        y += _HEAD + _thick(row) * len(row.lengths) + _GAP
+        y += _head(row) + _thick(row) * len(row.lengths) + _GAP
     return drawing(max(y - _GAP, 1.0) + 2, title, description, parts)
 
 
@@ -45,11 +45,19 @@ def _thick(row: Bar) -> float:
     return 9.0 if len(row.lengths) == 1 else 7.0
 
 
+def _head(row: Bar) -> float:
+    """Two lines for what one does not hold."""
+    return _HEAD if LETTER * (len(row.label) + len(row.shown) + 2) <= WIDTH else 2 * _HEAD - 2
+
+
 def _row(row: Bar, y: float, whole: float) -> list[str]:
-    shown = text(WIDTH, y + 12, row.shown, anchor="end", tone="soft", room=WIDTH * 0.7)
-    parts = [text(0, y + 12, row.label, room=WIDTH - 7 * min(len(row.shown), 43) - 8), shown]
+    head = _head(row)
+    parts = [
+        text(0, y + 12, row.label, room=WIDTH * 0.86),
+        text(WIDTH, y + head - 5, row.shown, anchor="end", tone="soft"),
+    ]
     for number, length in enumerate(row.lengths):
-        parts += _bar(length, y + _HEAD + number * _thick(row), _thick(row), whole)
+        parts += _bar(length, y + head + number * _thick(row), _thick(row), whole)
     return parts
 
 

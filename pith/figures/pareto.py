@@ -7,36 +7,38 @@ Colours come from classes, so that the page decides on light and dark: ``figure`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import ceil, floor, log10
 from typing import Literal
 
+from pith.figures.axes import Axis as Scale
+from pith.figures.axes import Ends, around, short
+from pith.figures.labels import LINE, Area, Name, named
+
 Better = Literal["higher", "lower"]
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 72, 24, 24, 56
-LINE = 15
-"""Between the middles of two labels, so that neither covers the other."""
-_LETTER = 6.6
-_TICKS = 5
-# What differs by less than this share is one place on the paper.
-_ALIKE = 1e-6
+WIDTH, HEIGHT = 400, 300
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 44
+RADIUS = 5
 
 
 @dataclass(frozen=True)
 class Point:
-    """One result: ``x`` and ``y`` as the axes have them."""
+    """One result: ``x`` and ``y`` as the axes have them. Where its label has no room, its ``mark`` stands for it."""
 
     label: str
     x: float
     y: float
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What is plotted along it, such as ``size`` in ``MB``."""
+    """What is plotted along it, such as ``size`` in ``MB``. It spans at ``least`` so much, and ends ``within`` what can
+    be."""
 
     name: str
     better: Better
     unit: str = ""
+    least: float = 0.0
+    within: Ends = (None, None)
 
     @property
     def title(self) -> str:
@@ -62,116 +64,66 @@ def pareto(points: Sequence[Point], x: Axis, y: Axis, title: str) -> str:
     """The plot; without points, a sentence in its place."""
     if not points:
         return '<p class="empty">Nothing to plot: no result has both numbers.</p>'
-    across, up = (
-        _Scale.of([p.x for p in points], LEFT, WIDTH - RIGHT),
-        _Scale.of([p.y for p in points], HEIGHT - BOTTOM, TOP),
-    )
+    across, feet = around([p.x for p in points], LEFT + 10, WIDTH - RIGHT, least=x.least, within=x.within)
+    up, heights = around([p.y for p in points], HEIGHT - BOTTOM, TOP, least=y.least, within=y.within)
     best = front(points, x.better, y.better)
+    places = [(round(across.place(p.x), 1), round(up.place(p.y), 1)) for p in points]
+    frame = Area(LEFT, TOP - 10, WIDTH, HEIGHT - BOTTOM - 2)
+    marks = [point.mark or str(number) for number, point in enumerate(points, 1)]
+    names, legend = named(places, [point.label for point in points], marks, frame, RADIUS + 1)
     parts = [
-        f'<svg class="figure" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f'<svg class="figure" viewBox="0 0 {WIDTH} {HEIGHT + LINE * len(legend):g}" role="img" '
+        f'aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
-        *_axes(across, up, x, y),
-        _steps(points, best, across, up, x.better),
-        *_marks(points, best, across, up, x, y),
+        *_axes(across, feet, up, heights, x, y),
+        _steps([places[i] for i in best], x.better),
+        *(
+            _point(point, place, name, i in best, x, y)
+            for i, (point, place, name) in enumerate(zip(points, places, names, strict=True))
+        ),
+        *(f'<text x="0" y="{HEIGHT + 8 + LINE * i:g}">{escape(each)}</text>' for i, each in enumerate(legend)),
         "</svg>",
     ]
     return "".join(parts)
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """From numbers to places on the paper."""
-
-    low: float
-    high: float
-    step: float
-    start: float
-    end: float
-
-    @classmethod
-    def of(cls, values: Sequence[float], start: float, end: float) -> "_Scale":
-        low, high = min(values), max(values)
-        apart = high - low > _ALIKE * max(abs(low), abs(high))
-        room = (high - low) * 0.08 if apart else abs(high) * 0.1 or 1.0
-        step = _step((high - low + 2 * room) / _TICKS)
-        low = max(0.0, low - room) if low >= 0 else low - room
-        return cls(floor(low / step) * step, ceil((high + room) / step) * step, step, start, end)
-
-    def place(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
-
-    def ticks(self) -> list[float]:
-        return [self.low + i * self.step for i in range(round((self.high - self.low) / self.step) + 1)]
-
-
-def _step(rough: float) -> float:
-    """1, 2 or 5 times a power of ten."""
-    power = 10.0 ** floor(log10(rough))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-
-
-def _axes(across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
+def _axes(across: Scale, feet: Sequence[float], up: Scale, heights: Sequence[float], x: Axis, y: Axis) -> list[str]:
+    """Their names lie: that of the upright axis above it, and that of the other below."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
-    for tick in across.ticks():
-        at = across.place(tick)
+    for tick in feet:
+        at = round(across.place(tick), 1)
         parts.append(f'<path class="grid" d="M{at} {TOP}V{bottom}"/>')
-        parts.append(f'<text class="tick" x="{at}" y="{bottom + 18}" text-anchor="middle">{tick:.4g}</text>')
-    for tick in up.ticks():
-        at = up.place(tick)
+        parts.append(f'<text class="tick" x="{at}" y="{bottom + 16}" text-anchor="middle">{short(tick)}</text>')
+    for tick in heights:
+        at = round(up.place(tick), 1)
         parts.append(f'<path class="grid" d="M{LEFT} {at}H{right}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{at + 4}" text-anchor="end">{tick:.4g}</text>')
-    middle = (TOP + bottom) / 2
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{short(tick)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>')
-    parts.append(
-        f'<text class="name" x="{(LEFT + right) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x.title)}</text>'
-    )
-    turned = f'transform="rotate(-90 16 {middle})"'
-    parts.append(f'<text class="name" x="16" y="{middle}" text-anchor="middle" {turned}>{escape(y.title)}</text>')
+    parts.append(f'<text class="name" x="0" y="11">{escape(y.title)}</text>')
+    parts.append(f'<text class="name" x="{right}" y="{HEIGHT - 10}" text-anchor="end">{escape(x.title)}</text>')
     return parts
 
 
-def _steps(points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Scale, better: Better) -> str:
+def _steps(places: Sequence[tuple[float, float]], better: Better) -> str:
     """The front as stairs: between two of its points, what can be had is the worse of both."""
-    places = [(across.place(points[i].x), up.place(points[i].y)) for i in best]
     path = [f"M{places[0][0]} {places[0][1]}"]
     for there in places[1:]:
         path.append(f"H{there[0]}V{there[1]}" if better == "lower" else f"V{there[1]}H{there[0]}")
     return f'<path class="front" fill="none" d="{"".join(path)}"/>'
 
 
-def _marks(points: Sequence[Point], best: Sequence[int], across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
-    parts = []
-    lines = _apart([up.place(point.y) for point in points], [across.place(point.x) for point in points])
-    for i, point in enumerate(points):
-        at, down, on = across.place(point.x), up.place(point.y), i in best
-        leftward = at + 10 + len(point.label) * _LETTER > WIDTH
-        side = f'x="{at - 10}" text-anchor="end"' if leftward else f'x="{at + 10}"'
-        said = f"{point.label}: {x.name} {point.x:.4g} {x.unit}, {y.name} {point.y:.4g} {y.unit}".replace(
-            " ,", ","
-        ).strip()
-        said += "; nothing here beats it on both" if on else ""
-        shape = f'<circle cx="{at}" cy="{down}" r="6"/>' if on else _cross(at, down)
-        parts.append(
-            f'<g class="point{" best" if on else ""}"><title>{escape(said)}</title>{shape}'
-            f'<text {side} y="{lines[i] + 4}">{escape(point.label)}</text></g>'
-        )
-    return parts
+def _point(point: Point, place: tuple[float, float], name: Name, on: bool, x: Axis, y: Axis) -> str:
+    said = f"{point.label}: {x.name} {point.x:.4g} {x.unit}, {y.name} {point.y:.4g} {y.unit}".replace(" ,", ",").strip()
+    said += "; nothing here beats it on both" if on else ""
+    shape = f'<circle cx="{place[0]}" cy="{place[1]}" r="{RADIUS}"/>' if on else _cross(*place)
+    led = f'<path class="led" d="M{place[0]} {place[1]}L{name.x:g} {name.y - 4:g}"/>' if name.apart else ""
+    words = f'<text x="{name.x:g}" y="{name.y:g}" text-anchor="{name.anchor}">{escape(name.words)}</text>'
+    return f'<g class="point{" best" if on else ""}"><title>{escape(said)}</title>{led}{shape}{words}</g>'
 
 
 def _cross(x: float, y: float) -> str:
-    return f'<path fill="none" d="M{x - 5:g} {y - 5:g}l10 10M{x - 5:g} {y + 5:g}l10 -10"/>'
-
-
-def _apart(heights: Sequence[float], places: Sequence[float]) -> list[float]:
-    """Where the labels go: each beside its point, or below one that is there already."""
-    found: dict[int, float] = {}
-    for i in sorted(range(len(heights)), key=lambda i: heights[i]):
-        at = heights[i]
-        for taken in sorted(found[j] for j in found if abs(places[j] - places[i]) < WIDTH / 4):
-            at = taken + LINE if abs(taken - at) < LINE else at
-        found[i] = at
-    return [round(found[i], 1) for i in range(len(heights))]
+    return f'<path fill="none" d="M{x - 4:g} {y - 4:g}l8 8M{x - 4:g} {y + 4:g}l8 -8"/>'
 
 
 def _good(value: float, better: Better) -> float:

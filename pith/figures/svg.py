@@ -10,7 +10,8 @@ from pith.figures.style import TONES
 WIDTH = 400.0
 """Of a figure: its texts can be read on a phone, and are not too large on a desk."""
 SIZE = 12
-_LETTER = 6.4
+LETTER = 6.4
+"""About the width of one."""
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -46,7 +47,7 @@ def text(
 
 
 def fitting(words: str, room: float) -> str:
-    most = max(1, int(room / _LETTER))
+    most = max(1, int(room / LETTER))
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 

@@ -126,7 +126,7 @@ def test_a_file_that_takes_too_long_is_given_up(files: list[Path], monkeypatch: 
 @pytest.mark.parametrize("short", [True, False])
 def test_a_short_report_runs_each_model_with_one_thread_and_one_sample(files: list[Path], short: bool) -> None:
     candidates = [Candidate({"size_bytes": path.stat().st_size}, path) for path in files[1:]]
-    found, (low, high) = trade(candidates, [[], []], SAMPLE, 1, short)
-    assert 0 < low <= high and all(each.get("latency_p95_ms") for each in found)
+    found, (low, high), each = trade(candidates, [[], []], SAMPLE, 1, short)
+    assert each == [(low, high)] and 0 < low <= high and all(each.get("latency_p95_ms") for each in found)
     assert [len(each.timings) for each in found] == ([0, 0] if short else [3, 3])
     assert [each.get("peak_memory_bytes") is None for each in found] == [short, short]

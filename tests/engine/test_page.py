@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from engine.page import render
 from pith.faces import words
+from pith.faces.markdown import markdown
 from pith.findings.lost import Flipped
 from pith.findings.shown import ShownImage
 from pith.report import Report
 from tests import reports
 
+BEFORE = Path(__file__).parents[1] / "pith/faces/before.json"
 TEMPLATES = Path(__file__).parents[2] / "engine/templates"
 VOID = {"meta", "path", "rect", "circle", "image", "br"}
 ALLOWED = {
@@ -75,6 +77,7 @@ ALL = {
     "short": lambda: reports.short(verdict="unconstrained", constraints=()),
     "replayed": reports.replayed,
     "deep": reports.deep,
+    **{name: (lambda name=name: reports.odd()[name]) for name in ("bare", "single", "crowded", "worse")},
 }
 _PAGES: dict[str, str] = {}
 
@@ -230,3 +233,43 @@ def test_a_report_that_fits_badly_together_is_shown_all_the_same() -> None:
 def test_templates_leave_nothing_unescaped() -> None:
     for file in TEMPLATES.glob("*.j2"):
         assert "safe" not in re.findall(r"\|\s*(\w+)", file.read_text()) and "autoescape" not in file.read_text()
+
+
+ONE = re.compile(r"(?<![\d.,])1 (layers|samples|epochs|threads|times|predictions|classes|strengths)\b")
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "deep"])
+def test_sentences_count_as_people_do(name: str) -> None:
+    text = " ".join(Page(page_of(name)).text).replace(words.SPACE, " ") + markdown(ALL[name]())
+    assert not ONE.search(text), ONE.search(text)
+    for each in ALL[name]().usage:
+        text = text.replace(each.code, "")
+    assert not re.search(r"\b(None|nan|inf)\b|sqnr_db|sqnr db", text)
+
+
+def test_a_report_of_a_version_before_opens_in_every_face() -> None:
+    before = Report.model_validate_json(BEFORE.read_text())
+    page, short = Page(render(before)), markdown(before)
+    check_harmless(page)
+    assert "no_noise" not in BEFORE.read_text() and "uploaded_bytes" not in BEFORE.read_text()
+    assert before.headline[0] in " ".join(page.text) and before.headline[0] in short
+    assert before.layers is not None and before.trust is not None and before.trust.disturbances
+    assert all(row.name in " ".join(page.text) for row in before.layers.rows)
+    again = Report.model_validate_json(before.model_dump_json())
+    assert again == before
+
+
+def test_what_is_new_stands_in_every_face() -> None:
+    found = reports.report()
+    text = " ".join(Page(render(found)).text).replace(words.SPACE, " ")
+    short = markdown(found).replace(words.SPACE, " ")
+    for said in (
+        "12.30 MB",
+        "16×16×3×3 → 6×16×3×3" if "16×16×3×3 → 6×16×3×3" in text else "→",
+        "other shape",
+        "merged",
+    ):
+        assert said in text and said in short
+    for said in ("Each step against the model before it", "Accuracy under noise", "training 2", "resumed"):
+        assert said in text
+    assert "It was cut off and went on once." in text and "Other shape (" in short and "255 samples" in short

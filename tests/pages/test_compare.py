@@ -2,12 +2,14 @@
 
 import os
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from app.pages.comparison import Result, differences, rows, warnings
+from app.pages.comparison import Result, baselines, differences, missed, rows, warnings
 from pith.job import Job, JobSpec
+from pith.report import ConstraintResult, Metric
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
 from tests.pages.made import a_report, submitted, succeeded
@@ -79,14 +81,16 @@ def test_a_comparison(visit: Visit, several: list[str]) -> None:
     page = visit.to("/compare?" + "&".join(f"job={id}" for id in several))
     assert page.get_by_role("heading", level=1).inner_text() == "Compare 3 results"
     size = page.get_by_role("row", name="Size", exact=False).first
-    assert [each.strip() for each in size.get_by_role("cell").all_inner_texts()] == ["500 kB best", "1 MB", "1.2 MB"]
+    assert [each.strip() for each in size.get_by_role("cell").all_inner_texts()] == [
+        "4 MB",
+        "500 kB best",
+        "1 MB",
+        "1.2 MB",
+    ]
     for plot in ("Quality against size", "Quality against latency"):
         labels = page.get_by_role("region", name=plot).first.locator(".point.best text").all_text_contents()
-        assert [each[:8] for each in labels] == [
-            "baseline",
-            *(["1 · quan"] if plot.endswith("size") else []),
-            "2 · quan",
-        ]
+        size_alone = ["1"] if plot.endswith("size") else []
+        assert [each.partition(" ")[0] for each in labels] in (["B", *size_alone, "2"], ["Baseline", *size_alone, "2"])
     lines = page.locator("svg .line")
     assert lines.count() == 3
     lines.first.focus()
@@ -122,3 +126,31 @@ def test_a_report_of_another_version_is_left_out(http: httpx.Client, bench: Benc
     bench.succeed(old, bench.start(old), report_json=b'{"old": true}', report_html=b"")
     answer = http.get("/compare", params={"job": [*several, old]})
     assert answer.status_code == 200 and "written by another version" in answer.text
+
+
+def test_a_result_is_held_against_its_baseline_and_what_it_missed_is_said(bench: Bench, several: list[str]) -> None:
+    one, other, third = results(bench, several)
+    found = {row.name: row for row in rows([one, other])}
+    assert list(baselines([one, other])) == ["Baseline"]
+    assert found["Size"].told_of_baselines == ("4 MB",) and found["Accuracy"].told_of_baselines == ("0.93",)
+    assert found["Speedup"].told_of_baselines == ("–",)
+    digest = f"sha256:{'1' * 64}"
+    another = replace(third, report=third.report.model_copy(update={"model_digest": digest}))
+    assert list(baselines([one, another, other])) == ["Baseline 1", "Baseline 2"]
+    assert len({row.name: row for row in rows([one, another])}["Size"].told_of_baselines) == 2
+    short = ConstraintResult(name="min_speedup", limit=2, value=1.5, met=False, margin=-0.5, binds=True)
+    kept = ConstraintResult(name="min_compression_ratio", limit=2, value=4, met=True, margin=2)
+    short_of = replace(one, report=one.report.model_copy(update={"constraints": (kept, short)}))
+    assert missed(short_of) == ("Times faster, at least 2.00: 1.50, missed by 0.50 times",)
+    assert missed(one) == ()
+
+
+def test_axes_are_not_shorter_than_what_can_be_told_apart(bench: Bench, several: list[str]) -> None:
+    one, other, _ = results(bench, several)
+    exact = {row.name: row for row in rows([one, other])}
+    assert exact["Accuracy"].least == 0.02 and exact["Size"].least == pytest.approx(2e5)
+    wide = Metric(name="accuracy", value=0.9, unit="", better="higher", interval=(0.7, 1.0))
+    unsure = one.report.result.model_copy(update={"metrics": (wide, *one.report.result.metrics[2:])})
+    doubtful = replace(one, report=one.report.model_copy(update={"result": unsure}))
+    found = {row.name: row for row in rows([doubtful, other])}
+    assert found["Accuracy"].least == pytest.approx(0.3) and found["Accuracy"].within == (0, 1)

@@ -5,6 +5,20 @@ from typing import Any
 
 import pytest
 
+from engine.findings import asked, cover, looks, trust
+from engine.findings.attack import TRIES
+from engine.findings.disturb import DISTURBANCES
+from pith.costs import (
+    ATTACKS,
+    LOOKED,
+    REPORT_RUNS,
+    RUN_MACS,
+    SECTION_MACS,
+    SLOWEST,
+    TRUSTED,
+    WORDS_LOST,
+    Seconds,
+)
 from pith.dataset import (
     AudioPreprocessing,
     ColumnFacts,
@@ -106,6 +120,38 @@ def test_numbers_of_a_whole_recipe() -> None:
     assert found.seconds is not None and first.seconds is not None
     assert first.seconds.least < 2 * 3 * 500 * 0.003 < first.seconds.most
     assert found.seconds.most > sum(step.seconds.most for step in found.steps if step.seconds)
+
+
+def foreseen(facts: ModelFacts = IMAGES, data: DatasetFacts | None = PICTURES, **given: Any) -> Seconds:
+    given = given if data is not None else {**given, "dataset": None}
+    found = plan(spec({"kind": "quantize.weight_only"}, **given), model(facts), data and dataset(data), {}).seconds
+    assert found is not None
+    return found
+
+
+def test_a_whole_report_takes_longer_within_a_bound() -> None:
+    """Trust and looks run the models on samples, unless there are none, or the report is short, and stop somewhere."""
+    whole, short = foreseen(), foreseen(report="short")
+    assert whole.most > short.most and whole.least > short.least
+    runs = 2 * 100 * ATTACKS + 2 * LOOKED
+    assert whole.most - short.most == pytest.approx(runs * 0.001 * SLOWEST + 2 * REPORT_RUNS * 0.001 * SLOWEST, abs=0.2)
+    alone = foreseen(data=None).most - foreseen(data=None, report="short").most
+    assert alone == pytest.approx(2 * REPORT_RUNS * 0.001 * SLOWEST, abs=0.2)
+    splits = (PICTURES.splits[0], SplitFacts(name="test", samples=100_000, labelled=True))
+    more = PICTURES.model_copy(update={"splits": splits})
+    many = foreseen(data=more).most - foreseen(data=more, report="short").most
+    assert many < 3 * (whole.most - short.most), "not more samples than are drawn"
+    ids = IMAGES.model_copy(update={"inputs": (TensorFacts(name="x", shape=(None, 16), dtype="int64"),)})
+    assert foreseen(ids).most < whole.most, "words are not attacked"
+    vast = IMAGES.model_copy(update={"macs": 10**12})
+    assert foreseen(vast).most - foreseen(vast, report="short").most < alone + 0.2, "a large model is asked little"
+
+
+def test_what_is_foreseen_of_a_report_is_what_the_engine_does_at_most() -> None:
+    per_kind = [sum(len(change.strengths) for change in changes) + 1 for changes in DISTURBANCES.values()]
+    assert max(per_kind) + TRIES + 2 == ATTACKS and len(DISTURBANCES["text"][0].strengths) + 1 == WORDS_LOST
+    assert (trust.SAMPLES.stop - 1, asked.MACS, asked.RUN) == (TRUSTED, SECTION_MACS, RUN_MACS)
+    assert LOOKED == looks.SAMPLES * (cover.PARTS + 1)
 
 
 def test_a_coupled_layer_stays_with_the_one_that_is_named() -> None:

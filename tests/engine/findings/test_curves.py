@@ -60,7 +60,11 @@ def test_an_epoch_that_was_redone_counts_once_without_the_events_of_the_attempt_
         lines = folder.events.read_text()
         folder.events.unlink()
     assert '"epoch":' in lines, "the attempt before the last has ended an epoch"
-    assert run(folder.root, engine.reload.main).curves == whole.curves
+    found = run(folder.root, engine.reload.main).curves
+    assert [curve.model_copy(update={"resumed": ()}) for curve in found] == list(whole.curves)
+    resumed = [(curve.step, curve.phase, curve.resumed) for curve in found if curve.resumed]
+    assert resumed and all(0 < at <= 3 for *_, ends in resumed for at in ends)
+    assert not any(curve.resumed for curve in whole.curves)
 
 
 def test_what_has_no_classes_has_a_loss_alone(tmp_path: Path) -> None:
@@ -94,4 +98,7 @@ def test_the_later_of_two_replaces_the_earlier_and_what_is_no_number_is_not_draw
     curves.record((1, 2), "loss", 2, 3.0, 3)
     curves.record((1, 2), "loss", 3, float("nan"), 3)
     assert curves.drawn() == (Curve(step=1, phase=2, name="loss", points=((1.0, 5.0), (2.0, 3.0))),)
+    assert Curves(curves.drawn()).drawn() == curves.drawn()
+    curves.resume(1, 2)
+    assert curves.drawn()[0].resumed == (2.0,) and Curves(curves.drawn()).drawn() == curves.drawn()
     assert json.loads(curves.drawn()[0].model_dump_json())["points"] == [[1.0, 5.0], [2.0, 3.0]]

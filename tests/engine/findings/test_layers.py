@@ -14,7 +14,7 @@ from engine.data import Split
 from engine.findings import layer_noise, layer_sensitivity
 from engine.findings.layer_gains import without_gains
 from engine.findings.layer_sensitivity import LAYERS
-from engine.findings.layers import _merged
+from engine.findings.layers import _absent, _merged
 from engine.measure import Samples
 from engine.objective import objective
 from engine.run import run
@@ -129,7 +129,7 @@ def test_sensitivity_is_the_share_of_answers_that_one_layer_changes(tmp_path: Pa
         chain(tmp_path / "after.onnx", swapped, swapped, EYE),
     )
     found = sensitivity(before, after, samples(np.repeat(EYE, 10, axis=0), True))
-    assert found.falls == {"0": 0.5, "1": 0.5, "2": 0.0}
+    assert found.falls == {"0": 0.5, "1": 0.5, "2": 0.0} and found.lacks == {}
     assert (found.metric, found.samples, found.lack) == ("agreement", 40, None)
 
 
@@ -142,7 +142,7 @@ def test_without_classes_it_is_the_fall_of_r2(tmp_path: Path) -> None:
     wanted = (x[:, 2] ** 2).mean() / (x @ weight).var()
     assert found.metric == "r2" and found.falls == {"0": 0.0, "1": pytest.approx(wanted, rel=1e-4)}
     constant = sensitivity(before, after, samples(np.ones((8, 4), np.float32), False))
-    assert constant.falls == {"0": 0.0}, "outputs that do not vary have no R²"
+    assert constant.falls == {"0": 0.0} and constant.lacks == {"1": "no numbers"}, "outputs that do not vary have no R²"
 
 
 def test_the_largest_layers_are_tried_first_and_the_rest_is_said(tmp_path: Path) -> None:
@@ -157,6 +157,7 @@ def test_the_largest_layers_are_tried_first_and_the_rest_is_said(tmp_path: Path)
     few = sensitivity(before, after, samples(EYE, True), macs=layer_sensitivity.MOST_MACS / 32)
     assert list(few.falls) == [str(len(weights))] and few.samples == 4
     none = sensitivity(before, after, samples(EYE, True), macs=1e13)
+    assert set(none.lacks.values()) == {"too many"} and len(few.lacks) == LAYERS + 2
     assert none.falls == {} and none.lack is not None and none.lack.startswith("sensitivity of the 0 largest")
 
 
@@ -212,7 +213,7 @@ def test_a_quantized_result_layer_by_layer(tmp_path: Path) -> None:
     assert totals(report, "before") == {name: report.baseline.get(name) for name in totals(report, "before")}
     assert totals(report, "after") == {name: report.result.get(name) for name in totals(report, "after")}
     first = found["layers.1"]
-    assert first.before == LayerCost(parameters=2080, nonzero=2080, size_bytes=8320, bits=32, macs=2048)
+    assert first.before == LayerCost(shape=(32, 64), parameters=2080, nonzero=2080, size_bytes=8320, bits=32, macs=2048)
     assert first.after is not None and (first.after.bits, first.after.macs) == (8, 2048)
     assert first.after.size_bytes == 2048 + 32 * (4 + 1) + 32 * 4, "integers, their scales and zeros, and the bias"
     assert report.layers is not None and (report.layers.metric, report.layers.samples) == ("agreement", 64)
@@ -230,6 +231,10 @@ def test_a_pruned_and_encoded_result_keeps_its_names(tmp_path: Path) -> None:
     hidden, head = found["hidden"], found["head"]
     assert hidden.before is not None and hidden.after is not None and hidden.after.parameters < hidden.before.parameters
     assert hidden.sqnr_db is None and hidden.sensitivity is None and head.sqnr_db is not None
+    assert hidden.no_noise == hidden.no_sensitivity == head.no_sensitivity == "other shape" and head.no_noise is None
+    stem = found["stem.0"]
+    assert stem.before is not None and stem.after is not None
+    assert stem.before.shape[0] > stem.after.shape[0] and stem.before.shape[1:] == stem.after.shape[1:] == (1, 3, 3)
     assert totals(report, "after")["macs"] == report.result.get("macs")
 
 
@@ -257,12 +262,34 @@ def test_new_outputs_leave_nothing_to_compare_with(tmp_path: Path) -> None:
     report = ran(tmp_path, [{"kind": "finetune.head", "epochs": 1}], net=Mlp)
     assert report.layers is not None and report.layers.metric is None
     assert all(row.sqnr_db is None and row.sensitivity is None for row in report.layers.rows)
+    head = report.layers.rows[-1]
+    assert head.no_noise == head.no_sensitivity == "new outputs"
     assert "the last step gave the model its outputs" in report.left_out["layers"]
 
 
 def test_a_short_report_has_costs_and_runs_nothing(tmp_path: Path) -> None:
     report = ran(tmp_path, [{"kind": "quantize.dynamic"}], net=Regression, report="short")
     assert report.layers is not None and all(row.after for row in report.layers.rows)
+    assert {row.no_noise for row in report.layers.rows} == {"short report"}
     assert report.left_out["layers"] == "noise and sensitivity, as the job asked for a short report"
     assert report.result.timings == () and report.result.get("peak_memory_bytes") is None
     assert report.comparison.speedup_interval is not None
+
+
+def test_every_layer_without_noise_or_sensitivity_says_why(tmp_path: Path) -> None:
+    """A norm goes into the weight before it, a table of parameters has no output, and another layer comes."""
+    report = ran(tmp_path, [{"kind": "quantize.static"}], net=Transformer)
+    found = rows(report)
+    assert found, "there are layers"
+    for row in found.values():
+        assert (row.sqnr_db is None) == (row.no_noise is not None)
+        assert (row.sensitivity is None) == (row.no_sensitivity is not None)
+    assert {row.no_noise for row in found.values() if row.kind == "Parameter"} == {"no output"}
+
+
+def test_a_layer_in_one_file_alone_came_or_went() -> None:
+    cost = LayerCost(parameters=1, nonzero=1, size_bytes=4, bits=32, macs=None)
+    before, after = {"a": ("Linear", cost), "b": ("Linear", cost)}, {"b": ("Linear", cost), "c": ("Linear", cost)}
+    said = [_absent(name, before, after, {"b": "merged"}, "new outputs") for name in "abc"]
+    assert said == ["went", "merged", "came"]
+    assert _absent("b", before, after, {}, "short report") == "short report"

@@ -14,7 +14,7 @@ from engine.findings.attack import attacked
 from engine.findings.disturb import ADVERSARIAL, DISTURBANCES, Change, furthest, reaches
 from engine.findings.exam import Exam, exam
 from engine.findings.form import Form
-from engine.findings.trust import calibration, reliability, under_stress
+from engine.findings.trust import TRIES, Trials, _shared_out, calibration, reliability, under_stress
 from engine.measure import Answers, Samples, answers
 from engine.probabilities import are_probabilities, probabilities
 from pith.findings.trust import Trust
@@ -171,7 +171,7 @@ def halves_matrix() -> NDArray[Any]:
 
 def stressed(path: Path, given_exam: Exam, form: Form, seed: int = 0, attack: bool = True) -> Trust:
     model = Asked(path, 1)
-    return under_stress(Trust(), given_exam, form, (model, model), seed, attack)
+    return under_stress(Trust(), given_exam, form, (model, model), seed, Trials(len(given_exam), attack=attack))
 
 
 def exam_of(samples: Samples, path: Path) -> Exam:
@@ -184,8 +184,10 @@ def test_equal_models_suffer_alike_and_a_seed_repeats_it(tmp_path: Path) -> None
     given_exam = exam_of(samples_of(x, y=y), path)
     found = stressed(path, given_exam, Form("image"))
     assert found.clean_before == found.clean_after == 1.0 and found.metric == "accuracy" and found.samples == 40
-    assert [each.name for each in found.disturbances] == ["noise", "blur", "brightness", "contrast", "adversarial"]
-    assert all(each.before == each.after for each in found.disturbances)
+    names = list(dict.fromkeys(each.name for each in found.disturbances))
+    assert names == ["noise", "blur", "brightness", "contrast", "adversarial"]
+    assert [each.strength for each in found.disturbances if each.name == "noise"] == [2.5, 5, 10]
+    assert all(each.before == each.after and each.further == each.drop == 0 for each in found.disturbances)
     assert stressed(path, given_exam, Form("image")) == found
     lost = {each.name: each.before for each in found.disturbances}
     assert lost["brightness"] == 1.0, "both halves are as much brighter"
@@ -238,8 +240,10 @@ def test_texts_lose_words_with_their_mask_as_it_was_and_are_not_attacked(tmp_pat
     ids[15:, 1] = 4
     samples = samples_of(ids, mask, y=np.repeat([0, 1], 15))
     found = stressed(path, exam_of(samples, path), worded(), attack=False)
-    assert found.clean_before == 1.0 and [each.name for each in found.disturbances] == ["missing words"]
-    assert 0.6 < found.disturbances[0].before < 1.0, "two words of six, and one decides; a tie is the first class"
+    assert found.clean_before == 1.0 and {each.name for each in found.disturbances} == {"missing words"}
+    weakest, middle, strongest = (each.before for each in found.disturbances)
+    assert 0.6 < middle < 1.0, "two words of six, and one decides; a tie is the first class"
+    assert strongest <= middle <= weakest, "a stronger one is more of the same"
     assert "text" not in ADVERSARIAL and "codes" not in ADVERSARIAL
 
 
@@ -257,10 +261,11 @@ def test_regression_is_judged_by_its_metric_and_attacked_by_its_cost(tmp_path: P
     samples = samples_of(x, y=(x @ matrix).astype(np.float32), classes=False, task="tabular-regression")
     found = stressed(path, exam_of(samples, path), Form("table"))
     assert found.metric == "r2" and found.clean_before == pytest.approx(1.0)
-    values = {each.name: each.before for each in found.disturbances}
+    values = {each.name: each.before for each in found.disturbances if each.strength in (0.3, 20, 0.1)}
     assert values["missing values"] < values["noise"] < 1 and values["adversarial"] < 0.999
     other = stressed(path, exam_of(samples, path), Form("table"), seed=1)
-    assert all(each.before != values[each.name] for each in other.disturbances), "another seed, other noise"
+    pairs = zip(found.disturbances, other.disturbances, strict=True)
+    assert all(one.before != another.before for one, another in pairs), "another seed, other noise"
 
 
 def test_values_that_are_no_numbers_are_not_told(tmp_path: Path) -> None:
@@ -269,3 +274,51 @@ def test_values_that_are_no_numbers_are_not_told(tmp_path: Path) -> None:
     samples = samples_of(x, y=np.ones((20, 1), np.float32), classes=False, task="generic")
     found = stressed(path, exam_of(samples, path), Form("table"))
     assert found.disturbances == () and found.clean_before is None
+
+
+def test_what_is_lost_under_a_disturbance_has_paired_intervals(tmp_path: Path) -> None:
+    """The result leans to one side, the more so the brighter a picture is."""
+    x, y = two_bright_halves(200)
+    good = linear_model(tmp_path / "good.onnx", halves_matrix(), (1, 8, 8))
+    poor = linear_model(tmp_path / "poor.onnx", halves_matrix() * [1, 1.03], (1, 8, 8))
+    given_exam = exam_of(samples_of(x, y=y), good)
+    found = under_stress(
+        Trust(), given_exam, Form("image"), (Asked(good, 1), Asked(poor, 1)), 0, Trials(len(given_exam))
+    )
+    assert found.samples == 200 and found.clean_drop == pytest.approx(found.clean_before - found.clean_after)  # type: ignore[operator]
+    for each in found.disturbances:
+        assert each.drop == pytest.approx(each.before - each.after)
+        assert each.further == pytest.approx(each.drop - found.clean_drop)  # type: ignore[operator]
+        for value, interval in (
+            (each.before, each.before_interval),
+            (each.after, each.after_interval),
+            (each.drop, each.drop_interval),
+            (each.further, each.further_interval),
+        ):
+            assert interval is not None and interval[0] <= value + 1e-9 and value <= interval[1] + 1e-9
+    lost = next(each for each in found.disturbances if each.drop and each.drop > 0.05)
+    assert lost.drop_interval is not None and lost.before_interval is not None and lost.after_interval is not None
+    apart = (lost.before_interval[1] - lost.after_interval[0]) - (lost.before_interval[0] - lost.after_interval[1])
+    assert lost.drop_interval[1] - lost.drop_interval[0] < apart, "the same samples say more than two draws of them"
+
+
+@pytest.mark.parametrize(
+    ("each", "attack", "wanted"),
+    [
+        (1000, True, Trials(256, True, True)),
+        (64, True, Trials(64, True, True)),
+        (30, True, Trials(35, False, True)),
+        (5, True, Trials(55, False, False)),
+        (1, True, None),
+        (64, False, Trials(256, True, False)),
+        (1, False, None),
+    ],
+)
+def test_what_may_be_asked_is_shared_out(each: int, attack: bool, wanted: Trials | None) -> None:
+    """``each`` is how many samples there are runs for with all strengths and an attack."""
+    changes = DISTURBANCES["image"]
+    runs = each * (3 * len(changes) + 1 + TRIES + 2)
+    assert _shared_out(runs, changes, attack) == wanted
+    if wanted is not None:
+        asked = sum(len(wanted.strengths(change)) for change in changes) + 1 + (TRIES + 2) * wanted.attack
+        assert wanted.samples * asked <= runs

@@ -12,7 +12,7 @@ from pith.figures.axes import around
 from pith.figures.bars import Bar, Length, bars
 from pith.figures.confusion import confusion
 from pith.figures.heat import picture
-from pith.figures.lines import Series, lines
+from pith.figures.lines import Mark, Series, lines
 from pith.figures.profile import profile
 from pith.figures.reliability import Bin, reliability
 from pith.figures.scatter import Point, scatter
@@ -35,7 +35,7 @@ def drawn(values: list[float], name: str = NAME) -> dict[str, Drawn]:
         "bars": bars(
             name, name, [Bar(name, name, (Length(abs(value), interval=(0.0, abs(value))),)) for value in values]
         ),
-        "lines": lines(name, name, [Series(name, tuple(enumerate(values)))], name, marks=[0.5]),
+        "lines": lines(name, name, [Series(name, tuple(enumerate(values)))], name, marks=[Mark(0.5, name)]),
         "profile": profile(name, name, [*values, None], [None, *values], unit=name),
         "reliability": reliability(name, name, [Bin(each / 2, each, 3, each, each) for each in shares]),
         "confusion": confusion(name, name, [name] * len(count), [count] * len(count)),
