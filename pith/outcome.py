@@ -27,6 +27,7 @@ class Outcome(Frozen):
     quality_drop: float | None = Field(
         None, description="How much worse: the fall of the metric, or the rise of a loss."
     )
+    quality_drop_interval: tuple[float, float] | None = Field(None, description="95 % confidence interval of the drop.")
     constraints: tuple[Reached, ...] = ()
     replay: str | None = Field(None, description="Of a replay: how it compares with the original, in a sentence.")
     identical: bool | None = Field(None, description="Of a replay: whether all artifacts have the same bytes.")

@@ -61,6 +61,7 @@ def outcome_of(report: Report) -> Outcome:
         speedup_interval=found.speedup_interval,
         quality=found.quality,
         quality_drop=found.quality_drop,
+        quality_drop_interval=found.quality_drop_interval,
         constraints=tuple(
             Reached(name=each.name, limit=each.limit, value=each.value, met=each.met) for each in report.constraints
         ),

@@ -28,7 +28,7 @@ def gains(outcome: Outcome) -> Iterator[Gain]:
     yield Gain("Speed", speed.text, speed.text, speed.tone)
     if outcome.quality is not None and outcome.quality_drop is not None:
         called = _SHORT.get(outcome.quality, outcome.quality.replace("_", " "))
-        moved = _quality(outcome.quality, outcome.quality_drop)
+        moved = _quality(outcome.quality, outcome.quality_drop, outcome.quality_drop_interval)
         yield Gain(called[0].upper() + called[1:], moved.text, f"{called} {moved.text}", moved.tone)
 
 
@@ -57,10 +57,13 @@ def _speed(outcome: Outcome) -> Change:
     return _times(outcome.speedup, "faster", "slower")
 
 
-def _quality(name: MetricName, drop: float) -> Change:
+def _quality(name: MetricName, drop: float, between: tuple[float, float] | None) -> Change:
+    """An interval that holds 0 is neither a loss nor a gain."""
     moved = drop if name in _LOWER else -drop
     text = f"{words.signed(100 * moved, '.2f')} points" if name in ("accuracy", "agreement") else ""
     text = text or words.signed(moved)
     if not any(digit in text for digit in "123456789"):
         return Change("unchanged", "same")
+    if between is not None and between[0] <= 0 <= between[1]:
+        return Change(text, "same")
     return Change(text, "worse" if drop > 0 else "better")

@@ -42,6 +42,14 @@ def test_quality(name: str, drop: float, words: tuple[str, str]) -> None:
     assert said(quality=name, quality_drop=drop)[2] == words
 
 
+@pytest.mark.parametrize(
+    ("between", "tone"), [((-0.01, 0.014), "same"), ((0.001, 0.003), "worse"), ((-0.003, -0.001), "better")]
+)
+def test_a_loss_that_may_be_none_is_not_called_worse(between: tuple[float, float], tone: str) -> None:
+    drop = sum(between) / 2
+    assert said(quality="accuracy", quality_drop=drop, quality_drop_interval=between)[2][1] == tone
+
+
 def test_what_was_reached_of_a_constraint() -> None:
     drop = Reached(name="max_metric_drop", limit=0.01, value=-0.002, met=True)
     assert reached(drop) == "Quality lost, at most 0.0100: it is −0.0020"
