@@ -12,6 +12,8 @@ from app.pages.visitor import pages_for
 from app.parameters import plausible
 from app.service import TheService
 from pith.architectures import table
+from pith.facts import ModelFacts
+from pith.recipe import takes
 from pith.resources import ResourceStatus
 
 SHOWN = 25
@@ -62,5 +64,22 @@ def show(request: Request, id: str, service: TheService) -> HTMLResponse:
         tree=layers.tree(known),
         lineage=descent(service, model),
         jobs=service.jobs.list(10, naming=(model.id,)).data,
+        left=what_is_left(facts),
+        takes=sorted(takes(facts)),
         asks_architecture=model.error is not None and model.error.code in NEEDS_ARCHITECTURE,
+    )
+
+
+def what_is_left(facts: ModelFacts | None) -> str:
+    """What can still be done with a model that is finished, in words; nothing for one that takes every technique."""
+    if facts is None or (facts.trainable and not facts.finished_layers):
+        return ""
+    if facts.finished_layers:
+        return (
+            "Nothing more can be taken from it: its layers hold integers or halves already, and no technique works on "
+            "those. It can still teach a student. To compress otherwise, start from the model that it was made from."
+        )
+    return (
+        "It came as ONNX, which is a finished graph: it can be quantized and encoded, and leaves as ONNX alone. "
+        "To prune, train, distil or merge it, upload the .pt2 that it was made from."
     )

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app.pages import static, words
+from app.pages.plainly import plainly
 from pith import __version__
 from pith.access import DEFAULT_PROJECT
 from store.access import Caller
@@ -50,6 +51,8 @@ def _environment() -> Environment:
         dotted=words.dotted,
         duration=words.duration,
         when=words.when,
+        plainly=plainly,
+        capitalised=words.capitalised,
     )
     return made
 

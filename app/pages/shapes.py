@@ -106,10 +106,17 @@ def _object(schema: Schema, defs: Mapping[str, Schema]) -> Shape:
     required = set(schema.get("required", ()))
     properties = {
         name: Property(shape_of(each, defs), name in required, each.get("default"), each.get("description", ""))
-        for name, each in schema["properties"].items()
+        for name, each in _own_first(schema["properties"]).items()
     }
     says = _first_sentences(schema.get("description", ""))
     return Shape("group", properties=properties, title=schema.get("title", ""), says=says)
+
+
+def _own_first(properties: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The kind and the options of a technique itself, and then those that it shares with others."""
+    names = list(properties)
+    begin = names.index("kind") if "kind" in properties else 0
+    return {name: properties[name] for name in names[begin:] + names[:begin]}
 
 
 def _union(branches: Sequence[Schema], defs: Mapping[str, Schema]) -> Shape:

@@ -32,6 +32,11 @@ def shape(value: tuple[int | None, ...] | None) -> str:
     return " × ".join(sizes) or "one number"
 
 
+def capitalised(text: str) -> str:
+    """The first letter alone, unlike Jinja's ``capitalize``."""
+    return text[:1].upper() + text[1:]
+
+
 def dotted(name: str) -> Markup:
     """A dotted name, which may be broken after its dots."""
     return Markup(".<wbr>").join(name.split("."))

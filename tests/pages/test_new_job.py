@@ -46,7 +46,7 @@ def spec_of(answer: httpx.Response) -> Any:
 
 def wrong_at(answer: httpx.Response) -> dict[str, list[str]]:
     """What is said at each field."""
-    places = re.findall(r'<span class="wrong-place" id="(.*?)-wrong">(.+?)</span></span>', answer.text)
+    places = re.findall(r'<span class="wrong-place" id="(.*?)-wrong" data-live>(.+?)</span></span>', answer.text)
     return {id: [unescape(text) for text in re.findall(r'<span class="wrong">([^<]*)', told)] for id, told in places}
 
 
@@ -74,7 +74,10 @@ def test_a_wrong_value_is_told_at_its_field(http: httpx.Client, model: str) -> N
     answer = worked(http, "", **given, **{"/constraints/min_speedup": "-1"})
     assert spec_of(answer)["recipe"] == [{"kind": "prune.magnitude", "sparsity": "much"}]
     assert wrong_at(answer).keys() == {"f-recipe-0-sparsity", "f-constraints-min-speedup"}
-    assert 'href="#f-recipe-0-sparsity"' in answer.text and "recipe 1, sparsity" in answer.text
+    assert (
+        'href="#f-recipe-0-sparsity"' in answer.text
+        and "Step 1 (prune.magnitude), sparsity</a>: should be" in answer.text
+    )
     assert 'value="much"' in answer.text and 'aria-invalid="true"' in answer.text
 
 
@@ -171,11 +174,200 @@ def test_a_job_like_another(http: httpx.Client, model: str) -> None:
     assert http.get("/jobs/new", params={"like": "job_" + "0" * 26}).status_code == 404
 
 
+@pytest.mark.parametrize("what", ["model", "dataset", "preset"])
+def test_what_an_address_asks_for_and_is_not_there_is_told(http: httpx.Client, model: str, what: str) -> None:
+    answer = http.get("/jobs/new", params={what: "nope"})
+    assert answer.status_code == 200
+    (note,) = re.findall(r'<p class="notice warn">(.*?)</p>', answer.text)
+    assert "nope" in note and "/v1/" not in note
+    assert spec_of(answer) == ({} if what == "model" else {"model": model})
+    assert "notice warn" not in http.get("/jobs/new", params={"model": model, "preset": "smaller"}).text
+
+
+def test_a_deleted_model_is_told_as_one(http: httpx.Client, model: str) -> None:
+    assert http.delete(f"/v1/models/{model}").status_code == 204
+    answer = http.get("/jobs/new", params={"model": model})
+    assert f"The model &#39;{model}&#39; was deleted on" in answer.text and spec_of(answer) == {}
+
+
+def test_a_fork_begins_on_the_page_of_its_job(http: httpx.Client, model: str) -> None:
+    job = submitted(http, model)
+    assert http.get("/jobs/new", params={"fork": job}).headers["location"] == f"/jobs/{job}#fork"
+    assert 'id="fork"' in http.get(f"/jobs/{job}").text
+    nowhere = http.get("/jobs/new", params={"fork": "nope"})
+    assert nowhere.status_code == 404 and "There is no job &#39;nope&#39;" in nowhere.text
+
+
+def steps(*kinds: str, **options: str) -> dict[str, str]:
+    given = {"/recipe#n": str(len(kinds))} | {f"/recipe/{index}#of": kind for index, kind in enumerate(kinds)}
+    return given | {name.replace("__", "/"): value for name, value in options.items()}
+
+
+ROUTES = re.compile(r"recipe\[|outputs\[|/v1/|training_data|\bnull\b")
+
+
+def said(answer: httpx.Response) -> str:
+    """The list of problems as text."""
+    found = re.search(r'<ul class="problems".*?</ul>', answer.text, re.DOTALL)
+    assert found is not None
+    return " ".join(unescape(re.sub("<[^>]*>", "", found[0])).split())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (steps("prune.magnitude") | {"/recipe/0/sparsity": "7"}, "Step 1 (prune.magnitude), sparsity: should be"),
+        (
+            steps("quantize.dynamic", "finetune.full"),
+            "Step 2 (finetune.full): cannot follow step 1 (quantize.dynamic), which finishes the model; move step 2 before",
+        ),
+        (steps("finetune.full"), "Dataset: step 1 (finetune.full) needs labels, training data; pick a dataset, or"),
+        (
+            steps("prune.channel") | {"/recipe/0/recovery#of": "TrainingOptions"},
+            "Dataset: step 1 (prune.channel) needs labels, training data for recovery (none does without); pick",
+        ),
+        (steps(), "Steps: there is none yet; take an aim, or add one"),
+        (steps("prune.channel") | {"/model": "dts_" + "0" * 26}, "Model: 'dts_"),
+        (steps("encode.entropy") | {"/model": "mdl_" + "0" * 26}, "; pick another one, or upload it first"),
+        (steps("encode.entropy") | {"tags": "fine a!b"}, "Tags: “a!b” is no tag; it takes letters, digits and"),
+        (
+            steps("encode.entropy") | {"tags": " ".join(f"t{i}" for i in range(21))},
+            "Tags: takes at most 20, and has 21",
+        ),
+        (
+            steps("quantize.dynamic") | {"/constraints/max_metric_drop": "0.1"},
+            "Dataset: max metric drop 0.1 can only be checked on data; pick a dataset, or upload one first",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_problems_are_told_in_words(http: httpx.Client, model: str, given: dict[str, str], words: str) -> None:
+    answer = worked(http, "", **{"/model": model, **given})
+    assert words in said(answer)
+    told = said(answer) + " ".join(text for each in wrong_at(answer).values() for text in each)
+    assert not ROUTES.search(told), told
+
+
+def test_a_technique_that_is_none_is_told_in_words(http: httpx.Client, model: str) -> None:
+    spec = {"model": model, "recipe": [{"kind": "prune.nothing"}]}
+    told = said(worked(http, "json", json=json.dumps(spec)))
+    assert told.startswith("Step 1") and "which stand under “Add a step”" in told and not ROUTES.search(told)
+
+
+def test_an_option_without_a_field_of_its_own_is_named(http: httpx.Client, model: str) -> None:
+    spec = {"model": model, "recipe": [{"kind": "quantize.static", "bits": 99}], "nonsense": 1}
+    answer = worked(http, "json", json=json.dumps(spec))
+    assert "Step 1 (quantize.static), bits: should be 8 (it is 99)" in said(answer)
+    assert wrong_at(answer)["f-recipe-0-of"] == ["Bits should be 8 (it is 99)"]
+    assert "Nonsense: is no option of a job spec" in said(answer)
+
+
+def test_at_its_field_a_problem_has_the_field_s_name(http: httpx.Client, model: str) -> None:
+    answer = worked(http, "", **{"/model": model, **steps("prune.magnitude"), "/recipe/0/sparsity": "7", "tags": "ü"})
+    told = wrong_at(answer)
+    assert told["f-recipe-0-sparsity"] == ["Sparsity should be less than 1 (it is 7)"]
+    assert told["ftags"][0].startswith("Tags: “ü” is no tag")
+    assert re.search(r'<details class="card" id="rest" open', answer.text), "what is wrong is not in sight"
+
+
+def test_a_dataset_is_marked_as_needed(http: httpx.Client, model: str, dataset: str) -> None:
+    def needed(*kinds: str, **given: str) -> str:
+        text = worked(http, "", **{"/model": model, **steps(*kinds), **given}).text
+        found = re.search(r'<span class="needed" id="f-dataset-needed" data-live>(.*?)</span>', text)
+        assert found is not None
+        assert bool(re.search(r'<select id="f-dataset"[^>]* required', text)) == bool(found[1])
+        return found[1]
+
+    assert needed("quantize.dynamic") == ""
+    assert needed("quantize.dynamic", "finetune.full") == "needed by step 2 (finetune.full)"
+    assert (
+        needed("prune.magnitude", **{"/recipe/0/recovery#of": "TrainingOptions"})
+        == "needed by step 1 (prune.magnitude)"
+    )
+    assert (
+        needed("quantize.static", **{"/recipe/0/bits": "x", "/dataset": dataset})
+        == "needed by step 1 (quantize.static)"
+    )
+    assert needed("encode.entropy", **{"/constraints/max_metric_drop": "0.1"}) == "needed by max metric drop"
+
+
+@pytest.fixture
+def finished(http: httpx.Client, bench: Bench) -> str:
+    """A model that came as ONNX."""
+    return learnt(http, bench, format="onnx", trainable=False)
+
+
+def learnt(http: httpx.Client, bench: Bench, **facts: object) -> str:
+    made = http.put("/v1/models", params={"name": "a.onnx"}, content=os.urandom(64)).json()
+    bench.learn(made["check"], **facts)
+    return str(made["id"])
+
+
+def test_a_finished_graph_leaves_as_onnx_alone(http: httpx.Client, model: str, finished: str) -> None:
+    assert spec_of(http.get("/jobs/new", params={"model": finished})) == {"model": finished, "outputs": ["onnx"]}
+    answer = http.get("/jobs/new", params={"model": finished, "preset": "smaller"})
+    assert spec_of(answer)["outputs"] == ["onnx"] and "Can run" in answer.text and wrong_at(answer) == {}
+    added = worked(http, "add:/recipe:quantize.dynamic", **{"/model": finished})
+    assert spec_of(added)["outputs"] == ["onnx"]
+    assert http.post("/v1/jobs", params={"dry_run": True}, json=spec_of(answer)).json()["possible"]
+    other = {"/model": model, "fitted": "fitted", "/outputs#n": "1", "/outputs/0": '"onnx"'}
+    assert spec_of(worked(http, "", **other)) == {"model": model}
+    chosen = spec_of(worked(http, "", **{**other, "fitted": ""}))
+    assert chosen["outputs"] == ["onnx"], "what somebody has chosen is undone"
+
+
+def test_what_a_finished_graph_cannot_take_is_not_offered(http: httpx.Client, bench: Bench, finished: str) -> None:
+    def offered(model: str) -> tuple[set[str], set[str]]:
+        text = http.get("/jobs/new", params={"model": model}).text
+        pressable = re.findall(r'<button[^>]* value="(preset|add):([^"]*)"(?: class="preset")?>', text)
+        return (
+            {name for what, name in pressable if what == "preset"},
+            {name.removeprefix("/recipe:") for what, name in pressable if what == "add" and "." in name},
+        )
+
+    aims, kinds = offered(finished)
+    assert aims == {"smaller"}
+    assert "quantize.static" in kinds and "encode.entropy" in kinds and "prune.channel" not in kinds
+    assert "finished graph" in http.get("/jobs/new", params={"model": finished}).text
+    assert offered(learnt(http, bench, format="onnx", trainable=False, finished_layers=2)) == (set(), set())
+
+
+def test_a_model_page_says_what_can_still_be_done_with_it(http: httpx.Client, bench: Bench, model: str) -> None:
+    def action(id: str) -> str:
+        found = re.search(r'<div class="actions">\n(.*?)\n', http.get(f"/models/{id}").text)
+        assert found is not None
+        return found[1]
+
+    assert "Compress it" in action(model)
+    once = learnt(http, bench, format="onnx", trainable=False)
+    assert "Quantize it" in action(once)
+    assert "it can be quantized and encoded" in http.get(f"/models/{once}").text
+    twice = learnt(http, bench, format="onnx", trainable=False, finished_layers=2)
+    assert "/jobs/new" not in action(twice)
+    assert "Nothing more can be taken from it" in http.get(f"/models/{twice}").text
+
+
+def test_what_is_set_is_said_of_a_closed_step(http: httpx.Client, model: str) -> None:
+    def told(*recipe: dict[str, Any]) -> list[str]:
+        answer = worked(http, "json", json=json.dumps({"model": model, "recipe": recipe}))
+        return [unescape(each) for each in re.findall(r"-told\" data-live>(.*?)</span>", answer.text)]
+
+    magnitude = {"kind": "prune.magnitude", "sparsity": 0.7, "scope": "global", "recovery": {"epochs": 3}}
+    assert told(magnitude, {"kind": "quantize.weight_only"}) == [
+        ", set: sparsity 0.7, scope global, recovery (epochs 3)",
+        "",
+    ]
+    student = {"kind": "distill.logits", "student": {"width": 0.5}, "teacher": [{"model": "baseline"}], "cache": False}
+    assert told(student) == [", set: teacher (1), student (narrower, width 0.5), cache no"]
+    assert told({"kind": "prune.magnitude", "recovery": {}}) == [", set: recovery"]
+    assert told({"kind": "quantize.mixed", "bits": [8, 2]}) == [", set: bits 8, 2"]
+
+
 def test_a_job_is_made_by_preset(visit: Visit, model: str) -> None:
     page = visit.to(f"/jobs/new?model={model}")
     visit.holds("new-job-empty")
     page.get_by_role("button", name=PRESETS[0].aim).click()
-    expect(page.locator("#plan")).to_contain_text("Can run")
+    expect(page.locator("#sending")).to_contain_text("Can run")
     expect(page.locator(".step")).to_have_count(1)
     page.get_by_text("3 options").click()
     page.get_by_label("Bits").select_option("4")
@@ -191,7 +383,7 @@ def test_what_is_wrong_is_found_by_keyboard(visit: Visit, model: str) -> None:
     page.get_by_label("Min speedup").fill("none")
     page.get_by_label("Group size").evaluate("field => field.closest('details').open = false")
     page.locator("#json").fill(page.locator("#json").input_value().replace('"bits": 8', '"bits": 8, "group_size": 1'))
-    summary = page.locator("#problems")
+    summary = page.locator("#sending")
     expect(summary).to_contain_text("One thing keeps this job from running")
     expect(page.get_by_role("button", name="Send the job")).to_be_disabled()
     visit.holds("new-job-wrong")
@@ -238,7 +430,7 @@ def test_without_a_script_its_buttons_work_too(visits: Any, api: Any, model: str
         page = visit.to(f"/jobs/new?model={model}")
         page.get_by_role("button", name=PRESETS[0].aim).click()
         expect(page.locator(".step")).to_have_count(1)
-        expect(page.locator("#plan")).to_contain_text("Can run")
+        expect(page.locator("#sending")).to_contain_text("Can run")
         assert "quantize.weight_only" in page.locator("#curl").inner_text()
         assert not page.get_by_role("button", name="Send the job").is_visible()
 
