@@ -219,7 +219,7 @@ def said(answer: httpx.Response) -> str:
         (steps("prune.magnitude") | {"/recipe/0/sparsity": "7"}, "Step 1 (prune.magnitude), sparsity: should be"),
         (
             steps("quantize.dynamic", "finetune.full"),
-            "Step 2 (finetune.full): cannot follow step 1 (quantize.dynamic), which finishes the model; move step 2 before",
+            "Step 2 (finetune.full): cannot follow step 1 (quantize.dynamic), which finishes the model; move step 2",
         ),
         (steps("finetune.full"), "Dataset: step 1 (finetune.full) needs labels, training data; pick a dataset, or"),
         (
