@@ -447,3 +447,143 @@ def test_what_is_typed_while_a_button_works_is_kept(desk: Visit, model: str) -> 
     page.get_by_label("min speedup").fill("3")
     expect(page.locator("#json")).to_have_value(re.compile("weight_only.*min_speedup", re.DOTALL))
     assert page.get_by_label("min speedup").input_value() == "3"
+
+
+# ---- the draft that is kept
+
+
+def test_a_draft_is_there_after_a_reload_and_gone_when_somebody_starts_over(visit: Visit, model: str) -> None:
+    page = visit.to(f"/jobs/new?model={model}")
+    page.get_by_role("button", name=PRESETS[0].aim).click()
+    expect(page.locator(".step")).to_have_count(1)
+    page.get_by_label("Min speedup").fill("2.5")
+    assert page.url.endswith("/jobs/new"), "a reload would ask for the model again, and for nothing else"
+    page.reload()
+    expect(page.get_by_label("Min speedup")).to_have_value("2.5")
+    expect(page.locator(".step")).to_have_count(1)
+    expect(page.locator("#sending")).to_contain_text("Can run")
+    expect(page.get_by_text("Here is the draft that you left.")).to_be_visible()
+    visit.holds("new-job-restored")
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator(".step")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start over")).to_be_hidden()
+    page.reload()
+    expect(page.locator(".step")).to_have_count(0)
+
+
+def test_a_draft_is_there_after_a_step_back(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}&preset=smaller")
+    page.get_by_label("Min speedup").fill("2.5")
+    expect(page.locator("#json")).to_have_value(re.compile("min_speedup"))
+    page.get_by_role("link", name="Models", exact=True).click()
+    page.get_by_role("heading", name="Models").wait_for()
+    page.get_by_role("link", name="New job").click()
+    expect(page.get_by_label("Min speedup")).to_have_value("2.5")
+    page.go_back()
+    page.go_forward()
+    expect(page.get_by_label("Min speedup")).to_have_value("2.5")
+
+
+def test_json_that_is_half_written_is_a_draft_too(desk: Visit, model: str) -> None:
+    page = desk.to("/jobs/new")
+    page.locator("#json").fill('{"model": ')
+    expect(page.locator("#json-wrong")).to_contain_text("cannot be read")
+    page.reload()
+    expect(page.locator("#json")).to_have_value('{"model": ')
+    expect(page.locator("#json-wrong")).to_contain_text("cannot be read")
+
+
+def test_a_draft_gives_way_to_what_an_address_asks_for(desk: Visit, model: str) -> None:
+    page = desk.to("/jobs/new")
+    page.get_by_label("Min speedup").fill("2.5")
+    expect(page.locator("#json")).to_have_value(re.compile("min_speedup"))
+    for asked in (f"model={model}", "preset=smaller", "model=nope"):
+        desk.to(f"/jobs/new?{asked}")
+        expect(page.get_by_label("Min speedup")).to_have_value("")
+        expect(page.get_by_role("button", name="Start over")).to_be_hidden()
+
+
+def test_a_job_that_is_sent_leaves_no_draft(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}")
+    page.get_by_role("button", name=PRESETS[0].aim).click()
+    page.get_by_role("button", name="Send the job").click()
+    page.wait_for_url(re.compile(r"/jobs/job_\w+$"))
+    assert page.evaluate("sessionStorage.length") == 0
+    desk.to("/jobs/new")
+    expect(page.locator(".step")).to_have_count(0)
+
+
+def test_a_draft_is_nobody_else_s(desk: Visit, model: str) -> None:
+    page = desk.to("/jobs/new")
+    page.get_by_label("Min speedup").fill("2.5")
+    expect(page.locator("#json")).to_have_value(re.compile("min_speedup"))
+    page.evaluate("[[key, kept]] = Object.entries(sessionStorage); sessionStorage[key] = kept.replace('prj_', 'prj_0')")
+    page.reload()
+    expect(page.get_by_label("Min speedup")).to_have_value("")
+
+
+# ---- what goes wrong while somebody works
+
+
+def test_tags_are_checked_while_they_are_typed_and_nothing_is_pushed_away(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}&preset=smaller")
+    page.get_by_text("Everything else").click()
+    send, tags = page.get_by_role("button", name="Send the job"), page.get_by_label("tags")
+    expect(send).to_be_enabled()
+    tags.scroll_into_view_if_needed()
+    before = [each.bounding_box() for each in (send, tags)]
+    tags.press_sequentially("vision, a!b")
+    expect(page.locator("#ftags-wrong")).to_contain_text("“a!b” is no tag")
+    expect(tags).to_have_attribute("aria-invalid", "true")
+    expect(send).to_be_disabled()
+    assert [each.bounding_box() for each in (send, tags)] == before, "what one is about to press has moved"
+    tags.fill("vision, a-b")
+    expect(send).to_be_enabled()
+    send.click()
+    page.wait_for_url(re.compile(r"/jobs/job_\w+$"))
+    expect(page.locator("main")).to_contain_text("a-b")
+
+
+def test_what_is_set_is_said_anew_after_each_change(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}&preset=smaller")
+    page.get_by_text("3 options").click()
+    page.get_by_label("Bits").select_option("4")
+    page.get_by_text("3 options").click()
+    expect(page.locator("#f-recipe-0-of-told")).to_have_text(", set: bits 4")
+
+
+def test_another_model_has_other_outputs_and_techniques(desk: Visit, model: str, finished: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}&preset=smaller")
+    outputs = page.get_by_role("group", name="outputs").get_by_role("combobox")
+    expect(outputs.nth(1)).to_have_value('"pt2"')
+    page.locator("#f-model").select_option(finished)
+    expect(outputs.nth(0)).to_have_value('"onnx"')
+    expect(outputs.nth(1)).to_have_value("")
+    expect(page.get_by_role("button", name=PRESETS[1].aim)).to_be_disabled()
+    expect(page.locator("#sending")).to_contain_text("Can run")
+    desk.holds("new-job-finished-model")
+    page.locator("#f-model").select_option(model)
+    expect(outputs.nth(1)).to_have_value('"pt2"')
+
+
+@pytest.mark.parametrize("told", ["", "problem"])
+def test_a_service_that_answers_otherwise_is_told_beside_the_button(desk: Visit, model: str, told: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}&preset=smaller")
+    body = json.dumps({"detail": "A body may have 7 bytes at most."}) if told else "<h1>Bad gateway</h1>"
+    page.route("**/jobs/new", lambda route: route.fulfill(status=413 if told else 502, body=body))
+    page.get_by_label("Min speedup").fill("1")
+    refused = page.locator("#refused")
+    expect(refused).to_have_text("A body may have 7 bytes at most." if told else "The service answered 502.")
+    expect(page.locator("#notices")).to_be_empty()
+    page.unroute_all()
+    page.get_by_label("Min speedup").fill("2")
+    expect(refused).to_be_empty()
+    desk.complaints[:] = [said for said in desk.complaints if "413" not in said and "502" not in said]
+
+
+def test_a_form_that_is_too_long_is_told_in_words(desk: Visit, model: str) -> None:
+    page = desk.to(f"/jobs/new?model={model}")
+    page.locator("#json").evaluate("(field, text) => (field.value = text.repeat(12_000_000))", "b")
+    page.get_by_label("Min speedup").fill("1")
+    expect(page.locator("#refused")).to_contain_text("bytes at most")
+    desk.complaints[:] = [said for said in desk.complaints if "413" not in said]
