@@ -15,7 +15,7 @@ from app.pages.answered import document, index_of
 from app.pages.forms import Answers, Field, answers, field, place
 from app.pages.plainly import plainly
 from app.pages.shapes import Shape, job_shape
-from app.pages.words import capitalised
+from app.pages.words import capitalised, listed
 from app.planning import planned
 from app.service import Service
 from pith.base import OF_DATA, Need, Step
@@ -73,7 +73,7 @@ def drafted(service: Service, spec: object, text: str | None = None, given: Answ
     """``text`` is how somebody has written the document, ``given`` the form that it was made of."""
     form = field(job_shape(), spec, given=given)
     told = json.dumps(spec, indent=2, ensure_ascii=False) if text is None else text
-    needs = " and ".join(_needing(spec))
+    needs = listed([*_needing(spec)])
     try:
         found = JobSpec.model_validate_json(json.dumps(spec), strict=True)
     except ValidationError as fault:
@@ -179,7 +179,7 @@ def _needing(spec: object) -> Iterator[str]:
     for index, step in enumerate(recipe if isinstance(recipe, list) else ()):
         cls = step_classes().get(str(step.get("kind"))) if isinstance(step, dict) else None
         if cls is not None and _required(cls, step) & OF_DATA:
-            yield f"step {index + 1} ({step['kind']})"
+            yield f"step {index + 1}"
     limits = spec.get("constraints") if isinstance(spec, dict) else None
     if isinstance(limits, dict) and limits.get("max_metric_drop") is not None:
         yield "max metric drop"

@@ -48,6 +48,11 @@ class Field:
         return "f" + re.sub(r"[^0-9A-Za-z]+", "-", self.name) + ("-of" if self.widget == "branch" else "")
 
     @property
+    def shown(self) -> str:
+        """What is there as people read it."""
+        return next((each.label for each in self.choices if each.value == self.value), self.value)
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Those of its own fields that say something else than they would by themselves: ``pruning ratio 0.5``,
         ``recovery (epochs 2)``."""
@@ -66,8 +71,7 @@ class Field:
                 return f"{self.label} ({self.value})"
             case "ranked":
                 return f"{self.label} {', '.join(_shortened(each.value) for each in self.children if each.value)}"
-        named = next((each.label for each in self.choices if each.value == self.value), self.value)
-        return f"{self.label} {_shortened(named)}".strip()
+        return f"{self.label} {_shortened(self.shown)}".strip()
 
     def _picked(self) -> str:
         """Which of several groups is there, unless there is but one, and what is set in it."""

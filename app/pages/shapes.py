@@ -16,7 +16,7 @@ Widget = Literal[
 ]
 NONE = "none"
 """The branch that is null."""
-_MOST = 10**15
+_MOST = 10**6
 """A bound beyond which nobody needs to be told of it."""
 _BOUNDS = {
     "minimum": "at least",
@@ -174,7 +174,7 @@ def _id_of(schema: Schema) -> Widget | None:
 def _limits(schema: Schema) -> str:
     """``a whole number, 1 to 1000``; ``above 0, below 1``."""
     said = ["a whole number"] if schema.get("type") == "integer" else []
-    if "minimum" in schema and "maximum" in schema:
+    if "minimum" in schema and schema.get("maximum", _MOST) < _MOST:
         said.append(f"{_number(schema['minimum'])} to {_number(schema['maximum'])}")
     else:
         said += [f"{word} {_number(schema[name])}" for name, word in _BOUNDS.items() if schema.get(name, _MOST) < _MOST]

@@ -1,5 +1,6 @@
 """How the pages write numbers and times."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -35,6 +36,12 @@ def shape(value: tuple[int | None, ...] | None) -> str:
 def capitalised(text: str) -> str:
     """The first letter alone, unlike Jinja's ``capitalize``."""
     return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def dotted(name: str) -> Markup:

@@ -279,16 +279,12 @@ def test_a_dataset_is_marked_as_needed(http: httpx.Client, model: str, dataset: 
         return found[1]
 
     assert needed("quantize.dynamic") == ""
-    assert needed("quantize.dynamic", "finetune.full") == "needed by step 2 (finetune.full)"
-    assert (
-        needed("prune.magnitude", **{"/recipe/0/recovery#of": "TrainingOptions"})
-        == "needed by step 1 (prune.magnitude)"
-    )
-    assert (
-        needed("quantize.static", **{"/recipe/0/bits": "x", "/dataset": dataset})
-        == "needed by step 1 (quantize.static)"
-    )
-    assert needed("encode.entropy", **{"/constraints/max_metric_drop": "0.1"}) == "needed by max metric drop"
+    assert needed("quantize.dynamic", "finetune.full") == "Needed by step 2."
+    assert needed("prune.magnitude", **{"/recipe/0/recovery#of": "TrainingOptions"}) == "Needed by step 1."
+    assert needed("quantize.static", **{"/recipe/0/bits": "x", "/dataset": dataset}) == "Needed by step 1."
+    both = needed("quantize.static", "encode.entropy", "finetune.full", **{"/constraints/max_metric_drop": "0.1"})
+    assert both == "Needed by step 1, step 3 and max metric drop."
+    assert needed("encode.entropy", **{"/constraints/max_metric_drop": "0.1"}) == "Needed by max metric drop."
 
 
 @pytest.fixture
