@@ -96,7 +96,7 @@ function again() {
 
 function replace(id, fresh) {
   const there = by(id, fresh);
-  const open = [...by(id).querySelectorAll("details[open][id]")].map((each) => each.id);
+  const open = [by(id), ...by(id).querySelectorAll("details[open][id]")].filter((each) => each.open).map((each) => each.id);
   by(id).replaceWith(there);
   for (const each of open) by(each)?.setAttribute("open", "");
 }

@@ -340,7 +340,19 @@ def test_a_model_page_says_what_can_still_be_done_with_it(http: httpx.Client, be
     assert "it can be quantized and encoded" in http.get(f"/models/{once}").text
     twice = learnt(http, bench, format="onnx", trainable=False, finished_layers=2)
     assert "/jobs/new" not in action(twice)
-    assert "Nothing more can be taken from it" in http.get(f"/models/{twice}").text
+    assert "Nothing more can be taken from it: 2 of its 1 layers hold" in http.get(f"/models/{twice}").text
+    assert "Compress its original" not in http.get(f"/models/{model}").text
+
+
+def test_a_finished_result_leads_to_the_model_that_it_was_made_from(
+    http: httpx.Client, bench: Bench, model: str
+) -> None:
+    job, made = submitted(http, model), os.urandom(64)
+    bench.succeed(job, bench.start(job), model_onnx=made, report_json=b"{}")
+    result = http.put("/v1/models", content=made).json()
+    bench.learn(result["check"], format="onnx", trainable=False, finished_layers=1)
+    text = http.get(f"/models/{result['id']}").text
+    assert f'<a class="button" href="/jobs/new?model={model}">Compress its original</a>' in text
 
 
 def test_what_is_set_is_said_of_a_closed_step(http: httpx.Client, model: str) -> None:
@@ -368,7 +380,11 @@ def test_a_job_is_made_by_preset(visit: Visit, model: str) -> None:
     page.get_by_text("3 options").click()
     page.get_by_label("Bits").select_option("4")
     expect(page.locator("#json")).to_have_value(re.compile('"bits": 4'))
+    page.get_by_text("The same with curl or Python").click()
     expect(page.locator("#curl")).to_contain_text('"bits": 4')
+    page.get_by_label("Bits").select_option("5")
+    expect(page.locator("#curl")).to_contain_text('"bits": 5')
+    expect(page.locator("#curl")).to_be_visible()
     visit.holds("new-job-preset")
     page.get_by_role("button", name="Send the job").click()
     page.wait_for_url(re.compile(r"/jobs/job_\w+$"))
@@ -427,6 +443,7 @@ def test_without_a_script_its_buttons_work_too(visits: Any, api: Any, model: str
         page.get_by_role("button", name=PRESETS[0].aim).click()
         expect(page.locator(".step")).to_have_count(1)
         expect(page.locator("#sending")).to_contain_text("Can run")
+        page.get_by_text("The same with curl or Python").click()
         assert "quantize.weight_only" in page.locator("#curl").inner_text()
         assert not page.get_by_role("button", name="Send the job").is_visible()
 
