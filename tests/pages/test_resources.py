@@ -426,6 +426,23 @@ def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Be
     assert taken["digest"] == f"sha256:{hashlib.sha256(result).hexdigest()}"
 
 
+@pytest.mark.parametrize(("label", "text"), [("Name", "a/b"), ("Tags", "fine, a!b")])
+def test_a_wrong_name_or_tag_is_told_at_its_field(desk: Visit, model: str, label: str, text: str) -> None:
+    page = desk.to(f"/models/{model}")
+    page.get_by_text("Name and tags").click()
+    field = page.get_by_label(label, exact=True)
+    field.fill(text)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.get_by_role("button", name="Save").click()
+    expect(field).to_be_focused()
+    assert field.evaluate("field => field.validity.patternMismatch && field.title !== ''") and sent == []
+    field.fill("right" if label == "Name" else "right, r2")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_load_state()
+    expect(page.locator(".head")).to_contain_text("right")
+
+
 def test_what_is_deleted_is_asked_for_first(desk: Visit, http: httpx.Client, model: str) -> None:
     page = desk.to(f"/models/{model}")
     page.get_by_role("button", name="Delete").click()
