@@ -26,6 +26,15 @@ def left_alone(layers: tuple[LayerFacts, ...], ignored: Mapping[str, str]) -> di
     return {layer.name: why[layer.name] for layer in layers if layer.name in why}
 
 
+def channels(layers: tuple[LayerFacts, ...]) -> int:
+    """Output channels of all these layers, those that stay among them."""
+    return sum(layer.width or _outputs(layer) for layer in layers)
+
+
+def _outputs(layer: LayerFacts) -> int:
+    return sum(layer.shape[1:2] if layer.kind.startswith("ConvTranspose") else layer.shape[:1])
+
+
 def widths_after(layers: tuple[LayerFacts, ...], ratio: float, unit: int) -> dict[str, int]:
     """Channels that each of these layers shall have: a multiple of ``unit``, and never none."""
     widths = {layer.name: layer.width for layer in layers if layer.width is not None}

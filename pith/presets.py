@@ -5,8 +5,10 @@ from typing import Any
 from pydantic import Field
 
 from pith.base import Frozen
+from pith.facts import ModelFacts
 from pith.ids import DatasetId, ModelId
 from pith.job import JobSpec
+from pith.recipe import takes
 
 
 class Preset(Frozen):
@@ -20,6 +22,10 @@ class Preset(Frozen):
 
     def of(self, model: ModelId, dataset: DatasetId | None = None) -> JobSpec:
         return JobSpec.model_validate({"model": model, "dataset": dataset, **self.part})
+
+    def suits(self, model: ModelFacts | None) -> bool:
+        """Whether such a model can take all of its steps."""
+        return takes(model) >= {step["kind"] for step in self.part["recipe"]}
 
 
 PRESETS = (

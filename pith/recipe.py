@@ -15,9 +15,12 @@ from pydantic import AfterValidator, Field
 from pith import techniques as places
 from pith.base import Change, Frozen, Need, Step
 from pith.errors import PithError
+from pith.facts import ModelFacts
 from pith.outlook import Given, Outlook
 
 MAX_STEPS = 32
+_OF_TRAINABLE: frozenset[Change] = frozenset({"shapes", "values"})
+"""Changes that a finished graph cannot take."""
 
 
 @cache
@@ -152,8 +155,17 @@ def finished_problems(recipe: tuple[AnyStep, ...]) -> Iterator[tuple[int, PithEr
     Such a graph can change its dtype, and can be run, which is all that a step does which changes nothing else.
     """
     for index, step in enumerate(recipe):
-        if step.changes & {"shapes", "values"}:
+        if step.changes & _OF_TRAINABLE:
             yield index, PithError("model_not_trainable", index=index, kind=step.kind)
+
+
+def takes(model: ModelFacts | None) -> frozenset[str]:
+    """The kinds of techniques that such a model can take at all; every one while nothing is known of it."""
+    if model is None or (model.trainable and not model.finished_layers):
+        return frozenset(step_classes())
+    if model.finished_layers:
+        return frozenset()
+    return frozenset(kind for kind, cls in step_classes().items() if not cls.changes & _OF_TRAINABLE)
 
 
 def _technique(kind: str, cls: type[Step]) -> Technique:

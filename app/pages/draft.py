@@ -1,6 +1,7 @@
 """A job that somebody is about to send: its form, its JSON, what a dry run says, and the lines that do the same."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,26 +12,42 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from app.pages.answered import document, index_of
-from app.pages.forms import Answers, Field, answers, field
+from app.pages.forms import Answers, Field, answers, field, place
+from app.pages.plainly import plainly
 from app.pages.shapes import Shape, job_shape
+from app.pages.words import capitalised, listed
 from app.planning import planned
 from app.service import Service
+from pith.base import OF_DATA, Need, Step
 from pith.errors import PithError
 from pith.job import JobSpec
 from pith.plan import Plan
 from pith.pointers import malformed
 from pith.presets import PRESETS
+from pith.recipe import step_classes
 
 Document = dict[str, Any]
 NOTHING: Answers = {}
+_OF_DATASET = frozenset({"dataset_required", "dataset_required_by_constraint"})
+"""Codes of problems that a dataset mends, wherever they arise."""
+_PREDICATE = re.compile(r"(?:should|is|are|takes|names|has|have|needs|cannot|must)\b")
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """One problem: what it says, and the field of the form that it is about, where there is one."""
+    """One problem: what it says, the field of the form that it is about, where there is one, and ``where`` that is as
+    people count: ``step 1 (prune.channel), pruning ratio``."""
 
     says: str
     at: Field | None = None
+    where: str = ""
+
+    @property
+    def here(self) -> str:
+        """At the field itself: ``Pruning ratio should be less than 1``."""
+        subject = re.sub(r"^step \d+ \([\w.]+\), | \([\w.]+\)$", "", self.where)
+        told = f"{subject}{'' if _PREDICATE.match(self.says) else ':'} {self.says}" if subject else self.says
+        return capitalised(told)
 
 
 @dataclass(frozen=True)
@@ -40,10 +57,12 @@ class Draft:
     wrong: tuple[Wrong, ...]
     plan: Plan | None
     readable: bool = True
+    needs_data: str = ""
+    """What a dataset is needed for, in words; nothing where none is."""
 
     def at(self, field: Field) -> list[str]:
         """What is wrong with this very field."""
-        return [each.says for each in self.wrong if each.at is not None and each.at.id == field.id]
+        return [each.here for each in self.wrong if each.at is not None and each.at.id == field.id]
 
     def inside(self, field: Field) -> bool:
         """Whether something is wrong with a field within this one."""
@@ -54,16 +73,18 @@ def drafted(service: Service, spec: object, text: str | None = None, given: Answ
     """``text`` is how somebody has written the document, ``given`` the form that it was made of."""
     form = field(job_shape(), spec, given=given)
     told = json.dumps(spec, indent=2, ensure_ascii=False) if text is None else text
+    needs = listed([*_needing(spec)])
     try:
         found = JobSpec.model_validate_json(json.dumps(spec), strict=True)
     except ValidationError as fault:
         error = malformed(fault.errors(include_url=False, include_context=False), spec)
-        return Draft(form, told, tuple(_wrong(form, error)), None)
+        return Draft(form, told, tuple(_wrong(form, error)), None, needs_data=needs)
     try:
         plan = planned(service, found)
     except PithError as error:
-        return Draft(form, told, tuple(_wrong(form, error)), None)
-    return Draft(form, told, tuple(wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each))), plan)
+        return Draft(form, told, tuple(_wrong(form, error)), None, needs_data=needs)
+    wrong = tuple(wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each)))
+    return Draft(form, told, wrong, plan, needs_data=needs)
 
 
 def unreadable(text: str, given: Answers, why: str) -> Draft:
@@ -127,10 +148,48 @@ def python(base: str, spec: object, tags: Sequence[str]) -> str:
 def _wrong(form: Field, error: PithError) -> Iterator[Wrong]:
     places = tuple(error.problem.errors)
     if not places:
-        yield Wrong(error.problem.detail)
+        yield Wrong(capitalised(plainly(error.problem.detail)))
     for each in places:
-        at = _nearest(form, each.pointer)
-        yield Wrong(each.detail if at is not None else f"{each.pointer}: {each.detail}", at)
+        if each.code in _OF_DATASET:
+            yield Wrong(plainly(each.detail), form.child("dataset"), "dataset")
+        elif each.pointer == "/recipe" and each.code in ("missing", "value_error", "too_short"):
+            yield Wrong("there is none yet; take an aim, or add one", form.child("recipe"), "steps")
+        else:
+            yield Wrong(_without_place(plainly(each.detail)), _nearest(form, each.pointer), _where(form, each.pointer))
+
+
+def _where(form: Field, pointer: str) -> str:
+    """A place as people count: steps have their kind beside them, and what only groups other fields is left out."""
+    words = place(pointer).removeprefix("constraints, ")
+    index = index_of(pointer.split("/")[2]) if pointer.startswith("/recipe/") else None
+    steps = form.child("recipe").children
+    if index is None or index >= len(steps) or not steps[index].value:
+        return words
+    return words.replace(f"step {index + 1}", f"step {index + 1} ({steps[index].value})", 1)
+
+
+def _without_place(says: str) -> str:
+    """A sentence that begins with its step says no more than that."""
+    return re.sub(r"^(?:step|augmentation) \d+ \([\w.]+\):? ", "", says)
+
+
+def _needing(spec: object) -> Iterator[str]:
+    """The steps that cannot do without a dataset, and a constraint that cannot be checked without one."""
+    recipe = spec.get("recipe") if isinstance(spec, dict) else None
+    for index, step in enumerate(recipe if isinstance(recipe, list) else ()):
+        cls = step_classes().get(str(step.get("kind"))) if isinstance(step, dict) else None
+        if cls is not None and _required(cls, step) & OF_DATA:
+            yield f"step {index + 1}"
+    limits = spec.get("constraints") if isinstance(spec, dict) else None
+    if isinstance(limits, dict) and limits.get("max_metric_drop") is not None:
+        yield "max metric drop"
+
+
+def _required(cls: type[Step], step: Document) -> frozenset[Need]:
+    try:
+        return cls.model_validate(step).required()
+    except ValidationError:
+        return cls.needs
 
 
 def _nearest(form: Field, pointer: str) -> Field | None:

@@ -48,24 +48,51 @@ class Field:
         return "f" + re.sub(r"[^0-9A-Za-z]+", "-", self.name) + ("-of" if self.widget == "branch" else "")
 
     @property
-    def place(self) -> str:
-        """The name as people count: ``recipe 1, pruning ratio``."""
-        words: list[str] = []
-        for step in self.name.split("/")[1:]:
-            if step.isdecimal() and words:
-                words[-1] += f" {int(step) + 1}"
-            else:
-                words.append(_words(step))
-        return ", ".join(words)
+    def shown(self) -> str:
+        """What is there as people read it."""
+        return next((each.label for each in self.choices if each.value == self.value), self.value)
 
     @property
     def told(self) -> tuple[str, ...]:
-        """Those of its own fields that say something else than they would by themselves: ``pruning ratio 0.5``."""
-        return tuple(f"{each.label} {_short(each.value)}".strip() for each in self.children if each.set)
+        """Those of its own fields that say something else than they would by themselves: ``pruning ratio 0.5``,
+        ``recovery (epochs 2)``."""
+        return tuple(each._short() for each in self.children if each.set)
+
+    def _short(self) -> str:
+        """Its name and what is there, in a few words."""
+        match self.widget:
+            case "branch" if self.children and self.children[0].widget != "fixed":
+                return self.children[0]._short() if self.children[0].widget != "group" else self._picked()
+            case "branch":
+                return f"{self.label} {_words(self.value)}"
+            case "group":
+                return f"{self.label} ({', '.join(self.told)})"
+            case "list":
+                return f"{self.label} ({self.value})"
+            case "ranked":
+                return f"{self.label} {', '.join(_shortened(each.value) for each in self.children if each.value)}"
+        return f"{self.label} {_shortened(self.shown)}".strip()
+
+    def _picked(self) -> str:
+        """Which of several groups is there, unless there is but one, and what is set in it."""
+        several = sum(each.value != NONE for each in self.choices) > 1
+        inner = [_words(self.value)] * several + list(self.children[0].told)
+        return f"{self.label} ({', '.join(inner)})" if inner else self.label
 
     def child(self, name: str) -> "Field":
         """The one with this last name."""
         return next(each for each in self.children if each.name == f"{self.name}/{name}")
+
+
+def place(name: str) -> str:
+    """A name as people count: ``step 1, pruning ratio``."""
+    words: list[str] = []
+    for step in name.split("/")[1:]:
+        if step.isdecimal() and words:
+            words[-1] = f"{'step' if words[-1] == 'recipe' else words[-1]} {int(step) + 1}"
+        else:
+            words.append(_words(step.replace("~1", "/").replace("~0", "~")))
+    return ", ".join(words)
 
 
 def field(
@@ -204,7 +231,7 @@ def _named(value: Any) -> str:
     return str(value).removesuffix(".0")
 
 
-def _short(text: str) -> str:
+def _shortened(text: str) -> str:
     plain = " ".join(text.replace('"', "").split())
     return plain if len(plain) <= 24 else f"{plain[:23]}…"
 

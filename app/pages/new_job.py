@@ -2,28 +2,34 @@
 and so does the line for curl that it shows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
+from types import MappingProxyType
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from app.pages.answered import document
-from app.pages.draft import Draft, changed, curl, drafted, python, shortest, unreadable
+from app.pages.draft import Document, Draft, changed, curl, drafted, python, shortest, unreadable
+from app.pages.models import what_is_left
+from app.pages.plainly import plainly
 from app.pages.render import page
 from app.pages.shapes import job_shape
+from app.pages.tagging import split_tags, tags_field, wrong_tags
 from app.pages.visitor import pages_for
 from app.parameters import plausible, whole_body
 from app.service import Service, TheService
 from pith.errors import PithError
+from pith.facts import ModelFacts
 from pith.fork import refuse_check
 from pith.presets import PRESETS
-from pith.recipe import Technique, techniques
+from pith.recipe import Technique, takes, techniques
 from pith.resources import Dataset, Model
 
 MOST_FIELDS = 20_000
@@ -37,13 +43,17 @@ FAMILIES = {
     "encode": "Pack the weights for transport",
 }
 REST = ("preprocessing", "augmentation", "device", "priority", "limits", "seed", "webhooks", "report", "keep_steps")
+OF_FINISHED = ("onnx",)
+"""The outputs of a model that came as ONNX."""
+FITTED = "fitted"
+"""The field that says that the outputs are such because of the model."""
 PART = "pith-part"
 """The header with which the script asks for the inner part of the page alone."""
 R = TypeVar("R", Model, Dataset)
 router = APIRouter(prefix="/jobs/new", include_in_schema=False, dependencies=pages_for("jobs"))
 
 
-@router.get("")
+@router.get("", response_model=None)
 def begin(
     request: Request,
     service: TheService,
@@ -51,15 +61,21 @@ def begin(
     dataset: Annotated[str | None, Query(max_length=100)] = None,
     preset: Annotated[str | None, Query(max_length=100)] = None,
     like: Annotated[str | None, Query(max_length=100)] = None,
-) -> HTMLResponse:
-    """From nothing, from a model, or from another job's spec."""
+    fork: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """From nothing, from a model, or from another job's spec. A fork begins on the page of its job."""
+    if fork is not None:
+        return RedirectResponse(f"/jobs/{service.jobs.get(plausible(fork, 'job', '/v1/jobs')).id}#fork", 303)
     if like is not None:
         spec = shortest(refuse_check(service.jobs.get(plausible(like, "job", "/v1/jobs"))))
-    else:
-        named = {"model": model or _newest(service), "dataset": dataset}
-        spec = {key: value for key, value in named.items() if value is not None}
-        spec = changed(spec, f"preset:{preset}") if preset else spec
-    return _shown(request, service, drafted(service, spec), spec, (), fresh=not spec.get("recipe"))
+        return _shown(request, service, drafted(service, spec), spec)
+    notes = _unknown("model", model, service.models.get) | _unknown("dataset", dataset, service.datasets.get)
+    named = {"model": model or _newest(service), "dataset": dataset}
+    spec = {key: value for key, value in named.items() if value is not None and value not in notes}
+    if preset is not None and preset not in (known := [each.name for each in PRESETS]):
+        notes[preset] = f"There is no aim “{preset}”; there are {', '.join(known)}."
+    spec = _fitted(service, changed(spec, f"preset:{preset}") if preset else spec)
+    return _shown(request, service, drafted(service, spec), spec, fresh=not spec.get("recipe"), notes=notes)
 
 
 @router.post("")
@@ -75,9 +91,9 @@ def _worked(request: Request, service: Service, body: bytes) -> HTMLResponse:
     except ValueError as fault:
         raise PithError("malformed_request", wrong="The form is wrong", summary=str(fault)) from fault
     given = dict(pairs)
-    act, tags = given.get("do", ""), tuple(given.get("tags", "").replace(",", " ").split())
+    act, tags = given.get("do", ""), given.get("tags", "")
     if act != "json":
-        spec = changed(document(job_shape(), given), act)
+        spec = _fitted(service, changed(document(job_shape(), given), act), given.get(FITTED, ""))
         # What has moved is not where it was answered.
         return _shown(request, service, drafted(service, spec, given={} if act else given), spec, tags)
     text = given.get("json", "")
@@ -87,6 +103,33 @@ def _worked(request: Request, service: Service, body: bytes) -> HTMLResponse:
         draft = unreadable(text, given, str(fault))
         return _shown(request, service, draft, document(job_shape(), given), tags)
     return _shown(request, service, drafted(service, written, text), written, tags)
+
+
+def _unknown(what: str, id: str | None, get: Callable[[str], object]) -> dict[str, str]:
+    """What is to be said of an id that names nothing, by that id."""
+    try:
+        if id is not None:
+            get(plausible(id, what, f"/v1/{what}s"))
+    except PithError as error:
+        return {str(id): plainly(error.problem.detail)}
+    return {}
+
+
+def _fitted(service: Service, spec: Document, fitted: str = "") -> Document:
+    """Outputs that nobody has chosen are those that the model can give. ``fitted`` says that they were made so before,
+    for a model that may have been another one."""
+    facts = _facts(service, spec.get("model"))
+    if facts is not None and not facts.trainable and "outputs" not in spec:
+        return spec | {"outputs": list(OF_FINISHED)}
+    if fitted and facts is not None and facts.trainable and spec.get("outputs") == list(OF_FINISHED):
+        return {key: value for key, value in spec.items() if key != "outputs"}
+    return spec
+
+
+def _facts(service: Service, model: object) -> ModelFacts | None:
+    with suppress(PithError):
+        return service.models.get(plausible(str(model), "model", "/v1/models")).facts
+    return None
 
 
 def _read(text: str) -> object:
@@ -101,24 +144,36 @@ def _refused(constant: str) -> object:
 
 
 def _shown(
-    request: Request, service: Service, draft: Draft, spec: object, tags: Sequence[str], fresh: bool = False
+    request: Request,
+    service: Service,
+    draft: Draft,
+    spec: object,
+    tags: str = "",
+    fresh: bool = False,
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> HTMLResponse:
-    base, keys = str(request.base_url), service.settings.keys_required
+    base, keys, words = str(request.base_url), service.settings.keys_required, split_tags(tags)
+    model = draft.form.child("model").value
+    facts = _facts(service, model)
     return page(
         request,
         "new_job_form.html.j2" if PART in request.headers else "new_job.html.j2",
-        draft=draft,
+        draft=replace(draft, wrong=(*draft.wrong, *wrong_tags(words))),
         fresh=fresh,
-        tags=" ".join(tags),
-        models=_offered(service.models.list(MOST_OFFERED).data, draft.form.child("model").value, service.models.get),
+        notes=list(notes.values()),
+        tags=tags_field(tags),
+        models=_offered(service.models.list(MOST_OFFERED).data, model, service.models.get),
         datasets=_offered(
             service.datasets.list(MOST_OFFERED).data, draft.form.child("dataset").value, service.datasets.get
         ),
         families=_families(),
-        presets=PRESETS,
+        takes=takes(facts),
+        left=what_is_left(facts),
+        fitted=FITTED if facts is not None and not facts.trainable else "",
+        presets=[(preset, preset.suits(facts)) for preset in PRESETS],
         rest=REST,
-        curl=curl(base, draft.text, tags, keys),
-        python=python(base, spec, tags),
+        curl=curl(base, draft.text, words, keys),
+        python=python(base, spec, words),
     )
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app.pages import gains, static, words
+from app.pages.plainly import plainly
 from pith import __version__
 from pith.access import DEFAULT_PROJECT
 from store.access import Caller
@@ -53,6 +54,8 @@ def _environment() -> Environment:
         gains=lambda outcome: list(gains.gains(outcome)),
         reached=gains.reached,
         metric=words.metric,
+        plainly=plainly,
+        capitalised=words.capitalised,
     )
     return made
 

@@ -16,7 +16,7 @@ Widget = Literal[
 ]
 NONE = "none"
 """The branch that is null."""
-_MOST = 10**15
+_MOST = 10**6
 """A bound beyond which nobody needs to be told of it."""
 _BOUNDS = {
     "minimum": "at least",
@@ -106,10 +106,17 @@ def _object(schema: Schema, defs: Mapping[str, Schema]) -> Shape:
     required = set(schema.get("required", ()))
     properties = {
         name: Property(shape_of(each, defs), name in required, each.get("default"), each.get("description", ""))
-        for name, each in schema["properties"].items()
+        for name, each in _own_first(schema["properties"]).items()
     }
     says = _first_sentences(schema.get("description", ""))
     return Shape("group", properties=properties, title=schema.get("title", ""), says=says)
+
+
+def _own_first(properties: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The kind and the options of a technique itself, and then those that it shares with others."""
+    names = list(properties)
+    begin = names.index("kind") if "kind" in properties else 0
+    return {name: properties[name] for name in names[begin:] + names[:begin]}
 
 
 def _union(branches: Sequence[Schema], defs: Mapping[str, Schema]) -> Shape:
@@ -167,7 +174,7 @@ def _id_of(schema: Schema) -> Widget | None:
 def _limits(schema: Schema) -> str:
     """``a whole number, 1 to 1000``; ``above 0, below 1``."""
     said = ["a whole number"] if schema.get("type") == "integer" else []
-    if "minimum" in schema and "maximum" in schema:
+    if "minimum" in schema and schema.get("maximum", _MOST) < _MOST:
         said.append(f"{_number(schema['minimum'])} to {_number(schema['maximum'])}")
     else:
         said += [f"{word} {_number(schema[name])}" for name, word in _BOUNDS.items() if schema.get(name, _MOST) < _MOST]

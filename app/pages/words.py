@@ -1,5 +1,6 @@
 """How the pages write numbers and times."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -33,6 +34,17 @@ def shape(value: tuple[int | None, ...] | None) -> str:
     names = ("batch", *("any" for _ in value))
     sizes = (name if size is None else f"{size}" for name, size in zip(names, value, strict=False))
     return " × ".join(sizes) or "one number"
+
+
+def capitalised(text: str) -> str:
+    """The first letter alone, unlike Jinja's ``capitalize``."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def dotted(name: str) -> Markup:

@@ -1,10 +1,12 @@
 // The form of a new job. The server makes the form, the JSON and the plan of one another; this asks it after each change,
-// puts what came back in its place, and sends the job in the end.
+// puts what came back in its place, and sends the job in the end. What is typed in is kept for this tab, until the job is
+// sent or somebody starts over.
 
-import { ask, notice, Problem, quiet } from "./pith.js";
+import { ask, Problem } from "./pith.js";
 
 const form = document.getElementById("draft");
 const said = document.getElementById("said");
+const PLACE = "pith new job";
 const PAUSE = 350; // milliseconds without typing, after which the server is asked
 const typed = new Map(); // what was typed while the server was making another form
 let latest = 0;
@@ -14,24 +16,29 @@ let turn = Promise.resolve();
 
 const by = (id, root = form) => root.querySelector(`[id="${id}"]`);
 
+/** What went wrong, beside the buttons, where it moves nothing that one is about to press. */
+const tell = (text) => (by("refused").textContent = text);
+
 /** The form as it would be after `act`; null when a later question has overtaken this one. */
-async function worked(act) {
+async function worked(act, fields) {
   const mine = (latest += 1);
-  const given = new URLSearchParams(new FormData(form));
+  const given = new URLSearchParams(fields ?? new FormData(form));
   given.set("do", act);
   let answer;
   try {
-    answer = await fetch(form.action, { method: "POST", body: given, headers: { "Pith-Part": "draft", Accept: "text/html" } });
+    answer = await fetch(form.action, { method: "POST", body: given, headers: { "Pith-Part": "draft", Accept: "application/problem+json" } });
   } catch {
-    notice("The service does not answer. Is it still running?");
+    tell("The service does not answer. Is it still running?");
     return null;
   }
   if (mine !== latest) return null;
+  if (answer.status === 401) location.reload(); // the page says why, and asks for a key
   if (!answer.ok) {
-    notice(`The service answered ${answer.status}.`);
+    const problem = await answer.json().catch(() => ({}));
+    tell(problem.detail ?? `The service answered ${answer.status}.`);
     return null;
   }
-  quiet();
+  tell("");
   const inner = document.createElement("template");
   inner.innerHTML = await answer.text();
   return mine === latest ? inner.content : null;
@@ -44,26 +51,28 @@ async function look(act) {
   const typing = document.activeElement;
   if (act === "json" || !alike(fresh)) replace("fields", fresh);
   else marks(fresh);
-  for (const id of ["problems", "plan", "lines", "sending", "json-wrong"]) replace(id, fresh);
+  for (const id of ["sending", "plan", "lines", "json-wrong"]) replace(id, fresh);
   by("json").toggleAttribute("aria-invalid", by("json", fresh).hasAttribute("aria-invalid"));
   if (typing?.id !== "json") by("json").value = by("json", fresh).value;
-  said.textContent = by("problems").querySelector("h2")?.textContent ?? "This job can run.";
+  said.textContent = by("sending-title").textContent;
+  keep(act);
   ready();
 }
 
 /** After a button or another shape: the whole form, one after the other, with the focus where the work goes on. */
-function rebuild(act, focus) {
+function rebuild(act, focus, fields) {
   building += 1;
   clearTimeout(timer);
-  turn = turn.then(() => built(act, focus)).finally(() => (building -= 1));
+  turn = turn.then(() => built(act, focus, fields)).finally(() => (building -= 1));
 }
 
-async function built(act, focus) {
+async function built(act, focus, fields) {
   const open = [...form.querySelectorAll("details[open][id]")].map((each) => each.id);
   typed.clear();
-  const fresh = await worked(act);
+  const fresh = await worked(act, fields);
   if (!fresh) return;
   form.replaceChildren(fresh);
+  keep(act === "json" ? act : "");
   for (const id of open) by(id)?.setAttribute("open", "");
   ready();
   if (typed.size) {
@@ -87,7 +96,7 @@ function again() {
 
 function replace(id, fresh) {
   const there = by(id, fresh);
-  const open = [...by(id).querySelectorAll("details[open][id]")].map((each) => each.id);
+  const open = [by(id), ...by(id).querySelectorAll("details[open][id]")].filter((each) => each.open).map((each) => each.id);
   by(id).replaceWith(there);
   for (const each of open) by(each)?.setAttribute("open", "");
 }
@@ -99,11 +108,45 @@ function names(root) {
 const alike = (fresh) => names(fresh) === names(document);
 
 function marks(fresh) {
-  for (const there of fresh.querySelectorAll(".wrong-place")) by(there.id)?.replaceWith(there);
   for (const field of form.querySelectorAll("#fields [id][name]")) {
-    const wrong = by(field.id, fresh)?.getAttribute("aria-invalid");
+    const there = by(field.id, fresh);
+    field.toggleAttribute("required", there?.hasAttribute("required") ?? false);
+    const wrong = there?.getAttribute("aria-invalid");
     if (wrong) field.setAttribute("aria-invalid", wrong);
     else field.removeAttribute("aria-invalid");
+  }
+  for (const there of fresh.querySelectorAll("[data-live]")) by(there.id)?.replaceWith(there);
+}
+
+/** What stands in the form, for when this page is left by mistake; an address that asked for something has been heard. */
+function keep(act) {
+  const fields = new URLSearchParams(new FormData(form)).toString();
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify({ whose: form.dataset.whose, act, fields }));
+  } catch {
+    return; // no room, or not allowed to
+  }
+  if (location.search) history.replaceState(null, "", location.pathname);
+}
+
+/** The form as it was left, unless the address asks for something else. */
+function restore() {
+  let found = null;
+  try {
+    found = JSON.parse(sessionStorage.getItem(PLACE));
+  } catch {
+    /* nothing that can be read */
+  }
+  if (!found || found.whose !== form.dataset.whose || location.search) return;
+  document.getElementById("kept").hidden = false;
+  rebuild(found.act, () => null, found.fields);
+}
+
+function forget() {
+  try {
+    sessionStorage.removeItem(PLACE);
+  } catch {
+    /* nothing was kept */
   }
 }
 
@@ -131,15 +174,16 @@ function after(act) {
 }
 
 async function submit() {
-  const tags = by("tags").value.split(/[\s,]+/).filter(Boolean);
+  const tags = form.elements.tags.value.split(/[\s,]+/).filter(Boolean);
   const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join("&");
   by("send").disabled = true;
   try {
     const job = await ask("POST", `/v1/jobs${query ? `?${query}` : ""}`, JSON.parse(by("json").value));
+    forget();
     location.assign(`/jobs/${job.id}`);
   } catch (problem) {
     if (!(problem instanceof Problem || problem instanceof SyntaxError)) throw problem;
-    notice(problem.message);
+    tell(problem.message);
     by("send").disabled = false;
   }
 }
@@ -166,6 +210,7 @@ form.addEventListener("input", (event) => {
   clearTimeout(timer);
   latest += 1;
   by("send").disabled = true;
+  keep(field.id === "json" ? "json" : "");
   timer = setTimeout(() => look(field.id === "json" ? "json" : ""), PAUSE);
 });
 
@@ -193,4 +238,10 @@ function find(field) {
   }
 }
 
+document.getElementById("anew").addEventListener("click", () => {
+  forget();
+  location.assign(location.pathname);
+});
+
 ready();
+restore();

@@ -132,9 +132,18 @@ function valueOf(field) {
   if (field.value === "" && field.dataset.empty === "list") return [];
   if (field.value === "") return undefined;
   if (type === "words") return field.value.split(/[\s,]+/).filter(Boolean);
-  if (type === "json") return JSON.parse(field.value);
+  if (type === "json") return jsonOf(field);
   if (type === "moment") return new Date(field.value).toISOString();
   return type in SCALARS ? SCALARS[type](field.value) : field.value;
+}
+
+function jsonOf(field) {
+  try {
+    return JSON.parse(field.value);
+  } catch (fault) {
+    const detail = `This should be JSON and is not: ${fault.message}`;
+    throw new Problem({ detail, code: "malformed_request", errors: [{ pointer: `/${field.name}`, detail }] });
+  }
 }
 
 /** Asks in a dialog of the page; true when the person says yes. */
@@ -205,8 +214,9 @@ document.addEventListener("submit", (event) => {
   let body;
   try {
     body = documentOf(form);
-  } catch {
-    notice("One of the fields should be JSON and is not.");
+  } catch (problem) {
+    clear(form);
+    show(problem instanceof Problem ? problem : new Problem({ detail: "One of the fields cannot be read." }), form);
     return;
   }
   send(form, body);

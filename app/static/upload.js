@@ -1,12 +1,14 @@
 // Files to the service by tus 1.0, in one request that may break: what has arrived is kept, and a transfer goes on from
 // there, also after the page was closed, once the same file is chosen again.
 
-import { mark, clear, refresh } from "./pith.js";
+import { Problem, clear, mark, refresh, show } from "./pith.js";
 
 const form = document.getElementById("transfer");
 const list = document.getElementById("transfers");
 const { of, listing } = form.dataset;
 const WORDS = ["architecture", "arguments", "input_shape", "schema", "tags"];
+const LONGEST_NAME = 255;
+const PASSING = new Set([408, 409, 412, 423, 429, 460]); // what another try may mend, besides what is broken over there
 
 form.addEventListener("submit", (event) => event.preventDefault());
 form.file.addEventListener("change", () => {
@@ -27,13 +29,28 @@ document.addEventListener("drop", (event) => {
   if (!event.dataTransfer?.files.length) return;
   event.preventDefault();
   form.classList.remove("over");
-  begin(event.dataTransfer.files);
+  const folders = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry?.isDirectory);
+  begin(event.dataTransfer.files, new Set(folders.map((entry) => entry.name)));
 });
 
-function begin(files) {
+function begin(files, folders = new Set()) {
   clear(form);
   const said = words();
-  if (said) for (const file of files) transfer(file, said);
+  if (!said) return;
+  for (const file of files) {
+    const why = folders.has(file.name) ? "This is a folder. Pack it as a zip or tar, and upload that." : unusable(file);
+    if (why) new Row(file).failed(why, false);
+    else transfer(file, said);
+  }
+}
+
+/** Why there is no use in sending this file; nothing for one that may be sent. */
+function unusable({ name, size: bytes }) {
+  if (bytes === 0) return "This file is empty: there is nothing in it to upload. Look whether it was written to its end.";
+  if (/[/\\]/.test(name)) return "Its name has a slash in it, which a name may not have here. Rename the file, and choose it again.";
+  if (/[\u0000-\u001f\u007f]/.test(name)) return "Its name has characters that cannot be shown. Rename the file, and choose it again.";
+  if (name.length > LONGEST_NAME) return `Its name is longer than ${LONGEST_NAME} characters. Rename the file, and choose it again.`;
+  return "";
 }
 
 /** What is said of the files besides their bytes; null where a field is wrong, which is then said there. */
@@ -43,12 +60,19 @@ function words() {
     const text = form.elements.namedItem(name)?.value.trim();
     if (text) said[name] = text;
   }
+  if (said.tags) said.tags = said.tags.split(/[\s,]+/).filter(Boolean).join(",");
   const schema = {};
   for (const name of ["task", "label"]) {
     const text = form.elements.namedItem(name)?.value.trim();
     if (text) schema[name] = text;
   }
   if (Object.keys(schema).length) said.schema = JSON.stringify(schema);
+  const odd = [...form.elements].filter((field) => field.validity?.patternMismatch);
+  for (const field of odd) mark(field, `This should be ${field.title}.`);
+  if (odd.length) {
+    odd[0].focus();
+    return null;
+  }
   if (said.arguments !== undefined) {
     try {
       JSON.parse(said.arguments);
@@ -72,7 +96,7 @@ async function transfer(file, said) {
     onShouldRetry: (error) => error.originalResponse === null || error.originalResponse.getStatus() >= 500 || error.originalResponse.getStatus() === 423,
     onUploadUrlAvailable: () => document.querySelector(`[data-upload="${upload.url.split("/").pop()}"]`)?.remove(),
     onProgress: (sent, whole) => row.progress(sent, whole),
-    onError: (error) => row.failed(sentence(error)),
+    onError: (error) => failed(row, error),
     onSuccess: async () => {
       row.done(await madeOf(upload.url));
       refresh("list");
@@ -89,12 +113,26 @@ async function madeOf(url) {
   return answer.ok ? (await answer.json())[of] : null;
 }
 
-/** The detail of the service's problem, where there is one. */
-function sentence(error) {
+/** In words, at the field that it is about where there is one; what another try cannot mend is not offered again. */
+function failed(row, error) {
+  const answer = error.originalResponse;
+  if (!answer) {
+    row.failed("The service does not answer. What has arrived is kept: go on when it is back.", true);
+    return;
+  }
+  const problem = problemOf(answer);
+  const fields = problem.errors.filter((each) => form.elements.namedItem(each.pointer.split("/")[2]));
+  if (fields.length) show(problem, form);
+  const status = answer.getStatus();
+  const text = fields.length ? "One of the words about it is wrong, see above." : problem.message.replace(/ \([^()]*PITH_[^()]*\)/, "");
+  row.failed(text, status >= 500 || PASSING.has(status));
+}
+
+function problemOf(answer) {
   try {
-    return JSON.parse(error.originalResponse.getBody()).detail;
+    return new Problem(JSON.parse(answer.getBody()));
   } catch {
-    return "The service does not answer. What has arrived is kept: go on when it is back.";
+    return new Problem({ detail: `The service answered ${answer.getStatus()}.` });
   }
 }
 
@@ -126,6 +164,7 @@ class Row {
     this.what.append(this.name, this.bar, this.told);
     this.pause = this.button("Pause");
     this.cancel = this.button("Cancel");
+    this.cancel.addEventListener("click", () => this.element.remove());
     this.element.append(this.what, this.pause, this.cancel);
     list.append(this.element);
   }
@@ -141,10 +180,7 @@ class Row {
   steer(upload) {
     this.upload = upload;
     this.pause.addEventListener("click", () => this.turn());
-    this.cancel.addEventListener("click", async () => {
-      this.element.remove();
-      await upload.abort(true).catch(() => {}); // what has arrived expires by itself
-    });
+    this.cancel.addEventListener("click", () => upload.abort(true).catch(() => {})); // what has arrived expires by itself
   }
 
   async turn() {
@@ -169,11 +205,20 @@ class Row {
     this.told.textContent = `${size(sent)} of ${size(whole)}${speed}`;
   }
 
-  failed(text) {
+  failed(text, again) {
     this.told.className = "wrong small";
     this.told.setAttribute("role", "alert");
     this.told.textContent = text;
-    this.pause.textContent = "Resume";
+    if (again) this.pause.textContent = "Resume";
+    else this.over();
+  }
+
+  /** Nothing more comes of it. */
+  over() {
+    this.bar.remove();
+    this.pause.remove();
+    this.cancel.textContent = "Dismiss";
+    this.cancel.setAttribute("aria-label", `Dismiss ${this.name.textContent}`);
   }
 
   done(id) {

@@ -70,6 +70,14 @@ def test_it_is_quantized_and_measured(kind: str, net: type[nn.Module], opset: in
     assert read_model(folder.output("onnx"), tmp_path).integer_layers() > 0
 
 
+@pytest.mark.parametrize(("kind", "output"), [("quantize.bfloat16", "onnx"), ("encode.entropy", "pith")])
+def test_what_leaves_its_values_works_on_it_too(kind: str, output: str, tmp_path: Path) -> None:
+    folder = onnx_job(tmp_path, [{"kind": kind}], Mlp, report="short")
+    report = run(folder.root, engine.reload.main)
+    assert report.result.get("agreement") == 1.0 and report.comparison.compression_ratio > 1
+    assert (folder.out / f"model.{output}").exists()
+
+
 def test_a_dataset_is_checked_against_it(tmp_path: Path) -> None:
     wrong = {"x_test": np.zeros((4, 1, 9, 9), np.float32), "y_test": np.arange(4)}
     folder = onnx_job(tmp_path, [{"kind": "quantize.dynamic"}], Mlp, data=wrong)

@@ -97,7 +97,7 @@ def presets_can_run(page: Page) -> None:
 
 
 def sent(page: Page) -> str:
-    expect(page.locator("#plan")).to_contain_text("Can run")
+    expect(page.locator("#sending")).to_contain_text("Can run")
     page.get_by_role("button", name="Send the job").click()
     page.wait_for_url(re.compile(r"/jobs/job_\w+$"))
     return page.url.rpartition("/")[2]

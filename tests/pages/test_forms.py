@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.pages.answered import document
 from app.pages.draft import changed, curl, python
-from app.pages.forms import Field, answers, field
+from app.pages.forms import Field, answers, field, place
 from app.pages.shapes import job_shape
 from pith.job import JobSpec
 from pith.recipe import step_classes
@@ -114,7 +114,7 @@ def test_a_field_says_its_limits_and_its_default() -> None:
     form = field(SHAPE, {"recipe": [{"kind": "prune.channel"}]})
     (ratio,) = (each for each in leaves(form) if each.name == "/recipe/0/pruning_ratio")
     assert (ratio.label, ratio.limits, ratio.usual) == ("pruning ratio", "above 0, below 1", "0.5")
-    assert (ratio.id, ratio.place) == ("f-recipe-0-pruning-ratio", "recipe 1, pruning ratio")
+    assert (ratio.id, place(ratio.name)) == ("f-recipe-0-pruning-ratio", "step 1, pruning ratio")
     assert ratio.says == "Fraction of the target that is removed."
 
 

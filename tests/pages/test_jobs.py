@@ -16,6 +16,7 @@ from pith.job import EngineEvent, Progress
 from pith.report import ConstraintResult, Replay
 from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
+from tests.app.test_api_lineage import keep
 from tests.pages.browsing import Visit
 from tests.pages.made import QUANTIZE, submitted, succeeded
 
@@ -343,6 +344,23 @@ def test_a_fork_begins_on_the_page(desk: Visit, http: httpx.Client, bench: Bench
     page = desk.to(f"/jobs/{job}")
     page.get_by_text("Run it again from one of its steps on").click()
     expect(page.locator("#fork")).to_contain_text("Set “keep steps”")
+
+
+def test_json_that_is_none_is_told_at_its_field(desk: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
+    job = submitted(http, model, {"kind": "prune.magnitude"}, QUANTIZE, keep_steps=True)
+    keep(bench, job, bench.start(job), 0)
+    page = desk.to(f"/jobs/{job}")
+    page.get_by_text("Run it again from one of its steps on").click()
+    page.get_by_label("Other steps from there on, as JSON").fill("[{")
+    page.get_by_role("button", name="Fork").click()
+    field = page.get_by_label("Other steps from there on, as JSON")
+    expect(page.locator("#fork .wrong")).to_contain_text("This should be JSON and is not")
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#notices")).to_be_empty()
+    field.fill('[{"kind": "quantize.weight_only", "bits": 4}]')
+    page.get_by_role("button", name="Fork").click()
+    page.wait_for_url(lambda url: job not in url)
 
 
 # ---- its report

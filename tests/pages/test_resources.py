@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Locator, Page, Route, expect
 
 from app import offered
 from pith.errors import PithError
@@ -234,6 +235,133 @@ def test_a_file_is_dropped_and_a_wrong_word_is_told_at_its_field(desk: Visit) ->
     page.get_by_role("list", name="Transfers").get_by_role("link", name="Open").wait_for()
 
 
+DROP = """([to, files]) => {
+    const data = new DataTransfer();
+    for (const [name, text] of files) data.items.add(new File([text], name));
+    const zone = document.querySelector(to);
+    for (const type of ["dragenter", "dragover", "drop"]) {
+        zone.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true, dataTransfer: data}));
+        if (type === "dragover" && !zone.classList.contains("over")) throw new Error("nothing shows where to drop");
+    }
+    if (zone.classList.contains("over")) throw new Error("it still shows where to drop");
+}"""
+
+
+def transfers(page: Page, name: str) -> Locator:
+    return page.get_by_role("list", name="Transfers").get_by_role("listitem").filter(has_text=name)
+
+
+@pytest.mark.parametrize("what", ["models", "datasets"])
+def test_several_files_are_dropped_at_once(desk: Visit, http: httpx.Client, what: str) -> None:
+    page = desk.to(f"/{what}")
+    page.get_by_text(re.compile("Weights without|What the files")).click()
+    page.get_by_label("Tags").fill("dropped, twice v2")
+    names = [f"{os.urandom(4).hex()}.zip" for _ in range(2)]
+    page.evaluate(DROP, ["#transfer", [[name, name * 50] for name in names]])
+    for name in names:
+        transfers(page, name).get_by_role("link", name="Open").wait_for()
+    found = {each["name"]: each for each in http.get(f"/v1/{what}").json()["data"]}
+    for name in names:
+        assert found[name]["size_bytes"] == 50 * len(name) and found[name]["tags"] == ["dropped", "twice", "v2"]
+
+
+def test_what_cannot_be_uploaded_is_told_in_words_and_not_offered_again(desk: Visit, http: httpx.Client) -> None:
+    page = desk.to("/models")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    bad = {"empty.pt2": ("", "is empty"), "a/b.pt2": ("x", "has a slash"), "a\\b.pt2": ("x", "has a slash")}
+    bad |= {"n\u0001.pt2": ("x", "cannot be shown"), f"{'n' * 256}.pt2": ("x", "longer than 255")}
+    page.evaluate(DROP, ["#transfer", [[name, text] for name, (text, _) in bad.items()]])
+    for name, (_, words) in bad.items():
+        row = page.get_by_role("list", name="Transfers").get_by_role("listitem").filter(has_text=words)
+        row = row.filter(has=page.get_by_text(name, exact=True))
+        assert row.get_by_role("alert").inner_text().endswith((".", "end.")) and "/v1" not in row.inner_text()
+        assert row.get_by_role("button").all_inner_texts() == ["Dismiss"]
+    desk.holds("models-refused")
+    page.get_by_role("button", name="Dismiss empty.pt2").click()
+    expect(page.get_by_role("list", name="Transfers").get_by_role("listitem")).to_have_count(len(bad) - 1)
+    assert not [url for url in sent if "/v1/uploads" in url]
+
+
+def test_what_is_too_large_is_not_offered_again(api: ApiProcess, visits: Visits, http: httpx.Client) -> None:
+    project = http.post("/v1/projects", json={"name": "small", "quotas": {"upload_bytes": 10}}).json()["id"]
+    secret = http.post("/v1/keys", json={"name": "it", "project": project}).json()["secret"]
+    with visits.of(api.url, extra_http_headers={"Authorization": f"Bearer {secret}"}) as visit:
+        page = visit.to("/models")
+        page.evaluate(DROP, ["#transfer", [["large.pt2", "x" * 20]]])
+        row = transfers(page, "large.pt2")
+        expect(row.get_by_role("alert")).to_contain_text("larger than 10 bytes")
+        assert row.get_by_role("button").all_inner_texts() == ["Dismiss"]
+        assert "PITH_" not in row.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "words"),
+    [
+        ("Tags", "fine, a!b", "letters, digits"),
+        ("Architecture", "resnet", "timm"),
+        ("Shape of one sample", "3x32", "3,32"),
+    ],
+)
+def test_a_wrong_word_about_a_file_is_told_before_it_is_sent(desk: Visit, label: str, text: str, words: str) -> None:
+    page = desk.to("/models")
+    page.get_by_text("Weights without a graph").click()
+    page.get_by_label(label, exact=True).fill(text)
+    page.evaluate(DROP, ["#transfer", [["weights.pt2", "weights"]]])
+    field = page.get_by_label(label, exact=True)
+    wrong = page.locator(f"[id='{field.get_attribute('aria-errormessage')}']")
+    expect(wrong).to_contain_text(words)
+    expect(field).to_be_focused()
+    expect(page.get_by_role("list", name="Transfers").get_by_role("listitem")).to_have_count(0)
+    field.fill("")
+    page.evaluate(DROP, ["#transfer", [["weights.pt2", "weights"]]])
+    transfers(page, "weights.pt2").get_by_role("link", name="Open").wait_for()
+    expect(wrong).to_have_count(0)
+
+
+def test_what_only_the_service_finds_wrong_is_told_at_its_field(desk: Visit) -> None:
+    page = desk.to("/models")
+    page.get_by_text("Weights without a graph").click()
+    page.get_by_label("Its arguments").fill('{"num_classes": 3}')
+    page.evaluate(DROP, ["#transfer", [["weights.pt2", "weights"]]])
+    row = transfers(page, "weights.pt2")
+    expect(row.get_by_role("alert")).to_contain_text("see above")
+    assert row.get_by_role("button").all_inner_texts() == ["Dismiss"]
+    expect(page.get_by_label("Architecture", exact=True)).to_have_attribute("aria-invalid", "true")
+    desk.complaints[:] = [said for said in desk.complaints if "422" not in said]  # the answer that was wanted
+
+
+TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+
+
+def test_an_interrupted_upload_goes_on_from_the_page(desk: Visit, http: httpx.Client, big: Path) -> None:
+    """Three megabytes of eight arrive before the line breaks, and then nobody answers."""
+    page, arrived = desk.page, list[int]()
+
+    def broken(route: Route) -> None:
+        if route.request.method == "PATCH" and not arrived:
+            answer = http.patch(route.request.url, content=big.read_bytes()[:3_000_000], headers=TUS)
+            arrived.append(int(answer.headers["upload-offset"]))
+        route.abort("connectionreset")
+
+    page.add_init_script("const later = setTimeout; window.setTimeout = (done, ms) => later(done, Math.min(ms, 5))")
+    page.route(re.compile("/v1/uploads/upl_"), broken)
+    desk.to("/models")
+    page.get_by_label("Files").set_input_files(big)
+    row = transfers(page, big.name)
+    again = row.get_by_role("button", name="Resume")
+    again.wait_for()
+    expect(row.get_by_role("alert")).to_contain_text("What has arrived is kept")
+    page.unroute_all()
+    sent: list[tuple[str, str | None]] = []
+    page.on("request", lambda request: sent.append((request.method, request.headers.get("upload-offset"))))
+    again.click()
+    row.get_by_role("link", name="Open").wait_for()
+    assert not [method for method, _ in sent if method == "POST"], "it began anew"
+    assert [offset for method, offset in sent if method == "PATCH"] == [str(*arrived)] == ["3000000"]
+    desk.complaints[:] = [said for said in desk.complaints if "ERR_CONNECTION_RESET" not in said]
+
+
 def test_an_architecture_is_named_after_the_check_asked_for_it(desk: Visit, http: httpx.Client, bench: Bench) -> None:
     made = http.put("/v1/models", content=os.urandom(64)).json()
     bench.reject(made["check"], PithError("architecture_missing", count=7, way_out="say pith/resnet20").problem)
@@ -298,6 +426,23 @@ def test_a_result_is_taken_as_a_model(desk: Visit, http: httpx.Client, bench: Be
     page.get_by_role("link", name="before").first.wait_for()
     taken = http.get(f"/v1/models/{page.url.rpartition('/')[2]}").json()
     assert taken["digest"] == f"sha256:{hashlib.sha256(result).hexdigest()}"
+
+
+@pytest.mark.parametrize(("label", "text"), [("Name", "a/b"), ("Tags", "fine, a!b")])
+def test_a_wrong_name_or_tag_is_told_at_its_field(desk: Visit, model: str, label: str, text: str) -> None:
+    page = desk.to(f"/models/{model}")
+    page.get_by_text("Name and tags").click()
+    field = page.get_by_label(label, exact=True)
+    field.fill(text)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.get_by_role("button", name="Save").click()
+    expect(field).to_be_focused()
+    assert field.evaluate("field => field.validity.patternMismatch && field.title !== ''") and sent == []
+    field.fill("right" if label == "Name" else "right, r2")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_load_state()
+    expect(page.locator(".head")).to_contain_text("right")
 
 
 def test_what_is_deleted_is_asked_for_first(desk: Visit, http: httpx.Client, model: str) -> None:

@@ -106,7 +106,7 @@ def test_numbers_of_a_whole_recipe() -> None:
     assert wrong(found) == []
     first, second, third = found.steps
     assert first.does == (
-        "Removes 32 of 64 channels in 1 of 3 layers, widths kept at multiples of 8, in 2 parts, each followed by "
+        "Removes 32 of 138 channels in 1 of 3 layers, widths kept at multiples of 8, in 2 parts, each followed by "
         "3 epochs of 500 samples in batches of 100 (15 optimizer steps)."
     )
     assert (first.touched, first.left_alone) == (("stem",), {"body": "matches body", "head": "it gives the output"})

@@ -9,7 +9,7 @@ from pith.base import Change, Need
 from pith.facts import LayerFacts
 from pith.idle import refuse_idle
 from pith.iterative import Iterative
-from pith.narrow import Narrowing, least_left, left_alone, narrowed, narrowings, widths_after
+from pith.narrow import Narrowing, channels, least_left, left_alone, narrowed, narrowings, widths_after
 from pith.outlook import Given, Outlook, Refusal, names, share
 from pith.patterns import LayerPattern, named_by, unmatched
 from pith.portions import fewest, tightened
@@ -68,11 +68,11 @@ class PruneChannel(Iterative):
         alone = left_alone(layers, self._ignored(layers))
         open_ones = tuple(layer for layer in layers if layer.name not in alone and layer.width)
         widths = self._widths(given, open_ones)
-        before, after = sum(layer.width or 0 for layer in open_ones), sum(widths.values())
+        gone = sum((layer.width or 0) - widths[layer.name] for layer in open_ones)
         changed = tuple(layer.name for layer in open_ones if widths[layer.name] != layer.width)
         left = narrowed(given.layers, widths)
         return Outlook(
-            does=f"Removes {self._about()}{before - after:,} of {before:,} channels in "
+            does=f"Removes {self._about()}{gone:,} of {channels(layers):,} channels in "
             f"{share(len(changed), len(layers), 'layers')}, widths kept at multiples of {self.round_to}"
             f"{self.recovered(given)}.",
             touched=changed,

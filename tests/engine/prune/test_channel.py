@@ -1,5 +1,6 @@
 """Channel pruning: which channels go, which layers stay, and that nothing else changes."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.head import output_layers
+from engine.intake.facts import Origin, describe
 from engine.measure import macs_of
 from engine.model import Model
 from engine.prune import channel
@@ -20,6 +22,7 @@ from engine.prune.map import width
 from engine.prune.portions import portions, ranked, unit_step
 from engine.randomness import generator
 from pith.errors import PithError
+from pith.outlook import Given
 from pith.techniques.prune.channel import PruneChannel
 from tests.engine.conformance import check_same, opened
 from tests.engine.tiny import CLASSES, Cnn, Mlp, Transformer, job_folder, lifted
@@ -58,6 +61,17 @@ def test_what_each_layer_lost_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     ctx.events.close()
     said = "Removed 40 of 84 channels, in 4 of 5 layers: stem.0 16 → 8, block.0 16 → 8 and 2 more."
     assert ctx.notes == [said]
+
+
+@pytest.mark.parametrize("ignore", [[], ["hidden"]])
+def test_a_plan_counts_as_the_job_does(ignore: list[str], tmp_path: Path) -> None:
+    ctx = opened(job_folder(tmp_path, [{"kind": "prune.channel", "pruning_ratio": 0.5, "ignore": ignore}]))
+    facts = describe(ctx.baseline.copy(), Origin("pt2"))
+    planned = ctx.config.outlook(Given(model=facts, baseline=facts)).does  # type: ignore[attr-defined]
+    channel.apply(ctx.baseline.copy(), ctx.config, ctx)  # type: ignore[arg-type]
+    ctx.events.close()
+    (note,) = ctx.notes
+    assert re.findall(r"\d+", planned)[:4] == re.findall(r"\d+", note)[:4]
 
 
 @pytest.mark.parametrize("round_to", [1, 2, 8])
