@@ -29,7 +29,9 @@ class Model(Frozen):
     status: ResourceStatus
     error: Problem | None = Field(None, description="Why it was rejected.")
     check: JobId = Field(description="The job that looks at it, or did.")
-    source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
+    source: Source | None = Field(
+        None, description="Where it was imported from, or which job has made it; null for an upload."
+    )
     architecture: Architecture | None = Field(None, description="As it was given with the upload.")
     facts: ModelFacts | None = Field(None, description="What was learnt, once it is ready.")
     tags: tuple[str, ...] = ()
@@ -46,7 +48,9 @@ class Dataset(Frozen):
     status: ResourceStatus
     error: Problem | None = Field(None, description="Why it was rejected.")
     check: JobId = Field(description="The job that looks at it, or did.")
-    source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
+    source: Source | None = Field(
+        None, description="Where it was imported from, or which job has made it; null for an upload."
+    )
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
     tags: tuple[str, ...] = ()

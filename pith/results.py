@@ -52,5 +52,5 @@ def source_of(artifact: Artifact) -> str:
 
 def name_after(model: str, artifact: Artifact) -> str:
     """``digits.pt2`` and the end of the job's id: ``digits-8c9aqn.onnx``."""
-    stem = model.removesuffix(f".{model.rpartition('.')[2]}") if "." in model[1:] else model
+    stem = model.rpartition(".")[0] or model
     return f"{stem[:230]}-{artifact.job[-6:]}.{artifact.format}"

@@ -19,8 +19,9 @@ def print_resource(out: Output, found: Model | Dataset) -> None:
     if out.as_json:
         return
     if found.source is not None:
+        came = "made by a job:" if found.source.uri.startswith("/v1/jobs/") else "imported from"
         revision = "" if found.source.revision is None else f", {found.source.revision}"
-        out.console.print(Text(f"imported from {found.source.uri}{revision}"), soft_wrap=True)
+        out.console.print(Text(f"{came} {found.source.uri}{revision}"), soft_wrap=True)
     if found.error is not None:
         out.console.print(Text(f"{found.error.title}: {found.error.detail}", style="red"), soft_wrap=True)
     if found.facts is not None:

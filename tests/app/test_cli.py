@@ -52,7 +52,8 @@ def test_a_model_of_what_a_job_has_made(pith: Run, bench: Bench, job: str) -> No
     code, out, _ = pith("models", "from-job", job, "--tag", "result", "--json")
     made = json.loads(out)
     assert (code, made["status"], made["size_bytes"], made["tags"]) == (0, "ready", 4, ["result"])
-    assert pith("models", "from-job", job, "model.onnx", "--name", "mine", "--no-wait")[0] == 0
+    code, out, _ = pith("models", "from-job", job, "model.onnx", "--name", "mine", "--no-wait")
+    assert code == 0 and f"made by a job: /v1/jobs/{job}/artifacts/model.onnx" in out
     code, _, err = pith("models", "from-job", job, "report.json")
     assert code != 0 and "name one of model.onnx" in err
 
