@@ -84,7 +84,7 @@ def test_a_job_is_put_together_and_sent_by_the_line_that_is_shown(
     page.get_by_text("3 options").click()
     page.get_by_label("Bits").select_option("4")
     page.get_by_role("button", name="Dry run").click()
-    expect(page.locator("#sending noscript p")).to_contain_text("Sending from this page needs JavaScript")
+    expect(page.get_by_text("Sending from this page needs JavaScript")).to_be_visible()
     expect(page.get_by_role("button", name="Send the job")).to_be_hidden()
     page.get_by_text("The same with curl or Python").click()
     line = page.locator("#curl").inner_text()
