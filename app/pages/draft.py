@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pprint import pformat
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +41,8 @@ class Wrong:
     says: str
     at: Field | None = None
     where: str = ""
+    missing: bool = False
+    """Whether it is a dataset that is missing."""
 
     @property
     def here(self) -> str:
@@ -83,8 +85,8 @@ def drafted(service: Service, spec: object, text: str | None = None, given: Answ
         plan = planned(service, found)
     except PithError as error:
         return Draft(form, told, tuple(_wrong(form, error)), None, needs_data=needs)
-    wrong = tuple(wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each)))
-    return Draft(form, told, wrong, plan, needs_data=needs)
+    wrong = [wrong for each in plan.problems for wrong in _wrong(form, PithError.of(each))]
+    return Draft(form, told, tuple(_once(wrong, needs)), plan, needs_data=needs)
 
 
 def unreadable(text: str, given: Answers, why: str) -> Draft:
@@ -151,11 +153,21 @@ def _wrong(form: Field, error: PithError) -> Iterator[Wrong]:
         yield Wrong(capitalised(plainly(error.problem.detail)))
     for each in places:
         if each.code in _OF_DATASET:
-            yield Wrong(plainly(each.detail), form.child("dataset"), "dataset")
-        elif each.pointer == "/recipe" and each.code in ("missing", "value_error", "too_short"):
+            yield Wrong(plainly(each.detail), form.child("dataset"), "dataset", missing=True)
+        elif each.pointer == "/recipe" and not form.child("recipe").children:
             yield Wrong("there is none yet; take an aim, or add one", form.child("recipe"), "steps")
         else:
             yield Wrong(_without_place(plainly(each.detail)), _nearest(form, each.pointer), _where(form, each.pointer))
+
+
+def _once(wrong: Sequence[Wrong], needs: str) -> Iterator[Wrong]:
+    """A dataset that several things need is missing once."""
+    missing = [each for each in wrong if each.missing]
+    for each in wrong:
+        if not each.missing or len(missing) == 1:
+            yield each
+        elif each is missing[0]:
+            yield replace(each, says=f"needed by {needs}; pick one, or upload one first")
 
 
 def _where(form: Field, pointer: str) -> str:

@@ -1,4 +1,4 @@
-"""How the pages write numbers and times."""
+"""How the pages write numbers, times and lists of names."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -226,7 +226,12 @@ def said(answer: httpx.Response) -> str:
             steps("prune.channel") | {"/recipe/0/recovery#of": "TrainingOptions"},
             "Dataset: step 1 (prune.channel) needs labels, training data for recovery (none does without); pick",
         ),
+        (
+            steps("finetune.full", "quantize.static") | {"/constraints/max_metric_drop": "0.1"},
+            "Dataset: needed by step 1, step 2 and max metric drop; pick one, or upload one first",
+        ),
         (steps(), "Steps: there is none yet; take an aim, or add one"),
+        (steps(*["encode.entropy"] * 33), "Recipe: has 33 steps; it takes 1 to 32"),
         (steps("prune.channel") | {"/model": "dts_" + "0" * 26}, "Model: 'dts_"),
         (steps("encode.entropy") | {"/model": "mdl_" + "0" * 26}, "; pick another one, or upload it first"),
         (steps("encode.entropy") | {"tags": "fine a!b"}, "Tags: “a!b” is no tag; it takes letters, digits and"),

@@ -283,6 +283,16 @@ def test_what_cannot_be_uploaded_is_told_in_words_and_not_offered_again(desk: Vi
     assert not [url for url in sent if "/v1/uploads" in url]
 
 
+def test_a_folder_is_told_to_be_one(desk: Visit) -> None:
+    """A browser hands a dropped folder over as a file; what it is stands beside it."""
+    page = desk.to("/models")
+    page.evaluate("DataTransferItem.prototype.webkitGetAsEntry = () => ({isDirectory: true, name: 'bert'})")
+    page.evaluate(DROP, ["#transfer", [["bert", "x"]]])
+    row = transfers(page, "bert")
+    expect(row.get_by_role("alert")).to_have_text("This is a folder. Pack it as a zip or tar, and upload that.")
+    assert row.get_by_role("button").all_inner_texts() == ["Dismiss"]
+
+
 def test_what_is_too_large_is_not_offered_again(api: ApiProcess, visits: Visits, http: httpx.Client) -> None:
     project = http.post("/v1/projects", json={"name": "small", "quotas": {"upload_bytes": 10}}).json()["id"]
     secret = http.post("/v1/keys", json={"name": "it", "project": project}).json()["secret"]

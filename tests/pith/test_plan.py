@@ -31,6 +31,7 @@ from pith.dataset import (
 from pith.errors import PithError
 from pith.facts import Estimate, LayerFacts, ModelFacts, TensorFacts
 from pith.job import JobSpec
+from pith.narrow import channels
 from pith.plan import Plan, plan
 from pith.recipe import step_classes
 from pith.resources import Dataset, Model
@@ -98,6 +99,11 @@ def wrong(found: Plan) -> list[tuple[str, str]]:
 
 
 PRUNE, DISTILL, STATIC = {"kind": "prune.channel"}, {"kind": "distill.logits"}, {"kind": "quantize.static"}
+
+
+def test_channels_of_layers_that_stay_are_counted_too() -> None:
+    turned = HEAD.model_copy(update={"kind": "ConvTranspose2d", "shape": (8, 16, 3, 3), "width": None})
+    assert channels((STEM, BODY, HEAD, turned)) == 64 + 64 + 10 + 16
 
 
 def test_numbers_of_a_whole_recipe() -> None:
