@@ -20,8 +20,9 @@ def disturbed(trust: Trust | None) -> list[str]:
     """The disturbance under which most is lost beyond what is lost anyway. As it is picked out of many, its interval is
     first made as wide as all of them together ask for (Bonferroni)."""
     tried = [] if trust is None else [each for each in trust.disturbances if each.further is not None]
-    worst = max(tried, key=lambda each: each.further or 0.0, default=None)
-    if trust is None or worst is None or not _certainly_more(worst, len(tried)):
+    certain = [each for each in tried if _certainly_more(each, len(tried))]
+    worst = max(certain, key=lambda each: each.further or 0.0, default=None)
+    if trust is None or worst is None:
         return []
     return [
         f"Under {words.disturbance(worst)}, it loses more than undisturbed: {worst.before:.4f} → {worst.after:.4f}, "

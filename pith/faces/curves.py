@@ -12,7 +12,7 @@ from pith.report import StepReport
 
 
 def trainings(curves: Iterable[Curve], steps: tuple[StepReport, ...]) -> Iterator[Drawn]:
-    """A figure for each step and each of its figures, in order."""
+    """A figure for each step and each of its figures, in order; a sentence where one epoch is all there is."""
     found: dict[tuple[int, str], list[Curve]] = {}
     for curve in curves:
         found.setdefault((curve.step, curve.name), []).append(curve)
@@ -22,6 +22,9 @@ def trainings(curves: Iterable[Curve], steps: tuple[StepReport, ...]) -> Iterato
 
 
 def _training(title: str, name: str, phases: list[Curve]) -> Drawn:
+    if sum(len(curve.points) for curve in phases) < 2:
+        values = [f"{value:.4g} after 1 epoch" for curve in phases for _, value in curve.points]
+        return Drawn(f"<p>{escaped(title)}: {values[0] if values else 'no epoch ended'}.</p>")
     points: list[tuple[float, float]] = []
     marks, rows, start = [], [], 0.0
     for number, curve in enumerate(phases, 1):
@@ -41,7 +44,7 @@ def _training(title: str, name: str, phases: list[Curve]) -> Drawn:
 
 
 def _said(points: list[tuple[float, float]], phases: list[Curve]) -> str:
-    first, last = (points[0][1], points[-1][1]) if points else (0.0, 0.0)
+    first, last = points[0][1], points[-1][1]
     epochs = words.counted(len(points), "epoch")
     said = f"From {first:.4g} to {last:.4g} in {epochs}."
     if first == last:

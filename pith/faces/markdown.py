@@ -89,7 +89,7 @@ def _by_class(lost: Lost | None) -> Iterator[str]:
             yield f"- Recall of {plain(each.name, _NAME)}: {words.share(each.recall_after)} ({moved.text})"
     for pair in lost.confused[:_FEW]:
         truth, taken = plain(pair.truth, _NAME), plain(pair.taken_for, _NAME)
-        yield f"- {truth} taken for {taken}: {words.counted(pair.before, 'time')} before, {pair.after} after"
+        yield f"- {truth} taken for {taken}: {words.counted(pair.before, 'time')} before, {pair.after:,} after"
     for worse in lost.worse[:_FEW]:
         yield f"- Sample {worse.sample} costs {worse.after:.4g} where it cost {worse.before:.4g}"
 

@@ -39,7 +39,7 @@ CONSTRAINTS = {
     "min_compression_ratio": "Times smaller, at least",
     "min_speedup": "Times faster, at least",
 }
-DISTURBANCES = {"adversarial": "an adversarial attack"}
+DISTURBANCES = {"adversarial": "an attack"}
 """Those that are not called by their names alone."""
 ENDS: dict[str, tuple[float | None, float | None]] = {
     "accuracy": (0.0, 1.0),

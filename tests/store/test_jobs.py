@@ -55,7 +55,8 @@ def test_a_claimed_job_is_running_and_says_where_its_bytes_are(shop: Shop) -> No
     assert isinstance(claim.inputs, Inputs) and claim.inputs.dataset is not None
     assert (claim.attempt, claim.inputs.model.digest) == (1, digest(b"m"))
     assert claim.inputs.dataset.parts == {"dataset.arrow": digest(b"d")}
-    assert claim.inputs.others == {teacher.id: Input(digest(b"t"), {"model.pt2": digest(b"t")})}
+    assert claim.inputs.others == {teacher.id: Input(digest(b"t"), {"model.pt2": digest(b"t")}, 1)}
+    assert claim.inputs.model.size_bytes == 1
     assert claim.inputs.asked.model == model.facts and claim.inputs.asked.data == dataset.facts
     assert claim.inputs.asked.others == {teacher.id: teacher.facts} and not claim.inputs.asked.datasets
     assert claim.job == shop.jobs.get(job.id)

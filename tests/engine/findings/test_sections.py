@@ -130,7 +130,7 @@ def sections(evidence: Evidence) -> Sections:
 
 def names(report: Report | Sections) -> list[str]:
     assert report.trust is not None
-    return [each.name for each in report.trust.disturbances]
+    return list(dict.fromkeys(each.name for each in report.trust.disturbances))
 
 
 def kinds(report: Report | Sections) -> set[str]:
