@@ -76,7 +76,7 @@ def test_what_a_check_has_learnt_is_on_the_model_and_short_in_lists(shop: Shop) 
     claim = shop.jobs.claim(waiting_job(shop, model).id, "worker", 60)
     assert claim is not None and isinstance(claim.inputs, Inputs)
     parts = {"model.pt2": digest(b"canonical"), "tokenizer.json": digest(b"words")}
-    assert claim.inputs.model == Input(digest(b"weights"), parts)
+    assert claim.inputs.model == Input(digest(b"weights"), parts, 7)
     assert shop.jobs.get(model.check).status == "succeeded"
 
 
