@@ -11,7 +11,7 @@ from pith.findings.layers import Absent, LayerCost, LayerReport, Layers
 
 _FEW = 24
 _ABSENT: dict[Absent, tuple[str, str]] = {
-    "other shape": ("other shape", "channels were removed, so that there is nothing of the same shape to compare with"),
+    "other shape": ("reshaped", "its shape is another, as where channels were removed; nothing can be compared"),
     "merged": ("merged", "a norm or a bias was merged into it, so that its numbers mean something else"),
     "went": ("gone", "the result has no such layer"),
     "came": ("new", "the baseline has no such layer"),

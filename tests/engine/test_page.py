@@ -266,10 +266,10 @@ def test_what_is_new_stands_in_every_face() -> None:
     for said in (
         "12.30 MB",
         "16×16×3×3 → 6×16×3×3" if "16×16×3×3 → 6×16×3×3" in text else "→",
-        "other shape",
+        "reshaped",
         "merged",
     ):
         assert said in text and said in short
     for said in ("Each step against the model before it", "Accuracy under noise", "training 2", "resumed"):
         assert said in text
-    assert "It was cut off and went on once." in text and "Other shape (" in short and "255 samples" in short
+    assert "It was cut off and went on once." in text and "Reshaped (" in short and "255 samples" in short
