@@ -48,9 +48,7 @@ class Dataset(Frozen):
     status: ResourceStatus
     error: Problem | None = Field(None, description="Why it was rejected.")
     check: JobId = Field(description="The job that looks at it, or did.")
-    source: Source | None = Field(
-        None, description="Where it was imported from, or which job has made it; null for an upload."
-    )
+    source: Source | None = Field(None, description="Where it was imported from; null for an upload.")
     declared: DatasetSchema | None = Field(None, description="The schema that was given with the upload.")
     facts: DatasetFacts | None = Field(None, description="What was learnt, once it is ready.")
     tags: tuple[str, ...] = ()
