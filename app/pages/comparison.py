@@ -2,6 +2,7 @@
 keeps them from being compared."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,7 +41,7 @@ class Cell:
 @dataclass(frozen=True)
 class Row:
     """One number of all results, and of the baselines. An axis spans at ``least`` so much of it, ``within`` what can
-    be."""
+    be. What differs by no more than ``noise`` cannot be told apart."""
 
     name: str
     better: Better
@@ -49,6 +50,7 @@ class Row:
     baselines: tuple[float | None, ...] = ()
     least: float = 0.0
     within: Ends = (None, None)
+    noise: float = 0.0
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -63,9 +65,9 @@ class Row:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """With the best marked, unless all are alike."""
-        known = {value for value in self.values if value is not None}
-        best = (max if self.better == "higher" else min)(known) if len(known) > 1 else None
+        """With the best marked, where it can be told from the next."""
+        known = sorted({value for value in self.values if value is not None}, reverse=self.better == "higher")
+        best = known[0] if len(known) > 1 and abs(known[0] - known[1]) > self.noise else None
         return tuple(
             Cell(told, value is not None and value == best) for value, told in zip(self.values, self.told, strict=True)
         )
@@ -119,6 +121,11 @@ def warnings(results: Sequence[Result]) -> tuple[str, ...]:
     return tuple(_warnings(results))
 
 
+def same_data(results: Sequence[Result]) -> bool:
+    """Whether quality may be held against each other."""
+    return len({(each.report.dataset_digest, each.report.comparison.measured_on) for each in results}) == 1
+
+
 def against_size(results: Sequence[Result]) -> str:
     return _plot(results, "size_bytes", Axis("size", "lower", "MB"), 1e-6)
 
@@ -142,21 +149,33 @@ def coordinates(results: Sequence[Result]) -> str:
 def _rows(results: Sequence[Result]) -> Iterator[Row]:
     yield from _row(results, "Size", "lower", _Metric("size_bytes"), _size)
     yield from _row(results, "Compression ratio", "higher", lambda r: r.comparison.compression_ratio, _times)
-    yield from _row(results, "Speedup", "higher", lambda r: r.comparison.speedup, _times, least=_speedups(results))
-    slowest = _widest(results, "latency_median_ms")
-    yield from _row(results, "Median latency", "lower", _Metric("latency_median_ms"), _milliseconds, least=slowest)
-    yield from _row(results, "p95 latency", "lower", _Metric("latency_p95_ms"), _milliseconds, least=slowest)
+    yield from _row(
+        results,
+        "Speedup",
+        "higher",
+        lambda r: r.comparison.speedup,
+        _times,
+        least=_speedups(results),
+        noise=_speedups(results),
+    )
+    for label, latency in _LATENCIES.items():
+        slack = max(_widest(results, "latency_median_ms"), _drift(results, latency))
+        yield from _row(results, label, "lower", _Metric(latency), _milliseconds, least=slack, noise=slack)
+    elsewhere, unsure = (0.0 if same_data(results) else math.inf), 0.0
     for name in _qualities(results):
         (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
         wide = _widest(results, name)
-        yield from _row(results, label, better, _Metric(name), _plain, least=wide, within=within)
-    yield from _row(results, "Quality drop", "lower", lambda r: r.comparison.quality_drop, _plain)
-    yield from _row(results, "Flipped to wrong", "lower", lambda r: r.comparison.flipped_to_wrong, _whole, _sampled)
-    yield from _row(results, "Flipped to right", "higher", lambda r: r.comparison.flipped_to_right, _whole, _sampled)
+        slack = max(wide / 2, elsewhere)
+        unsure = unsure or slack
+        yield from _row(results, label, better, _Metric(name), _plain, least=wide, within=within, noise=slack)
+    yield from _row(results, "Quality drop", "lower", lambda r: r.comparison.quality_drop, _plain, noise=unsure)
+    for label, better, flips in _FLIPS:
+        yield from _row(results, label, better, flips, _whole, _sampled, noise=math.inf)
     yield from _row(results, "Parameters", "lower", _Metric("parameters"), _whole)
     yield from _row(results, "Parameters that are not zero", "lower", _Metric("nonzero_parameters"), _whole)
     yield from _row(results, "MACs", "lower", _Metric("macs"), _whole)
-    yield from _row(results, "Peak memory", "lower", _Metric("peak_memory_bytes"), _size)
+    slack = _drift(results, "peak_memory_bytes")
+    yield from _row(results, "Peak memory", "lower", _Metric("peak_memory_bytes"), _size, least=slack, noise=slack)
     yield from _row(results, "Time the job took", "lower", lambda r: r.seconds, words.duration)
 
 
@@ -170,12 +189,13 @@ def _row(
     *,
     least: float = 0.0,
     within: Ends = (None, None),
+    noise: float = 0.0,
 ) -> Iterator[Row]:
     values = tuple(value(result.report) if where(result.report) else None for result in results)
     if any(each is not None for each in values):
         own = value.of if isinstance(value, _Metric) else lambda measured: None
         before = tuple(own(result.report.baseline) for result in baselines(results).values())
-        yield Row(name, better, values, told, before, max(least, _least(values, within)), within)
+        yield Row(name, better, values, told, before, max(least, _least(values, within)), within, noise)
 
 
 def _least(values: Sequence[float | None], within: Ends) -> float:
@@ -186,6 +206,15 @@ def _widest(results: Sequence[Result], name: MetricName) -> float:
     """The widest of the intervals, inside which nothing can be told apart."""
     found = [said.metric(result.report.result, name) for result in results]
     return max([each.interval[1] - each.interval[0] for each in found if each and each.interval], default=0.0)
+
+
+def _drift(results: Sequence[Result], name: MetricName) -> float:
+    """How far one and the same baseline was from itself, as every job measures it anew."""
+    found: dict[str, list[float]] = {}
+    for result in results:
+        if (value := result.report.baseline.get(name)) is not None:
+            found.setdefault(result.report.model_digest, []).append(value)
+    return max([max(values) - min(values) for values in found.values()], default=0.0)
 
 
 def _speedups(results: Sequence[Result]) -> float:
@@ -210,6 +239,11 @@ def _sampled(report: Report) -> bool:
     return report.comparison.samples > 0
 
 
+_LATENCIES: Mapping[str, MetricName] = {"Median latency": "latency_median_ms", "p95 latency": "latency_p95_ms"}
+_FLIPS: tuple[tuple[str, Better, Value], ...] = (
+    ("Flipped to wrong", "lower", lambda report: report.comparison.flipped_to_wrong),
+    ("Flipped to right", "higher", lambda report: report.comparison.flipped_to_right),
+)
 _QUALITIES: Mapping[MetricName, tuple[str, Better]] = {
     "accuracy": ("Accuracy", "higher"),
     "agreement": ("Agreement with the baseline", "higher"),
@@ -233,7 +267,9 @@ def _qualities(results: Sequence[Result]) -> Iterator[MetricName]:
 
 
 def _plot(results: Sequence[Result], measured: MetricName, x: Axis, scale: float) -> str:
-    """Quality against this; by the metric that most results have."""
+    """Quality against this; by the metric that most results have. A sentence where it is not that of the same data."""
+    if not same_data(results):
+        return '<p class="empty">Nothing to plot: quality was not measured on the same data.</p>'
     name = max(_QUALITIES, key=lambda name: sum(result.report.result.get(name) is not None for result in results))
     (label, better), within = _QUALITIES[name], said.ENDS.get(name, (None, None))
     models = [(called, "B" + called[9:], result.report.baseline) for called, result in baselines(results).items()]

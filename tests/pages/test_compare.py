@@ -7,12 +7,21 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from app.pages.comparison import Result, baselines, differences, missed, rows, warnings
+from app.pages.comparison import (
+    Result,
+    against_latency,
+    against_size,
+    baselines,
+    differences,
+    missed,
+    rows,
+    warnings,
+)
 from pith.job import Job, JobSpec
 from pith.report import ConstraintResult, Metric
 from tests.app.by_hand import Bench
 from tests.pages.browsing import Visit
-from tests.pages.made import a_report, submitted, succeeded
+from tests.pages.made import a_report, measured, submitted, succeeded
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +54,48 @@ def test_the_best_of_each_row_is_told(bench: Bench, several: list[str]) -> None:
     assert [cell.best for cell in found["Compression ratio"].cells] == [True, False, False]
     assert not any(cell.best for cell in found["Accuracy"].cells), "all are alike"
     assert "R²" not in found, "nobody has measured it"
+
+
+def drawn_apart(bench: Bench, several: list[str], *numbers: tuple[float, float], of: int = 1) -> list[Result]:
+    """Results of these accuracies and latencies, whose baselines took 8 and 8.5 ms; of so many datasets."""
+    found = []
+    for number, (result, (accuracy, latency)) in enumerate(zip(results(bench, several), numbers, strict=False), 1):
+        before, after = measured(4e6, 0.93, 7.5 + number / 2), measured(1e6, accuracy, latency)
+        after = after.model_copy(
+            update={"metrics": tuple(_sure(each) if each.name == "accuracy" else each for each in after.metrics)}
+        )
+        digest = f"sha256:{number % of:064x}"
+        told = {"baseline": before, "result": after, "dataset_digest": digest}
+        found.append(Result(str(number), result.job, result.report.model_copy(update=told)))
+    return found
+
+
+def _sure(metric: Metric) -> Metric:
+    return metric.model_copy(update={"interval": (metric.value - 0.02, metric.value + 0.02)})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "row", "best"),
+    [
+        (((0.92, 2.0), (0.93, 2.4)), "Accuracy", [False, False]),
+        (((0.92, 2.0), (0.97, 2.4)), "Accuracy", [False, True]),
+        (((0.92, 2.0), (0.93, 2.4)), "Median latency", [False, False]),
+        (((0.92, 2.0), (0.93, 2.6)), "Median latency", [True, False]),
+        (((0.92, 2.0), (0.97, 2.4)), "Flipped to wrong", [False, False]),
+    ],
+)
+def test_only_what_can_be_told_from_the_next_is_best(
+    bench: Bench, several: list[str], numbers: tuple[tuple[float, float], ...], row: str, best: list[bool]
+) -> None:
+    found = {each.name: each for each in rows(drawn_apart(bench, several, *numbers))}
+    assert [cell.best for cell in found[row].cells] == best
+
+
+def test_quality_on_other_data_is_not_held_against_each_other(bench: Bench, several: list[str]) -> None:
+    apart = drawn_apart(bench, several, (0.5, 2.0), (0.99, 4.0), of=2)
+    assert not any(cell.best for row in rows(apart) if row.name in ("Accuracy", "Quality drop") for cell in row.cells)
+    assert "not measured on the same data" in against_size(apart) and "<svg" not in against_latency(apart)
+    assert "<svg" in against_size(drawn_apart(bench, several, (0.5, 2.0), (0.99, 4.0)))
 
 
 def test_what_was_asked_differently_is_told(bench: Bench, several: list[str]) -> None:
