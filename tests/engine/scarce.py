@@ -1,5 +1,5 @@
-"""``python -m tests.engine.scarce FOLDER BYTES``: trains a model twice, the second time with no more than so much
-memory besides what the process has then, and leaves both weights and what was noted."""
+"""``python -m tests.engine.scarce FOLDER``: trains a model, and then again with less and less memory until it runs out,
+and leaves the weights of the first and the last time and what was noted."""
 
 import json
 import resource
@@ -18,6 +18,8 @@ from tests.engine.tiny import job_folder
 
 HIDDEN = 1 << 16
 BATCH = 64
+MOST, LESS = 100_000_000, 4_000_000
+"""What there is at first besides what the process has then, and how much less each time."""
 
 
 class Wide(nn.Module):
@@ -51,11 +53,14 @@ def limit(more: int) -> None:
 
 
 if __name__ == "__main__":
-    root, more = Path(sys.argv[1]), int(sys.argv[2])
+    root = Path(sys.argv[1])
     ctx = begin(root)
     torch.save(fit(ctx), root / "whole.pt")
-    limit(more)
-    weights = fit(ctx)
-    resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for more in range(MOST, 0, -LESS):
+        limit(more)
+        weights = fit(ctx)
+        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        if ctx.pieces > 1:
+            break
     torch.save(weights, root / "weights.pt")
     (root / "said.json").write_text(json.dumps({"pieces": ctx.pieces, "notes": ctx.notes}))
