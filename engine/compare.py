@@ -137,6 +137,7 @@ def headline(
         said.append("The result's outputs have little to do with the baseline's: the noise is as loud as the signal.")
     said += [*_slower(comparison, baseline, result), *_larger(comparison, baseline, result)]
     said += [_not_met(each) for each in constraints if not each.met]
+    said += [_unsure(each, comparison) for each in constraints if each.met and _may_be_missed(each, comparison)]
     return (*said, *_trade(comparison), *_quality(comparison, before or baseline, result))
 
 
@@ -167,6 +168,20 @@ def _larger(comparison: Comparison, baseline: Measurement, result: Measurement) 
 def _not_met(result: ConstraintResult) -> str:
     off = f"{'over' if result.name.startswith('max') else 'short of'} it by {-result.margin:.4g}"
     return f"{result.name} is not met: {result.value:.4g}, and the limit is {result.limit:.4g}, {off}."
+
+
+def _may_be_missed(result: ConstraintResult, comparison: Comparison) -> bool:
+    """Whether the interval of what was lost reaches beyond what may be."""
+    interval = comparison.quality_drop_interval
+    return result.name == "max_metric_drop" and interval is not None and interval[1] > result.limit
+
+
+def _unsure(result: ConstraintResult, comparison: Comparison) -> str:
+    assert comparison.quality_drop_interval is not None
+    return (
+        f"{result.name} is met by what was measured, and {comparison.samples} samples cannot tell for sure: the drop "
+        f"may be {comparison.quality_drop_interval[1]:.4g} (95 % interval), and the limit is {result.limit:.4g}."
+    )
 
 
 def _trade(comparison: Comparison) -> list[str]:

@@ -209,7 +209,7 @@ ERRORS: dict[str, Row] = {
     "address_refused": Row(
         400,
         "Address refused",
-        "{host} is not asked, because {reason}; name another address, or have the operator allow this one.",
+        "No request is sent to {host}: {reason}; name another address, or have the operator allow this one.",
     ),
     "import_refused": Row(400, "Import refused", "{source} is not imported: {reason}; {way_out}."),
     "import_failed": Row(

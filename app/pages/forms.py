@@ -193,6 +193,8 @@ def _branch(shape: Shape, value: Any, picked: str) -> str:
 def _group(shape: Shape, value: Mapping[str, Any], picked: str) -> str:
     if (kind := str(value.get("kind"))) in shape.branches:
         return kind
+    if "kind" in value and any("kind" in each.properties for each in shape.branches.values()):
+        return ""
     groups = [key for key, each in shape.branches.items() if each.widget == "group"]
     if picked in groups and value.keys() <= shape.branches[picked].properties.keys():
         return picked

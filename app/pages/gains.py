@@ -40,6 +40,15 @@ def reached(each: Reached) -> str:
     return f"{words.CONSTRAINTS[each.name]} {limit}: it is {words.minus(value)}"
 
 
+def doubt(outcome: Outcome) -> str:
+    """What samples that are too few leave open of a limit that was kept; nothing, mostly."""
+    between = outcome.quality_drop_interval
+    limits = [each.limit for each in outcome.constraints if each.name == "max_metric_drop" and each.met]
+    if between is None or not limits or between[1] <= limits[0]:
+        return ""
+    return f"The samples are too few to be sure: it may be {between[1]:.4f} (95 % interval)."
+
+
 def _times(ratio: float, more: str, less: str) -> Change:
     if ratio <= 0:
         return Change("–", "same")

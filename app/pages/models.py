@@ -85,8 +85,9 @@ def what_is_left(facts: ModelFacts | None) -> str:
     if facts.finished_layers:
         return (
             f"Nothing more can be taken from it: {facts.finished_layers} of its {len(facts.layers)} layers hold "
-            "integers or halves already, and no technique works on a model with such layers. It can still teach a "
-            "student. To compress otherwise, start from the model that it was made from."
+            "integers or halves already, and no technique works on a model with such layers. It can still teach, as a "
+            "teacher that another model's distillation names. To compress otherwise, start from the model that it was "
+            "made from."
         )
     return (
         "It came as ONNX, which is a finished graph: it can be quantized and encoded, and leaves as ONNX alone. "

@@ -53,6 +53,7 @@ def _environment() -> Environment:
         when=words.when,
         gains=lambda outcome: list(gains.gains(outcome)),
         reached=gains.reached,
+        doubt=gains.doubt,
         metric=words.metric,
         plainly=plainly,
         capitalised=words.capitalised,

@@ -95,6 +95,15 @@ def test_noise_is_no_news_and_nothing_is_said_twice(size: float, latency: float,
     assert said in lines and any("slower" in line for line in lines) == (latency > 3)
 
 
+@pytest.mark.parametrize(("limit", "said"), [(0.015, True), (0.2, False), (0.005, False)])
+def test_a_limit_that_too_few_samples_have_met_is_said(limit: float, said: bool) -> None:
+    before, after = answers([0] * 100), answers([1] + [0] * 99)
+    found = compare(measured(1, 1), measured(1, 1), before, after, of(np.zeros(100, int), classes=True, count=100))
+    results = check_constraints(Constraints(max_metric_drop=limit), found)
+    lines = " ".join(headline(found, results, measured(1, 1), measured(1, 1)))
+    assert ("is met by what was measured, and 100 samples cannot tell for sure" in lines) is said
+
+
 def test_a_model_that_is_destroyed_is_called_so_first() -> None:
     noisy = Measurement(metrics=(*measured(1, 1).metrics, metric("sqnr_db", -0.9)))
     data = replace(of(None, classes=False, count=4), origin="random inputs")

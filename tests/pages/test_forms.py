@@ -48,6 +48,12 @@ def test_a_technique_s_form_has_its_own_defaults(kind: str) -> None:
             assert option.says, f"{name} has no description"
 
 
+def test_a_step_of_no_known_kind_is_not_shown_as_another() -> None:
+    form = field(SHAPE, {"model": MODEL, "recipe": [{"kind": "prune.chanel", "pruning_ratio": 0.5}]})
+    (step,) = form.child("recipe").children
+    assert (step.value, step.children) == ("", ())
+
+
 @given(spec=specs)
 @settings(max_examples=40, deadline=None)
 def test_a_spec_comes_back_from_its_form(spec: JobSpec) -> None:

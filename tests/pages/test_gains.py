@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.pages.gains import gains, reached
+from app.pages.gains import doubt, gains, reached
 from pith.outcome import Outcome, Reached
 
 
@@ -48,6 +48,13 @@ def test_quality(name: str, drop: float, words: tuple[str, str]) -> None:
 def test_a_loss_that_may_be_none_is_not_called_worse(between: tuple[float, float], tone: str) -> None:
     drop = sum(between) / 2
     assert said(quality="accuracy", quality_drop=drop, quality_drop_interval=between)[2][1] == tone
+
+
+@pytest.mark.parametrize(("upper", "met", "unsure"), [(0.03, True, True), (0.01, True, False), (0.03, False, False)])
+def test_a_limit_that_may_be_missed_all_the_same(upper: float, met: bool, unsure: bool) -> None:
+    limit = {"name": "max_metric_drop", "limit": 0.02, "value": 0.005, "met": met}
+    told = {"compression_ratio": 2, "speedup": 2, "quality_drop_interval": (-0.01, upper), "constraints": [limit]}
+    assert bool(doubt(Outcome.model_validate(told))) is unsure
 
 
 def test_what_was_reached_of_a_constraint() -> None:

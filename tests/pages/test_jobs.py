@@ -436,7 +436,9 @@ def test_a_report_alone_is_an_ordinary_page_that_prints_whole(
     expect(page.locator("iframe")).to_be_hidden()
     expect(page.locator(".paper")).to_contain_text(f"/jobs/{job}/report/framed")
     page.emulate_media(media="screen")
-    page.get_by_role("link", name="Open it alone").click()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Open it alone").click()
+    page = opened.value
     page.wait_for_url(re.compile("/framed$"))
     page.get_by_role("link", name="To the end").click()
     expect(page.get_by_role("heading", name="The end")).to_be_in_viewport()

@@ -55,7 +55,7 @@ def test_an_address_that_leads_nowhere_is_refused_at_its_field(desk: Visit) -> N
     page = desk.to("/webhooks")
     page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
     page.get_by_role("button", name="Make it").click()
-    expect(page.locator(".field .wrong")).to_contain_text("127.0.0.1 is not asked, because only https is spoken")
+    expect(page.locator(".field .wrong")).to_contain_text("No request is sent to 127.0.0.1: only https is spoken")
     desk.complaints.clear()  # the answer that was wanted
 
 
