@@ -112,7 +112,9 @@ function line(event) {
   made.className = event.type;
   const step = event.step === null || event.step === undefined ? "" : `${event.step + 1}. `;
   const at = clock.format(new Date(event.at));
-  made.textContent = `${String(event.seq).padStart(5)}  ${at}  ${(CALLED[event.type] ?? event.type).padEnd(13)} ${step}${event.message}`;
+  const widths = Object.values(event.data?.widths ?? {});
+  const left = widths.length ? `: ${widths.reduce((all, each) => all + each, 0)}` : "";
+  made.textContent = `${String(event.seq).padStart(5)}  ${at}  ${(CALLED[event.type] ?? event.type).padEnd(13)} ${step}${event.message}${left}`;
   return made;
 }
 

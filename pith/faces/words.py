@@ -235,8 +235,7 @@ def verdict(report: Report) -> str:
 
 def margin(each: ConstraintResult) -> str:
     """By how much a constraint is met or missed."""
-    points = each.name == "max_metric_drop"
-    by = f"{abs(each.margin):.4f}" if points else f"{abs(each.margin):.2f} times"
+    by = f"{abs(each.margin):.4f}" if each.name == "max_metric_drop" else f"{abs(each.margin):.2f}"
     if each.met:
         return "exactly met" if each.margin < 5e-5 else f"{by} to spare"
     return f"missed by {by}"

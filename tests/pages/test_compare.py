@@ -192,7 +192,7 @@ def test_a_result_is_held_against_its_baseline_and_what_it_missed_is_said(bench:
     short = ConstraintResult(name="min_speedup", limit=2, value=1.5, met=False, margin=-0.5, binds=True)
     kept = ConstraintResult(name="min_compression_ratio", limit=2, value=4, met=True, margin=2)
     short_of = replace(one, report=one.report.model_copy(update={"constraints": (kept, short)}))
-    assert missed(short_of) == ("Times faster, at least 2.00: 1.50, missed by 0.50 times",)
+    assert missed(short_of) == ("Times faster, at least 2.00: 1.50, missed by 0.50",)
     assert missed(one) == ()
 
 

@@ -87,7 +87,7 @@ def test_a_filter_that_makes_no_sense_is_refused_as_a_page(http: httpx.Client, q
 
 
 def test_nothing_is_so(http: httpx.Client) -> None:
-    assert "No job is so." in http.get("/jobs", params={"tag": "nothing-has-this"}).text
+    assert "No job matches." in http.get("/jobs", params={"tag": "nothing-has-this"}).text
 
 
 def test_the_list_moves_by_itself_and_marks_stay(visit: Visit, http: httpx.Client, bench: Bench, model: str) -> None:
@@ -226,9 +226,12 @@ def test_notes_are_quiet_and_curves_say_which_training_they_are_of(
     now = datetime.now(UTC)
     trained = [{"epoch": i % 2 + 1, "phase": i // 2, "loss": 1 / (i + 1)} for i in range(6)]
     events = [EngineEvent(at=now, type="metric", message="loss", step=0, data=data) for data in trained]
+    widths = {"stem": 32, "body": 64}
+    events.append(EngineEvent(at=now, type="metric", message="channels left", step=0, data={"widths": widths}))
     bench.jobs.record(job, attempt, events, Progress(fraction=0.5, step=0))
     note = page.locator("#log .warning")
     expect(note).to_contain_text("note          Two layers stay")
+    expect(page.locator("#log")).to_contain_text("channels left: 96")
     ink = "each => getComputedStyle(each).color"
     assert note.evaluate(ink) == page.locator(".soft").first.evaluate(ink)
     expect(page.locator("#curves figcaption")).to_contain_text("in 3 trainings of this step")
