@@ -184,7 +184,7 @@ async function send(element, body) {
   else quiet();
   pressed.disabled = true;
   try {
-    then(element, await ask(method, path, body, once(element)));
+    then(element, await ask(method, path, body, once(element, body)));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     show(problem, form);
@@ -193,11 +193,14 @@ async function send(element, body) {
   }
 }
 
-/** One name for all requests of this element of this page. */
-function once(element) {
+const asked = new WeakMap(); // what an element has sent last, and under which name
+
+/** One name for all requests of this element that say the same. */
+function once(element, body) {
   if (element.dataset.once === undefined) return {};
-  element.dataset.once ||= [...crypto.getRandomValues(new Uint32Array(4))].join("-");
-  return { "Idempotency-Key": element.dataset.once };
+  const said = JSON.stringify(body ?? null);
+  if (asked.get(element)?.said !== said) asked.set(element, { said, name: [...crypto.getRandomValues(new Uint32Array(4))].join("-") });
+  return { "Idempotency-Key": asked.get(element).name };
 }
 
 function then(element, answer) {
