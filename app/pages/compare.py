@@ -36,7 +36,7 @@ def compare(
         except PithError as error:
             if error.code not in ("report_not_ready", "not_found", "gone"):
                 raise
-            without.append(error.problem.detail)
+            without.append(_said(error, id))
     several = len(found) > 1
     return page(
         request,
@@ -57,6 +57,10 @@ def compare(
         coordinates=comparison.coordinates(found) if several else "",
         most=MOST,
     )
+
+
+def _said(error: PithError, id: str) -> str:
+    return f"There is no job called {id[:64]} here." if error.code == "not_found" else error.problem.detail
 
 
 def _result(service: Service, id: str, number: int) -> Result:

@@ -205,3 +205,11 @@ def test_axes_are_not_shorter_than_what_can_be_told_apart(bench: Bench, several:
     doubtful = replace(one, report=one.report.model_copy(update={"result": unsure}))
     found = {row.name: row for row in rows([doubtful, other])}
     assert found["Accuracy"].least == pytest.approx(0.3) and found["Accuracy"].within == (0, 1)
+
+
+def test_a_job_that_is_not_there_is_named_and_left_out(http: httpx.Client) -> None:
+    answer = http.get(
+        "/compare", params={"job": ["job_00000000000000000000000000", "nope"]}, headers={"Accept": "text/html"}
+    )
+    assert answer.status_code == 200
+    assert "There is no job called nope here." in answer.text and "/v1/jobs" not in answer.text

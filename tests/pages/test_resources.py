@@ -73,7 +73,9 @@ def test_no_page_takes_a_name_for_markup(http: httpx.Client, bench: Bench, model
 
 def test_a_rejected_model_says_why_and_can_be_given_its_architecture(http: httpx.Client, bench: Bench) -> None:
     made = http.put("/v1/models", content=os.urandom(64)).json()
-    bench.reject(made["check"], PithError("architecture_missing", count=7, way_out="say pith/resnet20").problem)
+    problem = PithError("architecture_missing", count=7, way_out="say pith/resnet20").problem
+    bench.reject(made["check"], problem)
+    assert problem.title in http.get("/models", params={"status": "rejected"}).text
     text = http.get(f"/models/{made['id']}").text
     assert "holds 7 tensors and no graph" in text and "Name its architecture" in text
     words = {"architecture": "pith/resnet20", "arguments": '{"num_classes": 7}'}

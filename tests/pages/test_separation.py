@@ -68,7 +68,7 @@ def test_lists_and_comparisons_are_of_one_project(owner: httpx.Client, stranger:
         answer = stranger.get(path)
         assert answer.status_code == 200 and job not in answer.text and "secret" not in answer.text
     compared = stranger.get("/compare", params={"job": [job]})
-    assert f"There is no job &#39;{job}&#39;" in compared.text and "secret" not in compared.text
+    assert f"There is no job called {job} here" in compared.text and "secret" not in compared.text
 
 
 def test_another_project_s_model_cannot_be_planned_with(owner: httpx.Client, stranger: httpx.Client, job: str) -> None:
