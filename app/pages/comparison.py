@@ -149,15 +149,8 @@ def coordinates(results: Sequence[Result]) -> str:
 def _rows(results: Sequence[Result]) -> Iterator[Row]:
     yield from _row(results, "Size", "lower", _Metric("size_bytes"), _size)
     yield from _row(results, "Compression ratio", "higher", lambda r: r.comparison.compression_ratio, _times)
-    yield from _row(
-        results,
-        "Speedup",
-        "higher",
-        lambda r: r.comparison.speedup,
-        _times,
-        least=_speedups(results),
-        noise=_speedups(results),
-    )
+    slack = _speedups(results)
+    yield from _row(results, "Speedup", "higher", lambda r: r.comparison.speedup, _times, least=slack, noise=slack)
     for label, latency in _LATENCIES.items():
         slack = max(_widest(results, "latency_median_ms"), _drift(results, latency))
         yield from _row(results, label, "lower", _Metric(latency), _milliseconds, least=slack, noise=slack)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+OPERATOR = "an-operator-s-key-of-more-than-32-letters"
 CHROMIUM = "/usr/bin/chromium"
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / ".venv" / "js" / "node_modules" / "axe-core" / "axe.min.js"

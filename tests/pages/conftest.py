@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pith.client import Pith
 from tests.app.api_process import ApiProcess, running
 from tests.app.by_hand import Bench
-from tests.pages.browsing import CHROMIUM, Visit, Visits, browsing
+from tests.pages.browsing import CHROMIUM, OPERATOR, Visit, Visits, browsing
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,20 @@ def bench(api: ApiProcess) -> Iterator[Bench]:
     bench = Bench(api.data)
     yield bench
     bench.db.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """A service that asks for keys."""
+    data = tmp_path_factory.mktemp("guarded") / "data"
+    with running(data, PITH_REQUIRE_KEYS=True, PITH_OPERATOR_KEY=OPERATOR) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def operator(guarded: ApiProcess) -> Iterator[Pith]:
+    with Pith(guarded.url, OPERATOR) as pith:
+        yield pith
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Projects and their quotas, who is signed in, imports, and the way back from the routes."""
 
 import os
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -9,24 +8,10 @@ from playwright.sync_api import expect
 
 from pith.access import NewKey, NewProject, Quotas
 from pith.client import Pith
-from tests.app.api_process import ApiProcess, running
-from tests.pages.browsing import Visit, Visits
+from tests.app.api_process import ApiProcess
+from tests.pages.browsing import OPERATOR, Visit, Visits
 
 expect.set_options(timeout=30_000)
-OPERATOR = "an-operator-s-key-of-more-than-32-letters"
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    data = tmp_path_factory.mktemp("projects") / "data"
-    with running(data, PITH_REQUIRE_KEYS=True, PITH_OPERATOR_KEY=OPERATOR) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def operator(guarded: ApiProcess) -> Iterator[Pith]:
-    with Pith(guarded.url, OPERATOR) as pith:
-        yield pith
 
 
 def signed_in(visit: Visit, path: str, key: str) -> None:

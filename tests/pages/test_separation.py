@@ -10,9 +10,8 @@ from pith.access import NewKey, NewProject
 from pith.client import Pith
 from tests.app.api_process import ApiProcess, running
 from tests.app.by_hand import Bench
+from tests.pages.browsing import OPERATOR
 from tests.pages.made import submitted, succeeded
-
-OPERATOR = "an-operator-s-key-of-more-than-32-letters"
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ from starlette.responses import Response
 from app import cookie
 from pith.access import NewKey, NewProject
 from pith.client import Pith
-from tests.app.api_process import ApiProcess, running
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
-from tests.pages.browsing import Visits
+from tests.pages.browsing import OPERATOR, Visits
 
-OPERATOR = "an-operator-s-key-of-more-than-32-letters"
 PAGES = (
     "/",
     "/models",
@@ -31,19 +30,6 @@ PAGES = (
     "/import",
 )
 PAGE_OF_OURS = {"Sec-Fetch-Site": "same-origin"}
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    data = tmp_path_factory.mktemp("guarded") / "data"
-    with running(data, PITH_REQUIRE_KEYS=True, PITH_OPERATOR_KEY=OPERATOR) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def operator(guarded: ApiProcess) -> Iterator[Pith]:
-    with Pith(guarded.url, OPERATOR) as pith:
-        yield pith
 
 
 @pytest.fixture

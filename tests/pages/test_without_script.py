@@ -9,26 +9,17 @@ import pytest
 from playwright.sync_api import expect
 
 from pith.presets import PRESETS
-from tests.app.api_process import ApiProcess, running
+from tests.app.api_process import ApiProcess
 from tests.app.by_hand import Bench
-from tests.pages.browsing import Visit, Visits
+from tests.pages.browsing import OPERATOR, Visit, Visits
 from tests.pages.made import submitted, succeeded
-
-KEY = "an-operator-s-key-of-more-than-32-letters"
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    data = tmp_path_factory.mktemp("without a script") / "data"
-    with running(data, PITH_REQUIRE_KEYS=True, PITH_OPERATOR_KEY=KEY) as process:
-        yield process
 
 
 @pytest.fixture(scope="module")
 def made(guarded: ApiProcess) -> dict[str, str]:
     """A model, a dataset and two jobs that have succeeded."""
     bench = Bench(guarded.data)
-    with httpx.Client(base_url=guarded.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as http:
+    with httpx.Client(base_url=guarded.url, headers={"Authorization": f"Bearer {OPERATOR}"}, timeout=30) as http:
         model = http.put("/v1/models", params={"name": "read.pt2"}, content=os.urandom(64)).json()["id"]
         dataset = http.put("/v1/datasets", params={"name": "read.npz"}, content=os.urandom(64)).json()["id"]
         bench.learn_all()
@@ -44,7 +35,7 @@ def plain(visits: Visits, guarded: ApiProcess) -> Iterator[Visit]:
     """Signed in by its form, where no script runs."""
     with visits.of(guarded.url, "phone", java_script_enabled=False) as visit:
         page = visit.to("/models")
-        page.get_by_label("Key").fill(KEY)
+        page.get_by_label("Key").fill(OPERATOR)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Models")
         visit.complaints.clear()  # of the answer 401, which is the page to sign in
@@ -93,7 +84,7 @@ def test_a_job_is_put_together_and_sent_by_the_line_that_is_shown(
     assert "$PITH_API_KEY" in line
     spec = re.search(r"-d '(.*)'", line, re.DOTALL)
     assert spec is not None
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
     sent = httpx.post(f"{guarded.url}/v1/jobs", content=spec[1], headers=headers)
     assert sent.status_code == 202 and sent.json()["spec"]["recipe"][0]["bits"] == 4
 
